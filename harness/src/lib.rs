@@ -1,0 +1,9 @@
+//! The measuring half of roundtable: plan, child processes, load generator, verification,
+//! statistics, store and report.
+//!
+//! In scope: everything between "which cells" and "a chart on disk". Out of scope: proxying. This crate does
+//! not link the balancer's core; it meets a balancer as a process, over bytes, so that a bug in a parser that
+//! both shared could not hide itself.
+
+pub mod control;
+pub mod data;

@@ -1,0 +1,45 @@
+//! The subcommands: one file each, with its arguments and what it does with them.
+
+mod backend;
+mod balance;
+mod compare;
+mod load;
+mod models;
+mod report;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// What roundtable can be asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Measure the whole matrix: every model, backend count and concurrency
+    Run(run::Args),
+    /// Make tables and charts again from a run's stored trials
+    Report(report::Args),
+    /// Compare threaded with async models in a stored run
+    Compare(compare::Args),
+    /// Run one balancer: a reverse proxy that takes turns between backends
+    Balance(balance::Args),
+    /// Run one origin server
+    Backend(backend::Args),
+    /// Drive load at a URL and verify every response, in the manner of `ab`
+    Load(load::Args),
+    /// List the concurrency models, each with its fairness manifest
+    Models(models::Args),
+}
+
+/// Runs `command` to its end.
+pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Balance(args) => balance::run(args),
+        Command::Backend(args) => backend::run(args),
+        Command::Load(args) => load::run(args),
+        Command::Models(args) => models::run(args),
+    }
+}

@@ -1,0 +1,11 @@
+//! `roundtable report`.
+
+use std::process::ExitCode;
+
+/// Arguments of `roundtable report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: Args) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("not here yet")
+}

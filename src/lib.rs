@@ -1,0 +1,2 @@
+//! The balancer's core: no I/O, no clock, no threads.
+pub mod proxy;

@@ -1,0 +1,1 @@
+//! The concurrency models: one file each, and the table that lists them.
