@@ -256,3 +256,14 @@ pub struct Host {
     /// Kernel settings that bear on the result.
     pub sysctls: BTreeMap<String, String>,
 }
+
+/// A run as it was read back from its folder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The folder's name.
+    pub name: String,
+    /// `environment.json`.
+    pub environment: Environment,
+    /// `trials.jsonl`, in the order in which the trials ended.
+    pub trials: Vec<Trial>,
+}
