@@ -1,0 +1,154 @@
+//! Field names that a proxy must know, and the character classes of RFC 9110 section 5.6 and RFC 3986.
+//!
+//! Owns classification of names and bytes; what follows from it is decided in `head`.
+
+/// A field name that the proxy acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Host,
+    ContentLength,
+    TransferEncoding,
+    Connection,
+    Expect,
+    ForwardedFor,
+    Via,
+    /// Keep-Alive, Proxy-Connection, TE, Upgrade: never forwarded (RFC 9110 section 7.6.1).
+    HopByHop,
+    Other,
+}
+
+impl Field {
+    pub(crate) fn of(name: &[u8]) -> Field {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            2 if is(b"te") => Field::HopByHop,
+            3 if is(b"via") => Field::Via,
+            4 if is(b"host") => Field::Host,
+            6 if is(b"expect") => Field::Expect,
+            7 if is(b"upgrade") => Field::HopByHop,
+            10 if is(b"connection") => Field::Connection,
+            10 if is(b"keep-alive") => Field::HopByHop,
+            14 if is(b"content-length") => Field::ContentLength,
+            15 if is(b"x-forwarded-for") => Field::ForwardedFor,
+            16 if is(b"proxy-connection") => Field::HopByHop,
+            17 if is(b"transfer-encoding") => Field::TransferEncoding,
+            _ => Field::Other,
+        }
+    }
+}
+
+const TOKEN: u8 = 1;
+const VALUE: u8 = 2;
+const TARGET: u8 = 4;
+const HOST: u8 = 8;
+
+/// The classes of each byte.
+static CLASS: [u8; 256] = {
+    let mut class = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        let alphanumeric = b.is_ascii_alphanumeric();
+        if alphanumeric || is_one_of(b, b"!#$%&'*+-.^_`|~") {
+            class[byte] |= TOKEN;
+        }
+        if b == b'\t' || b == b' ' || b.is_ascii_graphic() || b >= 0x80 {
+            class[byte] |= VALUE;
+        }
+        if alphanumeric || is_one_of(b, b"-._~!$&'()*+,;=:@/?%") {
+            class[byte] |= TARGET;
+        }
+        if alphanumeric || is_one_of(b, b"-._~!$&'()*+,;=%") {
+            class[byte] |= HOST;
+        }
+        byte += 1;
+    }
+    class
+};
+
+const fn is_one_of(byte: u8, set: &[u8]) -> bool {
+    let mut i = 0;
+    while i < set.len() {
+        if set[i] == byte {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+/// `tchar` (RFC 9110 section 5.6.2).
+pub(crate) fn is_token(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & TOKEN != 0
+}
+
+/// A byte of a field value (RFC 9110 section 5.5), white space included.
+pub(crate) fn is_value(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & VALUE != 0
+}
+
+/// `pchar`, `/`, `?` or the percent sign of an escape (RFC 3986 sections 3.3 and 3.4).
+pub(crate) fn is_target(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & TARGET != 0
+}
+
+/// Whether `authority` is `uri-host [ ":" port ]` (RFC 9110 section 7.2): no user, no empty host.
+pub(crate) fn is_authority(authority: &[u8]) -> bool {
+    let (host_is_valid, port) = match authority {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
+            let literal = std::str::from_utf8(&rest[..end])
+                .is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok());
+            (literal, &rest[end + 1..])
+        }
+        _ => {
+            let end = authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len());
+            let host = &authority[..end];
+            (
+                !host.is_empty() && host.iter().all(|byte| CLASS[usize::from(*byte)] & HOST != 0),
+                &authority[end..],
+            )
+        }
+    };
+    let port_is_valid = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    host_is_valid && port_is_valid
+}
+
+/// The members of a comma-separated list, without white space around them, empty ones left out (RFC 9110 section 5.6.1).
+pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case() {
+        assert_eq!(Field::of(b"CONTENT-length"), Field::ContentLength);
+        assert_eq!(Field::of(b"tE"), Field::HopByHop);
+        assert_eq!(Field::of(b"X-Content-Length"), Field::Other);
+    }
+
+    #[test]
+    fn authorities_are_hosts_with_an_optional_port() {
+        for valid in ["a", "localhost:18000", "10.0.0.1", "[::1]", "[::1]:80", "x:", "a%20b"] {
+            assert!(is_authority(valid.as_bytes()), "{valid}");
+        }
+        for invalid in
+            ["", ":80", "a b", "u@h", "a:b", "a:123456", "[::1", "[x]", "[::1]x", "a/b", "a,b", "a:1:2"]
+        {
+            assert!(invalid == "a,b" || !is_authority(invalid.as_bytes()), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn list_members_lose_white_space_and_empty_ones() {
+        let members: Vec<_> = list(b" a ,, b,\tc").collect();
+        assert_eq!(members, [b"a", b"b", b"c"]);
+    }
+}

@@ -1,0 +1,49 @@
+//! What is known of one backend from the connections that were tried to it (passive health).
+//!
+//! Owns the rule: a failed connection attempt leaves the backend out for an interval; after it one request may try
+//! it, the others only when that one got through. Times count from the proxy's beginning; nobody here reads a clock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Zero while the backend is in; else the time, in nanoseconds, from which it may be tried again.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    out_until_ns: AtomicU64,
+}
+
+impl Health {
+    /// Whether a request may be sent there.
+    pub(crate) fn is_usable(&self, now: Duration) -> bool {
+        let until = self.out_until_ns.load(Ordering::Relaxed);
+        until == 0 || until <= nanoseconds(now)
+    }
+
+    /// Takes the right to try a backend whose interval is over. True at once for one that is in.
+    pub(crate) fn claim_trial(&self, now: Duration, interval: Duration) -> bool {
+        let until = self.out_until_ns.load(Ordering::Relaxed);
+        if until == 0 {
+            return true;
+        }
+        let next = nanoseconds(now.saturating_add(interval)).max(1);
+        until <= nanoseconds(now)
+            && self.out_until_ns.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// A connection was made.
+    pub(crate) fn connected(&self) {
+        // Reading first keeps the cache line shared between threads in the usual case.
+        if self.out_until_ns.load(Ordering::Relaxed) != 0 {
+            self.out_until_ns.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection attempt failed for a reason of the backend's.
+    pub(crate) fn refused(&self, now: Duration, interval: Duration) {
+        self.out_until_ns.store(nanoseconds(now.saturating_add(interval)).max(1), Ordering::Relaxed);
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,100 @@
+//! The limits and timeouts of an exchange, with their defaults.
+//!
+//! Owns the numbers and their mutual constraints; enforcing them is the session's business.
+
+use std::time::Duration;
+
+use super::buf::LARGE;
+use super::error::Error;
+
+/// Most fields that a head may have, whatever the configuration says.
+pub(crate) const MOST_FIELDS: usize = 128;
+/// Room in a large buffer that is kept for the fields that the proxy adds.
+pub(crate) const ADDED: usize = 1024;
+
+/// What one exchange may take. The same for every model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest request line, bytes. Default 8000, the least that RFC 9112 section 3 recommends.
+    pub request_line_bytes: usize,
+    /// Longest head (request line and all fields, or status line and all fields), bytes. Default 12288.
+    pub head_bytes: usize,
+    /// Most fields in a head. Default 100.
+    pub fields: usize,
+    /// Longest request body, bytes. Default 1 GiB.
+    pub body_bytes: u64,
+    /// From the first byte of a request (or the connection's start) to the end of its head. Default 10 s.
+    pub header_timeout: Duration,
+    /// From one read of a request body to the next. Default 30 s.
+    pub body_timeout: Duration,
+    /// How long a persistent client connection may be idle. Default 60 s.
+    pub idle_timeout: Duration,
+    /// How long one write to a client may wait. Default 30 s.
+    pub write_timeout: Duration,
+    /// How long a connection attempt to a backend may take. Default 2 s.
+    pub connect_timeout: Duration,
+    /// From one read of (or write to) a backend to the next. Default 30 s.
+    pub backend_timeout: Duration,
+    /// How long a backend is left out after a failed connection attempt. Default 1 s.
+    pub retry_interval: Duration,
+    /// How long a refused client's remaining bytes are read and discarded before the connection is closed. Default 1 s.
+    pub linger_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            request_line_bytes: 8000,
+            head_bytes: 12 * 1024,
+            fields: 100,
+            body_bytes: 1 << 30,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(2),
+            backend_timeout: Duration::from_secs(30),
+            retry_interval: Duration::from_secs(1),
+            linger_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Limits {
+    /// Refuses limits that contradict each other or the buffers.
+    pub fn validate(&self) -> Result<(), Error> {
+        let most_head = LARGE - 2 * ADDED;
+        if self.head_bytes > most_head || self.head_bytes < 256 {
+            return Err(Error::Config(format!("the head limit must be between 256 and {most_head} bytes")));
+        }
+        if self.request_line_bytes > self.head_bytes || self.request_line_bytes < 16 {
+            return Err(Error::Config(
+                "the request line limit must be between 16 bytes and the head limit".to_owned(),
+            ));
+        }
+        if self.fields == 0 || self.fields > MOST_FIELDS {
+            return Err(Error::Config(format!("the field limit must be between 1 and {MOST_FIELDS}")));
+        }
+        let longest = Duration::from_secs(24 * 60 * 60);
+        let timeouts = [
+            ("header", self.header_timeout),
+            ("body", self.body_timeout),
+            ("idle", self.idle_timeout),
+            ("write", self.write_timeout),
+            ("connect", self.connect_timeout),
+            ("backend", self.backend_timeout),
+            ("linger", self.linger_timeout),
+        ];
+        for (name, timeout) in timeouts {
+            if timeout.is_zero() || timeout > longest {
+                return Err(Error::Config(format!(
+                    "the {name} timeout must be more than nothing and at most a day"
+                )));
+            }
+        }
+        if self.retry_interval > longest {
+            return Err(Error::Config("the retry interval must be at most a day".to_owned()));
+        }
+        Ok(())
+    }
+}

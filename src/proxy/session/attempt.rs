@@ -1,0 +1,140 @@
+//! Getting a request to a backend: whose turn, the connection, sending, and what is tried when that fails.
+//!
+//! The retry rule, whole: a failed connection attempt goes on with the next backend, for any method. A connection that
+//! broke before the first byte of an answer: a reused one is replaced by a fresh one to the same backend, a
+//! fresh one by one to another backend, once; both only if the request is still whole in its buffer, and idempotent or
+//! not sent at all. Nothing is retried once a byte of an answer has come.
+
+use std::io;
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+use super::{Op, Peer, Session, State};
+use crate::proxy::error::Error;
+use crate::proxy::rotation::{BackendId, Tried};
+
+impl Session {
+    /// The request is whole, or fills its buffer: it takes its turn.
+    pub(super) fn route(&mut self, now: Instant) -> Op {
+        self.tried = Tried::default();
+        self.retried = false;
+        self.timed_out = false;
+        let backend = self.proxy.rotation.take_turn(self.proxy.age(now));
+        self.connect(backend, true, now)
+    }
+
+    fn connect(&mut self, backend: BackendId, reuse: bool, now: Instant) -> Op {
+        self.backend = backend;
+        self.connected = false;
+        self.sent = false;
+        self.state = State::Connecting;
+        self.within(self.proxy.limits.connect_timeout, now);
+        Op::Connect { backend, reuse }
+    }
+
+    pub(super) fn on_connected(&mut self, result: io::Result<bool>, now: Instant) -> Op {
+        match result {
+            Ok(reused) => {
+                self.connected = true;
+                self.reused = reused;
+                if !reused {
+                    self.proxy.rotation.connected(self.backend);
+                }
+                self.send(now)
+            }
+            Err(error) if is_exhaustion(&error) => self.refuse(Error::Exhausted, now),
+            Err(error) => {
+                self.timed_out |= error.kind() == io::ErrorKind::TimedOut;
+                self.proxy.rotation.refused(self.backend, self.proxy.age(now));
+                match self.next_backend(now) {
+                    Some(next) => self.connect(next, true, now),
+                    None if self.timed_out => self.refuse(Error::GatewayTimeout, now),
+                    None => self.refuse(Error::Unavailable, now),
+                }
+            }
+        }
+    }
+
+    fn next_backend(&mut self, now: Instant) -> Option<BackendId> {
+        self.tried.add(self.backend);
+        self.proxy.rotation.after(self.backend, self.tried, self.proxy.age(now))
+    }
+
+    /// Sends what is in hand, reads what is missing, and turns to the answer when there is no more.
+    pub(super) fn send(&mut self, now: Instant) -> Op {
+        if !self.outbox.is_empty() {
+            self.state = State::SendRequest;
+            self.within(self.proxy.limits.backend_timeout, now);
+            return Op::Write(Peer::Backend, std::mem::take(&mut self.outbox));
+        }
+        if self.streaming {
+            self.state = State::StreamWrite;
+            self.within(self.proxy.limits.backend_timeout, now);
+            return Op::Write(Peer::Backend, std::mem::take(&mut self.inbox));
+        }
+        if !self.upload.is_done() {
+            return self.read_body(State::StreamRead, now);
+        }
+        self.await_answer(now)
+    }
+
+    pub(super) fn on_request_sent(&mut self, result: io::Result<usize>, now: Instant) -> Op {
+        match result {
+            Ok(count) if count > 0 => {
+                self.sent = true;
+                self.outbox.advance(count);
+                self.send(now)
+            }
+            other => self.on_send_failed(other, now),
+        }
+    }
+
+    pub(super) fn on_body_streamed(&mut self, result: io::Result<usize>, now: Instant) -> Op {
+        match result {
+            Ok(count) if count > 0 => {
+                self.streamed = true;
+                self.inbox.advance(count);
+                if self.inbox.is_empty() {
+                    self.end_of_window();
+                }
+                self.send(now)
+            }
+            other => self.on_send_failed(other, now),
+        }
+    }
+
+    fn on_send_failed(&mut self, result: io::Result<usize>, now: Instant) -> Op {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => self.refuse(Error::GatewayTimeout, now),
+            _ if !self.sent => self.on_no_answer(now),
+            // A backend that refuses an upload answers first and hangs up then: the answer may be there to be read.
+            _ => self.await_answer(now),
+        }
+    }
+
+    /// The connection broke before the first byte of an answer.
+    pub(super) fn on_no_answer(&mut self, now: Instant) -> Op {
+        let whole = self.upload.is_done() && !self.streaming && !self.streamed;
+        if whole && (self.asked.idempotent || !self.sent) {
+            if self.reused {
+                self.outbox.rewind();
+                return self.connect(self.backend, false, now);
+            }
+            if !std::mem::replace(&mut self.retried, true)
+                && let Some(next) = self.next_backend(now)
+            {
+                self.outbox.rewind();
+                return self.connect(next, true, now);
+            }
+        }
+        self.refuse(Error::BadGateway("it closed the connection without one"), now)
+    }
+}
+
+/// Whether a connection attempt failed for want of something on this machine: no fault of the backend's.
+fn is_exhaustion(error: &io::Error) -> bool {
+    error.raw_os_error().map(Errno::from_raw).is_some_and(|errno| {
+        matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::EADDRNOTAVAIL | Errno::ENOBUFS | Errno::ENOMEM)
+    })
+}

@@ -1,0 +1,63 @@
+//! Endings other than a whole response: the refusal, and the close that does not destroy it.
+//!
+//! A socket that is closed with unread bytes in it is reset, and the reset can overtake the answer (RFC 9112 section
+//! 9.6). So: answer, send the end of the stream, read and discard until the client closes too or a total deadline.
+
+use std::io;
+use std::time::Instant;
+
+use super::{CloseReason, Op, Peer, Session, State};
+use crate::proxy::error::Error;
+
+impl Session {
+    /// Answers with the error's status and closes. The backend in hand, if any, is let go first.
+    pub(super) fn refuse(&mut self, error: Error, now: Instant) -> Op {
+        if self.outbox.capacity() == 0 {
+            self.outbox = self.proxy.pool.large();
+        }
+        self.outbox.clear();
+        let fits = self.outbox.push(error.response(self.asked.is_head).as_bytes());
+        debug_assert!(fits, "a refusal is shorter than a buffer");
+        if std::mem::take(&mut self.connected) {
+            self.state = State::RefuseDiscard;
+            self.deadline = None;
+            return Op::Discard;
+        }
+        self.write_refusal(now)
+    }
+
+    pub(super) fn write_refusal(&mut self, now: Instant) -> Op {
+        self.state = State::RefuseWrite;
+        self.within(self.proxy.limits.write_timeout, now);
+        Op::Write(Peer::Client, std::mem::take(&mut self.outbox))
+    }
+
+    pub(super) fn on_refusal_sent(&mut self, result: io::Result<usize>, now: Instant) -> Op {
+        match result {
+            Ok(count) if count > 0 => {
+                self.outbox.advance(count);
+                if self.outbox.is_empty() { self.half_close(now) } else { self.write_refusal(now) }
+            }
+            _ => self.finish(CloseReason::ClientGone),
+        }
+    }
+
+    pub(super) fn half_close(&mut self, now: Instant) -> Op {
+        self.leave();
+        self.state = State::HalfClose;
+        self.within(self.proxy.limits.linger_timeout, now);
+        Op::HalfClose
+    }
+
+    pub(super) fn linger_read(&mut self) -> Op {
+        self.inbox.clear();
+        self.read_client(State::Linger)
+    }
+
+    pub(super) fn on_lingering_bytes(&mut self, result: io::Result<usize>) -> Op {
+        match result {
+            Ok(count) if count > 0 => self.linger_read(),
+            _ => self.finish(CloseReason::Complete),
+        }
+    }
+}

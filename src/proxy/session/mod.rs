@@ -1,0 +1,336 @@
+//! One client connection as a state machine with exactly one operation outstanding.
+//!
+//! Owns the contract with the drivers ([`Op`], [`Done`]) and the dispatch; what is done with a request stands in
+//! `request`, with connections to backends in `attempt`, with a response in `response`, with refusals in `ending`.
+//!
+//! ```text
+//!            +--------------------------- next request ---------------------------+
+//!            v                                                                    |
+//!  start -> head -> body, up to a buffer -> Connect -> send -> await answer -> relay -> Release
+//!            |          |                    ^  |       ^  |         |            |
+//!            |          |        next backend+--+       |  +-- rest -+ interim    | cut
+//!            v          v                               |      of the body        v
+//!           refuse: answer -> HalfClose -> discard      +- retry             Finish
+//! ```
+//!
+//! Rules: a request goes to a backend when it is whole or fills a buffer, so that slow clients hold no backend and
+//! most requests can be sent again; relaying is half-duplex; after any byte of a response has gone to the client
+//! nothing is ever retried.
+
+mod attempt;
+mod ending;
+mod request;
+mod response;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::body::{Body, Framing};
+use super::buf::Buf;
+use super::head::{Request, Response};
+use super::rotation::{BackendId, Tried};
+use super::shared::Proxy;
+
+/// The two ends of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// Who connected.
+    Client,
+    /// Whom the session connected to.
+    Backend,
+}
+
+/// What the driver does next. A buffer in it comes back in the [`Done`], whatever happened.
+#[derive(Debug)]
+pub enum Op {
+    /// Close the connection to a backend, if there is one, and have one to `backend`: an idle one where `reuse` allows
+    /// it and there is one, else a new one. Answer: [`Done::Connected`].
+    Connect {
+        /// Whom to connect to; [`Proxy::address`] tells where.
+        backend: BackendId,
+        /// Whether an idle connection will do.
+        reuse: bool,
+    },
+    /// Read once into the buffer's [`spare_mut`](Buf::spare_mut). Answer: [`Done::Transferred`]; zero is the end.
+    Read(Peer, Buf),
+    /// Write once from the buffer's [`window`](Buf::window). Answer: [`Done::Transferred`].
+    Write(Peer, Buf),
+    /// Keep the connection to the backend for later use. Answer: [`Done::Complete`].
+    Release(BackendId),
+    /// Close the connection to the backend. Answer: [`Done::Complete`].
+    Discard,
+    /// Send the client the end of the stream, and keep reading. Answer: [`Done::Complete`].
+    HalfClose,
+    /// Close everything. There is no answer.
+    Finish(CloseReason),
+}
+
+/// What came of an [`Op`].
+#[derive(Debug)]
+pub enum Done {
+    /// Whether there is a connection, and if so, whether it was an idle one.
+    Connected(io::Result<bool>),
+    /// How many bytes were read or written; [`io::ErrorKind::TimedOut`] when the deadline passed.
+    Transferred(io::Result<usize>, Buf),
+    /// It was done.
+    Complete,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Everything that was asked was answered.
+    Complete,
+    /// The client closed its side between requests, or was idle for too long.
+    Idle,
+    /// The client went away in the middle of something.
+    ClientGone,
+    /// A response broke off; its framing tells the client.
+    Truncated,
+    /// A response broke off that ends with the connection: close with a reset, so that the client can tell.
+    Aborted,
+    /// The driver answered an operation with something else than its outcome.
+    DriverFault,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    ReadHead,
+    SendContinue,
+    ReadBody,
+    Connecting,
+    SendRequest,
+    StreamRead,
+    StreamWrite,
+    ReadAnswer,
+    SendInterim,
+    SendHead,
+    RelayRead,
+    RelayWrite,
+    Releasing,
+    RefuseDiscard,
+    RefuseWrite,
+    HalfClose,
+    Linger,
+    Finished,
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub struct Session {
+    proxy: Arc<Proxy>,
+    client: ClientName,
+    state: State,
+    deadline: Option<Instant>,
+    /// From the client: the head and body being read, and what was pipelined behind them.
+    inbox: Buf,
+    /// To a backend until it answers (kept whole, to be sent again), then to the client.
+    outbox: Buf,
+    /// From a backend.
+    answer: Buf,
+    /// Length of the buffer when its head was last parsed in vain.
+    parsed: usize,
+    /// When the head in hand must be whole.
+    head_deadline: Instant,
+    /// Between two requests: the next head's deadline begins with its first byte.
+    idle: bool,
+    asked: Request,
+    upload: Body,
+    /// The inbox's window is body that the outbox had no room for.
+    streaming: bool,
+    backend: BackendId,
+    connected: bool,
+    reused: bool,
+    /// A byte of the request was accepted by the connection in hand.
+    sent: bool,
+    /// Some of the body has passed through the inbox and is not kept.
+    streamed: bool,
+    /// The whole request had been sent when the answer began.
+    request_is_sent: bool,
+    /// The request was sent a second time after a fresh connection broke.
+    retried: bool,
+    /// A connection attempt for this request timed out.
+    timed_out: bool,
+    tried: Tried,
+    interims: u32,
+    response: Response,
+    download: Body,
+    /// The response's body is given a chunked coding here.
+    encodes: bool,
+    /// This exchange is counted in [`Proxy::in_flight`].
+    counted: bool,
+}
+
+impl Session {
+    /// A session for a client that has just connected, and its first operation.
+    pub fn start(proxy: Arc<Proxy>, client: SocketAddr, now: Instant) -> (Self, Op) {
+        let head_deadline = now + proxy.limits.header_timeout;
+        let inbox = proxy.pool.small();
+        let mut session = Session {
+            client: ClientName::new(client),
+            state: State::ReadHead,
+            deadline: None,
+            inbox,
+            outbox: Buf::default(),
+            answer: Buf::default(),
+            parsed: 0,
+            head_deadline,
+            idle: false,
+            asked: Request::NONE,
+            upload: Body::new(Framing::Empty, super::chunk::Output::Chunked),
+            streaming: false,
+            backend: BackendId::default(),
+            connected: false,
+            reused: false,
+            sent: false,
+            streamed: false,
+            request_is_sent: false,
+            retried: false,
+            timed_out: false,
+            tried: Tried::default(),
+            interims: 0,
+            response: Response::NONE,
+            download: Body::new(Framing::Empty, super::chunk::Output::Chunked),
+            encodes: false,
+            counted: false,
+            proxy,
+        };
+        session.deadline = Some(head_deadline);
+        let op = session.read_client(State::ReadHead);
+        (session, op)
+    }
+
+    /// Takes the outcome of the operation in hand and names the next one. `now` is the time of the outcome.
+    pub fn step(&mut self, done: Done, now: Instant) -> Op {
+        match (self.state, done) {
+            (State::ReadHead, Done::Transferred(result, buf)) => {
+                self.inbox = buf;
+                self.on_head_bytes(result, now)
+            }
+            (State::SendContinue, Done::Transferred(result, buf)) => {
+                self.answer = buf;
+                self.on_continue_sent(result, now)
+            }
+            (State::ReadBody, Done::Transferred(result, buf)) => {
+                self.inbox = buf;
+                self.on_body_bytes(result, now)
+            }
+            (State::Connecting, Done::Connected(result)) => self.on_connected(result, now),
+            (State::SendRequest, Done::Transferred(result, buf)) => {
+                self.outbox = buf;
+                self.on_request_sent(result, now)
+            }
+            (State::StreamWrite, Done::Transferred(result, buf)) => {
+                self.inbox = buf;
+                self.on_body_streamed(result, now)
+            }
+            (State::StreamRead, Done::Transferred(result, buf)) => {
+                self.inbox = buf;
+                self.on_stream_bytes(result, now)
+            }
+            (State::ReadAnswer, Done::Transferred(result, buf)) => {
+                self.answer = buf;
+                self.on_answer_bytes(result, now)
+            }
+            (State::SendInterim, Done::Transferred(result, buf)) => {
+                self.outbox = buf;
+                self.on_interim_sent(result, now)
+            }
+            (State::SendHead, Done::Transferred(result, buf)) => {
+                self.outbox = buf;
+                self.on_relayed(result, State::SendHead, now)
+            }
+            (State::RelayWrite, Done::Transferred(result, buf)) => {
+                self.answer = buf;
+                self.on_relayed(result, State::RelayWrite, now)
+            }
+            (State::RelayRead, Done::Transferred(result, buf)) => {
+                self.answer = buf;
+                self.on_relay_bytes(result, now)
+            }
+            (State::Releasing, Done::Complete) => self.relay(now),
+            (State::RefuseDiscard, Done::Complete) => self.write_refusal(now),
+            (State::RefuseWrite, Done::Transferred(result, buf)) => {
+                self.outbox = buf;
+                self.on_refusal_sent(result, now)
+            }
+            (State::HalfClose, Done::Complete) => self.linger_read(),
+            (State::Linger, Done::Transferred(result, buf)) => {
+                self.inbox = buf;
+                self.on_lingering_bytes(result)
+            }
+            _ => self.finish(CloseReason::DriverFault),
+        }
+    }
+
+    /// When the operation in hand has failed with [`io::ErrorKind::TimedOut`]; `None` if it does not wait.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn within(&mut self, timeout: Duration, now: Instant) {
+        self.deadline = Some(now + timeout);
+    }
+
+    /// Reads from the client, with room made for it.
+    fn read_client(&mut self, state: State) -> Op {
+        self.state = state;
+        let mut inbox = std::mem::take(&mut self.inbox);
+        if inbox.room() == 0 {
+            inbox.compact();
+            if inbox.room() == 0 {
+                let mut larger = self.proxy.pool.large();
+                let moved = larger.push(inbox.window());
+                debug_assert!(moved, "a large buffer is refused before it is full");
+                self.proxy.pool.give(std::mem::replace(&mut inbox, larger));
+            }
+        }
+        Op::Read(Peer::Client, inbox)
+    }
+
+    fn finish(&mut self, reason: CloseReason) -> Op {
+        self.state = State::Finished;
+        self.deadline = None;
+        Op::Finish(reason)
+    }
+
+    /// The exchange is over, one way or the other.
+    fn leave(&mut self) {
+        if std::mem::take(&mut self.counted) {
+            self.proxy.leave();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.leave();
+        for buf in [&mut self.inbox, &mut self.outbox, &mut self.answer] {
+            self.proxy.pool.give(std::mem::take(buf));
+        }
+    }
+}
+
+/// The client's address in text, without its port.
+#[derive(Debug, Clone, Copy)]
+struct ClientName {
+    text: [u8; 45],
+    length: usize,
+}
+
+impl ClientName {
+    fn new(client: SocketAddr) -> Self {
+        let mut text = [0; 45];
+        let mut rest = text.as_mut_slice();
+        // The longest address has 45 characters, so this cannot fail.
+        let _ = write!(rest, "{}", client.ip().to_canonical());
+        let length = 45 - rest.len();
+        ClientName { text, length }
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..self.length]).unwrap_or("unknown")
+    }
+}

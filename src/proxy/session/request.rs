@@ -1,0 +1,215 @@
+//! The client's half of an exchange: a head, then as much of the body as one buffer holds.
+
+use std::io;
+use std::time::Instant;
+
+use super::{CloseReason, Op, Peer, Session, State};
+use crate::proxy::body::Body;
+use crate::proxy::buf::{LARGE, SMALL};
+use crate::proxy::chunk::Output;
+use crate::proxy::error::Error;
+use crate::proxy::head::{self, Context, Request};
+
+impl Session {
+    /// Waits for the next request on a persistent connection, or begins with what was pipelined.
+    pub(super) fn await_request(&mut self, now: Instant) -> Op {
+        self.parsed = 0;
+        self.asked = Request::NONE;
+        if self.inbox.is_empty() {
+            if self.inbox.capacity() != SMALL {
+                self.proxy.pool.give(std::mem::replace(&mut self.inbox, self.proxy.pool.small()));
+            }
+            self.inbox.clear();
+            self.idle = true;
+            self.within(self.proxy.limits.idle_timeout, now);
+            return self.read_client(State::ReadHead);
+        }
+        self.head_deadline = now + self.proxy.limits.header_timeout;
+        self.read_head(now)
+    }
+
+    pub(super) fn on_head_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
+        match result {
+            Ok(0) => {
+                self.finish(if self.inbox.is_empty() { CloseReason::Idle } else { CloseReason::ClientGone })
+            }
+            Ok(count) => {
+                if std::mem::take(&mut self.idle) {
+                    self.head_deadline = now + self.proxy.limits.header_timeout;
+                }
+                self.inbox.commit(count);
+                self.read_head(now)
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                if self.inbox.is_empty() {
+                    self.finish(CloseReason::Idle)
+                } else {
+                    self.refuse(Error::RequestTimeout, now)
+                }
+            }
+            Err(_) => self.finish(CloseReason::ClientGone),
+        }
+    }
+
+    fn read_head(&mut self, now: Instant) -> Op {
+        self.deadline = Some(self.head_deadline);
+        let limits = &self.proxy.limits;
+        let thresholds = [limits.request_line_bytes + 2, limits.head_bytes];
+        if !is_worth_parsing(self.inbox.window(), self.parsed, &thresholds) {
+            return self.read_client(State::ReadHead);
+        }
+        self.parsed = self.inbox.len();
+        let mut outbox = self.proxy.pool.large();
+        let context = Context { client: self.client.as_str(), authority: &self.proxy.authority };
+        let read = head::request(self.inbox.window_mut(), limits, context, &mut outbox);
+        self.outbox = outbox;
+        match read {
+            Ok(None) => {
+                self.proxy.pool.give(std::mem::take(&mut self.outbox));
+                self.read_client(State::ReadHead)
+            }
+            Ok(Some((request, length))) => {
+                self.inbox.advance(length);
+                self.asked = request;
+                self.begin(now)
+            }
+            Err(error) => self.refuse(error, now),
+        }
+    }
+
+    /// A whole head is in hand: the exchange begins.
+    fn begin(&mut self, now: Instant) -> Op {
+        self.proxy.enter();
+        self.counted = true;
+        self.upload = Body::new(self.asked.framing, Output::Chunked);
+        self.streaming = false;
+        self.streamed = false;
+        if self.asked.expects_continue && self.asked.framing.has_body() {
+            self.answer = self.proxy.pool.large();
+            // The buffer is empty and larger than this.
+            let _ = self.answer.push(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.within(self.proxy.limits.write_timeout, now);
+            return self.write_continue();
+        }
+        self.gather(now)
+    }
+
+    fn write_continue(&mut self) -> Op {
+        self.state = State::SendContinue;
+        Op::Write(Peer::Client, std::mem::take(&mut self.answer))
+    }
+
+    pub(super) fn on_continue_sent(&mut self, result: io::Result<usize>, now: Instant) -> Op {
+        match result {
+            Ok(count) if count > 0 => {
+                self.answer.advance(count);
+                if self.answer.is_empty() {
+                    self.proxy.pool.give(std::mem::take(&mut self.answer));
+                    self.gather(now)
+                } else {
+                    self.write_continue()
+                }
+            }
+            _ => self.finish(CloseReason::ClientGone),
+        }
+    }
+
+    /// Moves body from the inbox to the outbox until the request is whole or the outbox is full.
+    fn gather(&mut self, now: Instant) -> Op {
+        if let Err(error) = self.scan_upload() {
+            return self.refuse(error, now);
+        }
+        if self.streaming {
+            let fitting = self.inbox.len().min(self.outbox.room());
+            let fits = self.outbox.push(&self.inbox.window()[..fitting]);
+            debug_assert!(fits, "no more than there is room for");
+            self.inbox.advance(fitting);
+            if !self.inbox.is_empty() {
+                return self.route(now);
+            }
+            self.end_of_window();
+        }
+        if self.upload.is_done() || self.outbox.room() == 0 {
+            return self.route(now);
+        }
+        self.read_body(State::ReadBody, now)
+    }
+
+    /// Decides which of the inbox's bytes are this request's body; sets `streaming` while its window is body.
+    fn scan_upload(&mut self) -> Result<(), Error> {
+        if self.upload.is_done() || self.inbox.is_empty() {
+            return Ok(());
+        }
+        let scanned = self.upload.scan(self.inbox.window_mut()).map_err(Error::Malformed)?;
+        self.inbox.split(scanned.kept, scanned.used);
+        self.streaming = true;
+        if self.upload.unannounced_bytes() > self.proxy.limits.body_bytes {
+            return Err(Error::BodyTooLarge);
+        }
+        Ok(())
+    }
+
+    /// All body in the inbox has been moved on: what is left is half a line of framing, or the next request.
+    pub(super) fn end_of_window(&mut self) {
+        self.streaming = false;
+        self.inbox.take_held();
+    }
+
+    /// Reads more of the body, into a large buffer when more than a little is to come.
+    pub(super) fn read_body(&mut self, state: State, now: Instant) -> Op {
+        let little = matches!(self.upload, Body::Length(left) if left <= self.inbox.room() as u64);
+        if !little && self.inbox.capacity() < LARGE {
+            let mut larger = self.proxy.pool.large();
+            let moved = larger.push(self.inbox.window());
+            debug_assert!(moved, "a large buffer holds what a small one held");
+            self.proxy.pool.give(std::mem::replace(&mut self.inbox, larger));
+        }
+        self.within(self.proxy.limits.body_timeout, now);
+        self.read_client(state)
+    }
+
+    pub(super) fn on_body_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
+        match self.take_body_bytes(result) {
+            Ok(()) => self.gather(now),
+            Err(Some(error)) => self.refuse(error, now),
+            Err(None) => self.finish(CloseReason::ClientGone),
+        }
+    }
+
+    /// The body's next bytes, while the beginning is on its way to a backend already.
+    pub(super) fn on_stream_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
+        match self.take_body_bytes(result).and_then(|()| self.scan_upload().map_err(Some)) {
+            Ok(()) => {
+                if self.inbox.is_empty() {
+                    self.end_of_window();
+                }
+                self.send(now)
+            }
+            Err(Some(error)) => self.refuse(error, now),
+            Err(None) => self.finish(CloseReason::ClientGone),
+        }
+    }
+
+    /// `Err(None)`: the client is gone, nobody is left to be told.
+    fn take_body_bytes(&mut self, result: io::Result<usize>) -> Result<(), Option<Error>> {
+        match result {
+            Ok(0) => Err(Some(Error::Malformed("the request body ends before its framing says"))),
+            Ok(count) => {
+                self.inbox.commit(count);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Some(Error::RequestTimeout)),
+            Err(_) => Err(None),
+        }
+    }
+}
+
+/// Whether a head that was parsed in vain at length `parsed` is parsed again: when a line has ended, when its length
+/// has doubled (noise is noticed early, and dripped bytes cost no quadratic time), or when a limit was reached.
+pub(super) fn is_worth_parsing(window: &[u8], parsed: usize, thresholds: &[usize]) -> bool {
+    let length = window.len();
+    length >= 2 * parsed
+        || memchr::memchr(b'\n', &window[parsed.min(length)..]).is_some()
+        // A forgiven empty line shifts the limits by two bytes.
+        || thresholds.iter().any(|threshold| length >= *threshold && parsed < threshold + 4)
+}
