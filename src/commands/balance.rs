@@ -1,11 +1,200 @@
-//! `roundtable balance`.
+//! `roundtable balance`: one balancer, as a program of its own.
+//!
+//! Owns the arguments, the ready line, and the ending: on the first SIGTERM or SIGINT no more connections are
+//! accepted and exchanges in hand are finished, until the deadline; a second signal ends at once.
 
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use roundtable::proxy::{Config, Limits, Proxy};
+use roundtable_harness::control::{Control, Ready, announce};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use socket2::SockRef;
+
+use crate::models::{self, AccessLog, MODELS, Server, listen, raise_descriptor_limit};
+
+/// How often a draining balancer looks whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+/// Most worker threads that can be asked for.
+const MOST_WORKERS: usize = 1024;
 
 /// Arguments of `roundtable balance`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(
+    after_help = "Example: roundtable balance --model mio --listen 127.0.0.1:18000 --backend 127.0.0.1:9001 \
+                        --backend 127.0.0.1:9002"
+)]
+pub(crate) struct Args {
+    /// The concurrency model (`roundtable models` lists them)
+    #[arg(long)]
+    model: String,
+    /// Address to accept connections at; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:18000")]
+    listen: String,
+    /// A backend's address; repeat it for each, in the order of their turns
+    #[arg(long = "backend", required = true, value_name = "ADDR")]
+    backends: Vec<String>,
+    /// Worker threads of `pool` (default: 4 for each processor) and `tokio` (default: 1 for each)
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Write a line for each connection and each request forwarded to this file, `-` for standard error
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
+    /// On the first SIGTERM or SIGINT, how long exchanges in hand may take to finish
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    drain_timeout: Duration,
+    /// Obey the harness on standard input
+    #[arg(long, hide = true)]
+    supervised: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
 
-pub(crate) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not here yet")
+/// The limits on the command line. Each default is [`Limits::default`]'s.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits and timeouts")]
+struct LimitArgs {
+    /// Longest request line, bytes; beyond it 414
+    #[arg(long, default_value_t = Limits::default().request_line_bytes)]
+    max_request_line_bytes: usize,
+    /// Longest head, bytes; beyond it 431 (from a backend: 502)
+    #[arg(long, default_value_t = Limits::default().head_bytes)]
+    max_head_bytes: usize,
+    /// Most fields in a head; beyond it 431 (from a backend: 502)
+    #[arg(long, default_value_t = Limits::default().fields)]
+    max_fields: usize,
+    /// Longest request body, bytes; beyond it 413
+    #[arg(long, default_value_t = Limits::default().body_bytes)]
+    max_body_bytes: u64,
+    /// For a whole request head; beyond it 408
+    #[arg(long, default_value_t = Limits::default().header_timeout.into(), value_name = "DURATION")]
+    header_timeout: humantime::Duration,
+    /// Between two reads of a request body; beyond it 408
+    #[arg(long, default_value_t = Limits::default().body_timeout.into(), value_name = "DURATION")]
+    body_timeout: humantime::Duration,
+    /// Between two requests of a client; beyond it the connection is closed
+    #[arg(long, default_value_t = Limits::default().idle_timeout.into(), value_name = "DURATION")]
+    idle_timeout: humantime::Duration,
+    /// For one write to a client; beyond it the connection is closed
+    #[arg(long, default_value_t = Limits::default().write_timeout.into(), value_name = "DURATION")]
+    write_timeout: humantime::Duration,
+    /// For a connection to a backend; beyond it the next one is tried
+    #[arg(long, default_value_t = Limits::default().connect_timeout.into(), value_name = "DURATION")]
+    connect_timeout: humantime::Duration,
+    /// Between two reads of a backend's response; beyond it 504
+    #[arg(long, default_value_t = Limits::default().backend_timeout.into(), value_name = "DURATION")]
+    backend_timeout: humantime::Duration,
+    /// How long a backend that refused a connection is left out
+    #[arg(long, default_value_t = Limits::default().retry_interval.into(), value_name = "DURATION")]
+    retry_interval: humantime::Duration,
+    /// How long a refused client's remaining bytes are discarded before its connection is closed
+    #[arg(long, default_value_t = Limits::default().linger_timeout.into(), value_name = "DURATION")]
+    linger_timeout: humantime::Duration,
+}
+
+impl LimitArgs {
+    fn limits(&self) -> Limits {
+        Limits {
+            request_line_bytes: self.max_request_line_bytes,
+            head_bytes: self.max_head_bytes,
+            fields: self.max_fields,
+            body_bytes: self.max_body_bytes,
+            header_timeout: self.header_timeout.into(),
+            body_timeout: self.body_timeout.into(),
+            idle_timeout: self.idle_timeout.into(),
+            write_timeout: self.write_timeout.into(),
+            connect_timeout: self.connect_timeout.into(),
+            backend_timeout: self.backend_timeout.into(),
+            retry_interval: self.retry_interval.into(),
+            linger_timeout: self.linger_timeout.into(),
+        }
+    }
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Some(model) = models::find(&args.model) else {
+        let known: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
+        bail!("there is no model '{}'; choose one of {}", args.model, known.join(", "));
+    };
+    if let Some(workers) = args.workers {
+        ensure!(
+            (1..=MOST_WORKERS).contains(&workers),
+            "--workers {workers} is out of range; choose 1 to {MOST_WORKERS}"
+        );
+    }
+    let limits = args.limits.limits();
+    limits.validate().context("the limits cannot work; change the option named")?;
+    let address = resolve(&args.listen)?;
+    let backends =
+        args.backends.iter().map(|backend| resolve(backend)).collect::<anyhow::Result<Vec<_>>>()?;
+    raise_descriptor_limit().context("cannot raise the limit on open files")?;
+    // Blocked before any thread starts, so that only this one gets them.
+    let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot listen for signals")?;
+    let listener = listen(address, &limits).with_context(|| {
+        format!("cannot listen at {address}; choose a free address with --listen, or end who uses it")
+    })?;
+    let listening = listener.local_addr().context("cannot tell the address listened at")?;
+    ensure!(
+        !backends.contains(&listening),
+        "{listening} is both the address to listen at and a backend; a balancer cannot be its own backend"
+    );
+    let stopper = listener.try_clone().context("cannot duplicate the listener")?;
+    let log = args.access_log.as_deref().map(|path| {
+        AccessLog::open(path)
+            .with_context(|| format!("cannot write the access log {}; choose another file", path.display()))
+    });
+    let proxy = Proxy::new(Config { backends, authority: listening.to_string(), limits }, Instant::now())
+        .context("the configuration cannot work")?;
+    let proxy = Arc::new(proxy);
+    let server = Arc::new(Server {
+        listener,
+        proxy: Arc::clone(&proxy),
+        workers: model.workers.count(args.workers).unwrap_or(0),
+        log: log.transpose()?,
+    });
+    thread::Builder::new()
+        .name("accept".into())
+        .spawn(move || {
+            if let Err(error) = (model.serve)(server) {
+                eprintln!("roundtable: {} cannot go on serving: {error}", model.name);
+                std::process::exit(1);
+            }
+        })
+        .context("cannot start a thread")?;
+    announce(&Ready::at(listening)).context("cannot write the ready line")?;
+    if args.supervised {
+        Control::start().context("cannot listen on standard input")?;
+    }
+    signals.forever().next();
+    // The accepting thread finds its socket shut down; nobody can connect any more.
+    SockRef::from(&stopper).shutdown(Shutdown::Both).context("cannot stop accepting")?;
+    proxy.drain();
+    let deadline = Instant::now() + args.drain_timeout;
+    while proxy.in_flight() > 0 && Instant::now() < deadline {
+        if signals.pending().next().is_some() {
+            return Ok(ExitCode::FAILURE);
+        }
+        thread::sleep(DRAIN_LOOK);
+    }
+    match proxy.in_flight() {
+        0 => {}
+        cut => eprintln!(
+            "roundtable: {cut} exchanges were not finished in time; --drain-timeout gives them longer"
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first address of `name`, which is HOST:PORT or [V6]:PORT.
+fn resolve(name: &str) -> anyhow::Result<SocketAddr> {
+    name.to_socket_addrs()
+        .with_context(|| format!("'{name}' is no address; write HOST:PORT, such as 127.0.0.1:9001"))?
+        .next()
+        .with_context(|| format!("'{name}' has no address; write HOST:PORT, such as 127.0.0.1:9001"))
 }

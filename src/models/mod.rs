@@ -1,1 +1,103 @@
 //! The concurrency models: one file each, and the table that lists them.
+//!
+//! Owns the table and what every model gets ([`Server`]). A model is a driver of
+//! [`roundtable::proxy::Session`] and nothing else: it decides who waits, and how. What all of them do alike
+//! stands in `listener` (sockets), `idle` (connections to backends that are kept), `log` and `manifest`.
+
+mod blocking;
+mod idle;
+mod listener;
+mod log;
+mod manifest;
+mod mio;
+mod pool;
+mod socket;
+mod threads;
+mod tokio;
+mod waiting;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use roundtable::proxy::{BackendId, Proxy};
+pub(crate) use roundtable_harness::data::Family;
+
+pub(crate) use listener::{BACKLOG, listen, raise_descriptor_limit};
+pub(crate) use log::AccessLog;
+pub(crate) use manifest::manifest;
+
+/// One way of waiting.
+pub(crate) struct Model {
+    /// Its name on the command line.
+    pub(crate) name: &'static str,
+    pub(crate) family: Family,
+    pub(crate) summary: &'static str,
+    /// What one schedulable piece of work is.
+    pub(crate) unit_of_work: &'static str,
+    /// What bounds the number of exchanges that go on at the same time.
+    pub(crate) bound: &'static str,
+    /// Threads that carry exchanges, where their number is fixed: the default for this many processors.
+    pub(crate) workers: Workers,
+    /// Serves until the listener is shut down or fails for good. Connections in hand may outlive the return.
+    pub(crate) serve: fn(Arc<Server>) -> io::Result<()>,
+}
+
+/// How many threads a model works with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Workers {
+    /// One for each connection.
+    PerConnection,
+    /// Always one.
+    One,
+    /// So many for each processor, unless the operator says otherwise.
+    PerProcessor(usize),
+}
+
+/// Every model there is, in the order of the tables.
+pub(crate) const MODELS: &[Model] = &[threads::MODEL, pool::MODEL, mio::MODEL, tokio::MODEL];
+
+/// The model of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.name == name)
+}
+
+impl Workers {
+    /// The number of threads for `asked` by the operator; `None` where it has no number.
+    pub(crate) fn count(self, asked: Option<usize>) -> Option<usize> {
+        match self {
+            Workers::PerConnection => None,
+            Workers::One => Some(1),
+            Workers::PerProcessor(each) => Some(asked.unwrap_or_else(|| {
+                each * std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+            })),
+        }
+    }
+}
+
+/// What a model serves with.
+pub(crate) struct Server {
+    pub(crate) listener: TcpListener,
+    pub(crate) proxy: Arc<Proxy>,
+    /// Threads that carry exchanges, for the models that have a fixed number of them.
+    pub(crate) workers: usize,
+    pub(crate) log: Option<AccessLog>,
+}
+
+impl Server {
+    /// To be called for every accepted connection.
+    fn accepted(&self, client: SocketAddr) {
+        if let Some(log) = &self.log {
+            log.connection(client);
+        }
+    }
+
+    /// To be called for every [`Op::Connect`](roundtable::proxy::Op::Connect); tells where to.
+    fn forwarded(&self, backend: BackendId) -> SocketAddr {
+        let address = self.proxy.address(backend);
+        if let Some(log) = &self.log {
+            log.forwarded(address);
+        }
+        address
+    }
+}

@@ -49,6 +49,11 @@ impl Proxy {
         })
     }
 
+    /// Limits and timeouts in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Where a driver connects to for `backend`.
     pub fn address(&self, backend: BackendId) -> SocketAddr {
         self.rotation.address(backend)

@@ -1,0 +1,99 @@
+//! The waiting room of the `pool` model: tasks that cannot go on, and the thread that watches over them.
+//!
+//! Owns one epoll, used one-shot (a socket that was told of is silent until it is armed again, so that a task is only
+//! ever in one place), and the look at deadlines. Knows nothing of what a task does.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use slab::Slab;
+
+use super::blocking::lock;
+
+/// How often deadlines are looked at, and so the precision of every timeout of a client.
+const TICK: Duration = Duration::from_millis(100);
+/// Events taken from the kernel at a time.
+const EVENTS: usize = 256;
+
+/// What can wait here.
+pub(super) trait Waiting {
+    /// When it goes on even if nothing has happened.
+    fn deadline(&self) -> Option<Instant>;
+}
+
+/// The room.
+pub(super) struct WaitingRoom<T> {
+    epoll: Epoll,
+    waiting: Mutex<Slab<T>>,
+}
+
+impl<T: Waiting> WaitingRoom<T> {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(WaitingRoom {
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            waiting: Mutex::new(Slab::new()),
+        })
+    }
+
+    /// `task` waits for `interest` on its socket. On failure the task is dropped.
+    pub(super) fn enter(
+        &self,
+        task: T,
+        interest: EpollFlags,
+        was_known: bool,
+        socket: impl Fn(&T) -> BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        // Held until the socket is armed: whoever is told of the event finds the task, and its socket is open.
+        let mut waiting = lock(&self.waiting);
+        let key = waiting.insert(task);
+        let flags = interest | EpollFlags::EPOLLONESHOT | EpollFlags::EPOLLRDHUP;
+        let mut event = EpollEvent::new(flags, key as u64);
+        let armed = if was_known {
+            self.epoll.modify(socket(&waiting[key]), &mut event)
+        } else {
+            self.epoll.add(socket(&waiting[key]), event)
+        };
+        if armed.is_err() {
+            drop(waiting.remove(key));
+        }
+        Ok(armed?)
+    }
+
+    /// Gives each task that can go on to `resume`, for ever.
+    pub(super) fn run(&self, resume: impl Fn(T)) -> io::Result<()> {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let tick = EpollTimeout::try_from(TICK).unwrap_or(EpollTimeout::NONE);
+        let mut next_look = Instant::now() + TICK;
+        loop {
+            let count = match self.epoll.wait(&mut events, tick) {
+                Err(Errno::EINTR) => continue,
+                outcome => outcome?,
+            };
+            for event in &events[..count] {
+                // An event of a task that has gone on because of its deadline finds nobody, or somebody who then
+                // finds nothing to do and waits again.
+                let task = lock(&self.waiting).try_remove(event.data() as usize);
+                task.into_iter().for_each(&resume);
+            }
+            let now = Instant::now();
+            if now >= next_look {
+                next_look = now + TICK;
+                self.late(now).into_iter().for_each(&resume);
+            }
+        }
+    }
+
+    fn late(&self, now: Instant) -> Vec<T> {
+        let mut waiting = lock(&self.waiting);
+        let late: Vec<usize> = waiting
+            .iter()
+            .filter(|(_, task)| task.deadline().is_some_and(|deadline| deadline <= now))
+            .map(|(key, _)| key)
+            .collect();
+        late.into_iter().map(|key| waiting.remove(key)).collect()
+    }
+}
