@@ -3,3 +3,25 @@
 //! In scope: a small HTTP/1.1 server that is fast enough never to be the bottleneck by accident, with a body whose
 //! content can be verified. Out of scope: proxying, measuring. Its parser is its own, so that it shares no bug with
 //! the balancer's.
+//!
+//! ```no_run
+//! use roundtable_backends::{Config, Server};
+//!
+//! let server = Server::bind("127.0.0.1:9001", &Config::default())?;
+//! println!("http://{}/", server.address());
+//! server.run()?;
+//! # Ok::<(), roundtable_backends::BackendError>(())
+//! ```
+
+mod body;
+mod connection;
+mod deadlines;
+mod error;
+mod request;
+mod response;
+mod server;
+
+pub use body::{MAX_BODY_BYTES, body};
+pub use error::BackendError;
+pub use request::MAX_HEAD_BYTES;
+pub use server::{BACKLOG, Config, MAX_DELAY, Server, Stopper};

@@ -1,11 +1,58 @@
-//! `roundtable backend`.
+//! `roundtable backend`: one origin server, in the foreground.
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use roundtable_backends::{Config, Server};
+use roundtable_harness::control::{Control, Ready, announce};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 /// Arguments of `roundtable backend`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Where to listen; port 0 takes a free one, which the ready line names
+    #[arg(long, value_name = "ADDR")]
+    listen: String,
+    /// Name in the X-Backend response field [default: the listening address]
+    #[arg(long, value_name = "ID")]
+    name: Option<String>,
+    /// Length of the body of each response, bytes
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    body_bytes: usize,
+    /// How much later than it could each response leaves, as in 5ms
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    delay: Duration,
+    /// Obey the harness on standard input, and end with it
+    #[arg(long, hide = true)]
+    supervised: bool,
+}
 
-pub(crate) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not here yet")
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = Config { name: args.name, body_bytes: args.body_bytes, delay: args.delay };
+    let server = Server::bind(&args.listen, &config)?;
+    end_on_signal(&server)?;
+    announce(&Ready::at(server.address()))
+        .context("cannot write the ready line to standard output; leave it open")?;
+    if args.supervised {
+        Control::start().context("cannot start the thread that obeys the harness; raise the thread limit")?;
+    }
+    server.run()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn end_on_signal(server: &Server) -> anyhow::Result<()> {
+    let stopper = server.stopper();
+    let mut signals = Signals::new([SIGINT, SIGTERM])
+        .context("cannot handle SIGINT and SIGTERM; raise the limit on open files")?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            if signals.forever().next().is_some() {
+                stopper.stop();
+            }
+        })
+        .context("cannot start the thread that waits for signals; raise the thread limit")?;
+    Ok(())
 }

@@ -1,0 +1,205 @@
+//! One client's connection: what it has asked, what it is owed, and what it waits for.
+//!
+//! Owns the order of reading, answering and closing; the event loop decides when. Rules: one response is in hand at
+//! a time, and nothing is read while it is, so that a client that does not read cannot make memory grow; readiness
+//! is edge-triggered, so that a read which is known to block is never tried and none that may succeed is left out.
+
+use std::io::{ErrorKind, Read};
+use std::net::Shutdown;
+
+use mio::event::Event as Readiness;
+use mio::net::TcpStream;
+
+use crate::request::{Event, Parser, Request};
+use crate::response::{Afterwards, Outgoing, Responses};
+
+/// What one client may send after a refusal before it is cut off, bytes.
+const MAX_LINGER_BYTES: usize = 1 << 20;
+
+/// What the event loop has to do for a connection next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing, until the kernel reports something.
+    Wait,
+    /// Have the kernel report room for writing too, from now on.
+    WatchWriting,
+    /// Call [`Connection::release`] when the delay is over.
+    Delay,
+    /// Close when the time to linger is over.
+    Linger,
+    /// Close now.
+    Close,
+}
+
+/// What is the same for all connections of a server.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) responses: Responses,
+    /// Responses leave later than they could.
+    pub(crate) delayed: bool,
+    /// Where all connections read into, one after the other.
+    pub(crate) scratch: Vec<u8>,
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    pub(crate) generation: u64,
+    parser: Parser,
+    phase: Phase,
+    /// Read from the socket while a response was in hand, not parsed yet; `unread[..parsed]` has been.
+    unread: Vec<u8>,
+    parsed: usize,
+    /// The kernel may hold bytes, or the end of the stream.
+    readable: bool,
+    /// The kernel has reported the end of the stream: reading goes on until it is met.
+    read_closed: bool,
+    /// The kernel reports room for writing: few connections ever need it, and each report costs a wake-up.
+    writing_watched: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Reading,
+    Delayed(Request),
+    Writing(Outgoing),
+    Lingering { discarded: usize },
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub(crate) fn new(stream: TcpStream, generation: u64) -> Self {
+        Connection {
+            stream,
+            generation,
+            parser: Parser::default(),
+            phase: Phase::Reading,
+            unread: Vec::new(),
+            parsed: 0,
+            readable: false,
+            read_closed: false,
+            writing_watched: false,
+        }
+    }
+
+    /// Takes note of what the kernel reported, and goes as far as that leads.
+    pub(crate) fn ready(&mut self, readiness: &Readiness, shared: &mut Shared) -> Next {
+        self.readable |= readiness.is_readable() || readiness.is_read_closed() || readiness.is_error();
+        self.read_closed |= readiness.is_read_closed();
+        self.advance(shared)
+    }
+
+    /// Lets a delayed response leave.
+    pub(crate) fn release(&mut self, shared: &mut Shared) -> Next {
+        if let Phase::Delayed(request) = self.phase {
+            self.phase = Phase::Writing(Outgoing::answer(request));
+        }
+        self.advance(shared)
+    }
+
+    fn advance(&mut self, shared: &mut Shared) -> Next {
+        loop {
+            match &mut self.phase {
+                Phase::Delayed(_) => return Next::Wait,
+                Phase::Lingering { discarded } => {
+                    while self.readable && *discarded < MAX_LINGER_BYTES {
+                        match self.stream.read(&mut shared.scratch) {
+                            Ok(0) => return Next::Close,
+                            Ok(bytes) => *discarded += bytes,
+                            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                            Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+                            Err(_) => return Next::Close,
+                        }
+                    }
+                    return if self.readable { Next::Close } else { Next::Wait };
+                }
+                Phase::Writing(outgoing) => {
+                    match outgoing.write(&shared.responses, &mut self.stream) {
+                        Ok(true) => {}
+                        Ok(false) if self.writing_watched => return Next::Wait,
+                        Ok(false) => {
+                            self.writing_watched = true;
+                            return Next::WatchWriting;
+                        }
+                        Err(_) => return Next::Close,
+                    }
+                    match outgoing.afterwards {
+                        Afterwards::Read => self.phase = Phase::Reading,
+                        Afterwards::Close => return Next::Close,
+                        Afterwards::Linger => {
+                            if self.stream.shutdown(Shutdown::Write).is_err() {
+                                return Next::Close;
+                            }
+                            self.phase = Phase::Lingering { discarded: 0 };
+                            return Next::Linger;
+                        }
+                    }
+                }
+                Phase::Reading => match self.read(shared) {
+                    Ok(Some(Event::ExpectsContinue)) => self.phase = Phase::Writing(Outgoing::go_on()),
+                    Ok(Some(Event::Request(request))) if shared.delayed => {
+                        self.phase = Phase::Delayed(request);
+                        return Next::Delay;
+                    }
+                    Ok(Some(Event::Request(request))) => {
+                        self.phase = Phase::Writing(Outgoing::answer(request));
+                    }
+                    Ok(None) => return Next::Wait,
+                    Err(Stop::Gone) => return Next::Close,
+                    Err(Stop::Refused(outgoing)) => self.phase = Phase::Writing(outgoing),
+                },
+            }
+        }
+    }
+
+    /// The next event; `None` when the kernel has to report something first.
+    fn read(&mut self, shared: &mut Shared) -> Result<Option<Event>, Stop> {
+        loop {
+            if self.parsed < self.unread.len() {
+                let mut input = &self.unread[self.parsed..];
+                let event = self.parser.next(&mut input).map_err(Stop::refused)?;
+                self.parsed = self.unread.len() - input.len();
+                if event.is_some() {
+                    return Ok(event);
+                }
+            }
+            if !self.readable {
+                return Ok(None);
+            }
+            let bytes = match self.stream.read(&mut shared.scratch) {
+                Ok(0) => return Err(Stop::Gone),
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    return Ok(None);
+                }
+                Err(_) => return Err(Stop::Gone),
+            };
+            // A short read has emptied the socket: what comes later is reported anew.
+            self.readable = bytes == shared.scratch.len() || self.read_closed;
+            let mut input = &shared.scratch[..bytes];
+            let event = self.parser.next(&mut input).map_err(Stop::refused)?;
+            self.unread.clear();
+            self.unread.extend_from_slice(input);
+            self.parsed = 0;
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+    }
+}
+
+/// Why no more requests are read.
+#[derive(Debug)]
+enum Stop {
+    Gone,
+    Refused(Outgoing),
+}
+
+impl Stop {
+    fn refused(refusal: crate::request::Refusal) -> Self {
+        Stop::Refused(Outgoing::refuse(refusal))
+    }
+}

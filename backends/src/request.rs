@@ -1,0 +1,533 @@
+//! Requests out of a stream of bytes, a line at a time.
+//!
+//! Owns the grammar that an origin server needs of RFC 9112 and no I/O. Strict where leniency would let a
+//! balancer's mistake through: bare line feeds, folded lines, two framings and a missing Host are refused. Rules: the
+//! result does not depend on how the bytes were cut; at most one line is kept between two calls, and never more than
+//! [`MAX_HEAD_BYTES`].
+
+use memchr::memchr;
+
+/// The longest request head, and the longest line in a chunked body, bytes.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// What an answer depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// HTTP/1.0, whose clients must be told that a connection persists.
+    pub(crate) old: bool,
+    /// HEAD: the answer has no body.
+    pub(crate) head_only: bool,
+    /// The connection outlives the answer.
+    pub(crate) persistent: bool,
+}
+
+/// What the bytes so far amount to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The client waits for `100 Continue` before it sends the body.
+    ExpectsContinue,
+    /// A request has arrived whole, its body read and discarded.
+    Request(Request),
+}
+
+/// Why the stream cannot be read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Malformed,
+    HeadTooLarge,
+    NotImplemented,
+    VersionNotSupported,
+}
+
+/// Where in a stream of requests the next byte stands.
+#[derive(Debug, Default)]
+pub(crate) struct Parser {
+    state: State,
+    lines: Lines,
+    head: Head,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum State {
+    #[default]
+    RequestLine,
+    Fields,
+    Body {
+        remaining: u64,
+    },
+    ChunkSize,
+    ChunkData {
+        remaining: u64,
+    },
+    ChunkEnd,
+    Trailers,
+}
+
+impl Parser {
+    /// Takes bytes off `input` up to the next event; `None` when they are used up before one.
+    pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Event>, Refusal> {
+        loop {
+            match self.state {
+                State::Body { remaining } => {
+                    let remaining = skip(input, remaining);
+                    if remaining > 0 {
+                        self.state = State::Body { remaining };
+                        return Ok(None);
+                    }
+                    return Ok(Some(self.complete()));
+                }
+                State::ChunkData { remaining } => {
+                    let remaining = skip(input, remaining);
+                    if remaining > 0 {
+                        self.state = State::ChunkData { remaining };
+                        return Ok(None);
+                    }
+                    self.state = State::ChunkEnd;
+                }
+                _ => {
+                    let Some(line) = self.lines.next(input)? else { return Ok(None) };
+                    match self.state {
+                        State::RequestLine => {
+                            if self.head.begin(line)? {
+                                self.state = State::Fields;
+                            }
+                        }
+                        State::Fields if line.is_empty() => {
+                            self.state = self.head.framing()?;
+                            let has_body = !matches!(self.state, State::Body { remaining: 0 });
+                            if self.head.expects_continue && has_body && !self.head.old {
+                                return Ok(Some(Event::ExpectsContinue));
+                            }
+                        }
+                        State::Fields => self.head.field(line)?,
+                        State::ChunkSize => {
+                            self.state = match chunk_size(line)? {
+                                0 => State::Trailers,
+                                remaining => State::ChunkData { remaining },
+                            };
+                        }
+                        State::Trailers => {
+                            if line.is_empty() {
+                                return Ok(Some(self.complete()));
+                            }
+                            split_field(line)?;
+                        }
+                        _ => {
+                            // ChunkEnd: nothing but the line end may follow a chunk's data.
+                            if !line.is_empty() {
+                                return Err(Refusal::Malformed);
+                            }
+                            self.lines.head_bytes = 0;
+                            self.state = State::ChunkSize;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn complete(&mut self) -> Event {
+        let request = Request {
+            old: self.head.old,
+            head_only: self.head.head_only,
+            persistent: if self.head.old {
+                self.head.keep_alive && !self.head.close
+            } else {
+                !self.head.close
+            },
+        };
+        self.state = State::RequestLine;
+        self.head = Head::default();
+        self.lines.head_bytes = 0;
+        Event::Request(request)
+    }
+}
+
+/// Takes up to `remaining` bytes off `input`; what remains after that.
+fn skip(input: &mut &[u8], remaining: u64) -> u64 {
+    let here = usize::try_from(remaining).unwrap_or(usize::MAX).min(input.len());
+    *input = &input[here..];
+    remaining - here as u64
+}
+
+/// Lines out of pieces.
+#[derive(Debug, Default)]
+struct Lines {
+    /// A line whose beginning came in an earlier piece.
+    partial: Vec<u8>,
+    /// The partial line was completed and handed out.
+    handed_out: bool,
+    /// Bytes of this head so far.
+    head_bytes: usize,
+}
+
+impl Lines {
+    /// The next line without its CRLF; `None` when `input` ends before it.
+    fn next<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Result<Option<&'a [u8]>, Refusal> {
+        if self.handed_out {
+            self.partial.clear();
+            self.handed_out = false;
+        }
+        let end = memchr(b'\n', input);
+        let taken = end.map_or(input.len(), |end| end + 1);
+        self.head_bytes += taken;
+        if self.head_bytes > MAX_HEAD_BYTES {
+            return Err(Refusal::HeadTooLarge);
+        }
+        let (piece, rest) = input.split_at(taken);
+        *input = rest;
+        if end.is_none() {
+            self.partial.extend_from_slice(piece);
+            return Ok(None);
+        }
+        let line = if self.partial.is_empty() {
+            piece
+        } else {
+            self.partial.extend_from_slice(piece);
+            self.handed_out = true;
+            &self.partial
+        };
+        line.strip_suffix(b"\r\n").map(Some).ok_or(Refusal::Malformed)
+    }
+}
+
+/// What the lines of one head have said so far.
+#[derive(Debug, Default)]
+struct Head {
+    blank_line_seen: bool,
+    old: bool,
+    head_only: bool,
+    hosts: u8,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+    content_length: Option<u64>,
+    chunked: bool,
+}
+
+impl Head {
+    /// Reads the request line; `false` when it was the one blank line that may stand before it (§2.2).
+    fn begin(&mut self, line: &[u8]) -> Result<bool, Refusal> {
+        if line.is_empty() && !self.blank_line_seen {
+            self.blank_line_seen = true;
+            return Ok(false);
+        }
+        let mut words = line.split(|&byte| byte == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(Refusal::Malformed);
+        };
+        if !is_token(method) || target.is_empty() || target.iter().any(u8::is_ascii_control) {
+            return Err(Refusal::Malformed);
+        }
+        if !(target.starts_with(b"/") || target == b"*" || target.starts_with(b"http")) {
+            return Err(Refusal::Malformed);
+        }
+        self.old = match version {
+            b"HTTP/1.0" => true,
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => false,
+            [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+                return Err(Refusal::VersionNotSupported);
+            }
+            _ => return Err(Refusal::Malformed),
+        };
+        self.head_only = method == b"HEAD";
+        if method == b"CONNECT" {
+            return Err(Refusal::NotImplemented);
+        }
+        Ok(true)
+    }
+
+    fn field(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        let (name, value) = split_field(line)?;
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                self.hosts = self.hosts.saturating_add(1);
+            }
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let length = number(value, 10)?;
+                if self.content_length.replace(length).is_some_and(|before| before != length) {
+                    return Err(Refusal::Malformed);
+                }
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                if self.old || std::mem::replace(&mut self.chunked, true) {
+                    return Err(Refusal::Malformed);
+                }
+                if !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Refusal::NotImplemented);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// How the body that follows this head is framed (§6.3).
+    fn framing(&self) -> Result<State, Refusal> {
+        if self.hosts > 1 || (self.hosts == 0 && !self.old) {
+            return Err(Refusal::Malformed);
+        }
+        match (self.chunked, self.content_length) {
+            (true, Some(_)) => Err(Refusal::Malformed),
+            (true, None) => Ok(State::ChunkSize),
+            (false, length) => Ok(State::Body { remaining: length.unwrap_or(0) }),
+        }
+    }
+}
+
+/// Name and value of a field line; the white space around the value is taken off.
+fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+    let colon = memchr(b':', line).ok_or(Refusal::Malformed)?;
+    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    if !is_token(name) || value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
+        return Err(Refusal::Malformed);
+    }
+    Ok((name, value))
+}
+
+/// A chunk's size; its extensions are ignored (§7.1).
+fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
+    if line.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
+        return Err(Refusal::Malformed);
+    }
+    let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
+    number(digits.trim_ascii_end(), 16)
+}
+
+/// Digits and nothing else, within a `u64`.
+fn number(digits: &[u8], radix: u32) -> Result<u64, Refusal> {
+    if digits.is_empty() {
+        return Err(Refusal::Malformed);
+    }
+    digits
+        .iter()
+        .try_fold(0_u64, |number, &byte| {
+            let digit = char::from(byte).to_digit(radix)?;
+            number.checked_mul(u64::from(radix))?.checked_add(u64::from(digit))
+        })
+        .ok_or(Refusal::Malformed)
+}
+
+fn is_token(name: &[u8]) -> bool {
+    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !name.is_empty() && name.iter().all(is_tchar)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NEW: Request = Request { old: false, head_only: false, persistent: true };
+
+    /// Everything that `pieces` amount to, up to a refusal.
+    fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, Option<Refusal>) {
+        let mut parser = Parser::default();
+        let mut events = Vec::new();
+        for mut piece in pieces {
+            loop {
+                match parser.next(&mut piece) {
+                    Ok(Some(event)) => events.push(event),
+                    Ok(None) => break,
+                    Err(refusal) => return (events, Some(refusal)),
+                }
+            }
+            assert!(piece.is_empty(), "bytes were left that led to no event");
+        }
+        (events, None)
+    }
+
+    fn whole(text: &str) -> (Vec<Event>, Option<Refusal>) {
+        read([text.as_bytes()])
+    }
+
+    fn one(text: &str) -> Request {
+        match whole(text) {
+            (events, None) if events.len() == 1 => match events[0] {
+                Event::Request(request) => request,
+                Event::ExpectsContinue => panic!("no request in {text:?}"),
+            },
+            other => panic!("{other:?} in {text:?}"),
+        }
+    }
+
+    fn refused(text: &str) -> Refusal {
+        whole(text).1.unwrap_or_else(|| panic!("{text:?} was accepted"))
+    }
+
+    #[test]
+    fn a_connection_persists_as_its_version_and_connection_field_say() {
+        assert_eq!(one("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), NEW);
+        assert_eq!(one("GET / HTTP/1.2\r\nHost: a\r\n\r\n"), NEW);
+        assert!(!one("GET / HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\n").persistent);
+        assert!(!one("GET / HTTP/1.0\r\n\r\n").persistent);
+        assert!(one("GET / HTTP/1.0\r\nconnection:keep-alive\r\n\r\n").persistent);
+        assert!(!one("GET / HTTP/1.0\r\nconnection:keep-alive, close\r\n\r\n").persistent);
+    }
+
+    #[test]
+    fn head_is_told_apart() {
+        assert!(one("HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n").head_only);
+    }
+
+    #[test]
+    fn one_blank_line_may_stand_before_a_request() {
+        assert_eq!(one("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), NEW);
+        assert_eq!(refused("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), Refusal::Malformed);
+    }
+
+    #[test]
+    fn pipelined_requests_come_out_one_by_one() {
+        let text = "GET /a HTTP/1.1\r\nHost: a\r\n\r\nPOST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 010\r\n\r\n0123456789HEAD / HTTP/1.0\r\n\r\n";
+        let last = Request { old: true, head_only: true, persistent: false };
+        let events = vec![Event::Request(NEW), Event::Request(NEW), Event::Request(last)];
+        assert_eq!(whole(text), (events, None));
+    }
+
+    #[test]
+    fn a_chunked_body_with_extensions_and_trailers_is_discarded() {
+        let text = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n5;x=\"y\"\r\nhello\r\n00A \r\n0123456789\r\n0\r\nX-T: 1\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(whole(text), (vec![Event::Request(NEW); 2], None));
+    }
+
+    #[test]
+    fn a_client_that_waits_to_continue_is_told_apart_only_with_a_body() {
+        let text = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\nx";
+        assert_eq!(whole(text), (vec![Event::ExpectsContinue, Event::Request(NEW)], None));
+        assert_eq!(one("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n"), NEW);
+    }
+
+    #[test]
+    fn malformed_heads_are_refused() {
+        for text in [
+            "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\n\n",
+            "GET / http/1.1\r\n",
+            "GET /\r\n",
+            "GET x HTTP/1.1\r\n",
+            "GET /\x01 HTTP/1.1\r\n",
+            "G@T / HTTP/1.1\r\n",
+            "GET / HTTP/1.10\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+            "GET / HTTP/1.1\r\n: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nno colon\r\n\r\n",
+            "GET / HTTP/1.1\r\nX: a\rb\r\n\r\n",
+            "GET / HTTP/1.1\r\nX: a\0b\r\n\r\n",
+            "\x16\x03\x01\x02\n",
+        ] {
+            assert_eq!(refused(text), Refusal::Malformed, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn malformed_framing_is_refused() {
+        for length in ["-5", "+5", "0x5", "5x", "1_0", "", "5, 5", "18446744073709551616"] {
+            let text = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+            assert_eq!(refused(&text), Refusal::Malformed, "{text:?}");
+        }
+        for fields in [
+            "Content-Length: 1\r\nContent-Length: 2",
+            "Content-Length: 1\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nContent-Length: 1",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        ] {
+            let text = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+            assert_eq!(refused(&text), Refusal::Malformed, "{text:?}");
+        }
+        for chunks in [
+            "\r\n",
+            "0x5\r\n",
+            "+5\r\n",
+            " 5\r\n",
+            "5x\r\n",
+            "5\r\nhello0\r\n",
+            "10000000000000000\r\n",
+            "5\n",
+        ] {
+            let text = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+            assert_eq!(refused(&text), Refusal::Malformed, "{text:?}");
+        }
+        let old = "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(refused(old), Refusal::Malformed);
+    }
+
+    #[test]
+    fn what_this_server_does_not_do_is_refused_as_such() {
+        assert_eq!(refused("GET / HTTP/2.0\r\n"), Refusal::VersionNotSupported);
+        assert_eq!(refused("CONNECT / HTTP/1.1\r\n"), Refusal::NotImplemented);
+        let coded = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n";
+        assert_eq!(refused(coded), Refusal::NotImplemented);
+    }
+
+    #[test]
+    fn a_head_beyond_the_limit_is_refused_before_it_ends() {
+        let long = format!("GET /{} ", "x".repeat(MAX_HEAD_BYTES));
+        assert_eq!(refused(&long), Refusal::HeadTooLarge);
+        let many = format!("GET / HTTP/1.1\r\n{}", "X: y\r\n".repeat(MAX_HEAD_BYTES / 6));
+        assert_eq!(refused(&many), Refusal::HeadTooLarge);
+    }
+
+    #[test]
+    fn the_limit_counts_each_head_anew() {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(MAX_HEAD_BYTES / 10);
+        assert_eq!(whole(&text).1, None);
+        let chunks = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
+            "1\r\nx\r\n".repeat(MAX_HEAD_BYTES)
+        );
+        assert_eq!(whole(&chunks), (vec![Event::Request(NEW)], None));
+    }
+
+    fn piece() -> impl Strategy<Value = &'static str> {
+        prop_oneof![
+            Just("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Just("\r\nHEAD /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
+            Just(
+                "POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n\r\n\r\nab\n"
+            ),
+            Just(
+                "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;e\r\n\r\n0\r\n0\r\nT: u\r\n\r\n"
+            ),
+            Just("GET / HTTP/1.1\r\nHost: a\r\nbroken\r\n\r\n"),
+            Just("\n"),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_of_the_stream_gives_the_same_requests(
+            pieces in prop::collection::vec(piece(), 1..6),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        ) {
+            let stream = pieces.concat().into_bytes();
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
+            at.extend([0, stream.len()]);
+            at.sort_unstable();
+            prop_assert_eq!(read(at.windows(2).map(|ends| &stream[ends[0]..ends[1]])), read([&stream[..]]));
+            prop_assert_eq!(read(stream.chunks(1)), read([&stream[..]]));
+        }
+
+        #[test]
+        fn noise_never_panics_and_keeps_no_more_than_a_head(noise in prop::collection::vec(any::<u8>(), 0..512)) {
+            let mut parser = Parser::default();
+            let mut input = &noise[..];
+            while let Ok(Some(_)) = parser.next(&mut input) {}
+            prop_assert!(parser.lines.partial.len() <= MAX_HEAD_BYTES);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The event loop: who is ready, who is due, who is new.
+//!
+//! One thread, one epoll instance, edge-triggered. Owns accepting and the deadlines, nothing of HTTP. Rules: no
+//! connection can end the loop; when the process is out of descriptors, accepting pauses instead of spinning.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::body::{MAX_BODY_BYTES, body};
+use crate::connection::{Connection, Next, Shared};
+use crate::deadlines::{Deadlines, Id};
+use crate::error::BackendError;
+use crate::response::Responses;
+
+/// How many connections the kernel keeps for a server that has not accepted them yet.
+pub const BACKLOG: i32 = 1024;
+/// The longest delay of a response.
+pub const MAX_DELAY: Duration = Duration::from_secs(3600);
+
+/// How long accepting pauses when the process is out of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a refused client may go on sending before it is cut off.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+
+const LISTENER: Token = Token(usize::MAX);
+const WAKER: Token = Token(usize::MAX - 1);
+
+/// What one backend serves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Its name in the `X-Backend` field; the listening address when absent.
+    pub name: Option<String>,
+    /// Length of the body, bytes.
+    pub body_bytes: usize,
+    /// How much later than it could each response leaves.
+    pub delay: Duration,
+}
+
+/// A backend that listens.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    poll: Poll,
+    listener: TcpListener,
+    accept_again: Option<Instant>,
+    accepted: u64,
+    connections: Slab<Connection>,
+    delays: Deadlines,
+    lingers: Deadlines,
+    shared: Shared,
+    stopper: Stopper,
+}
+
+/// Ends a server's loop from another thread.
+#[derive(Debug, Clone)]
+pub struct Stopper {
+    stopped: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl Stopper {
+    /// Makes [`Server::run`] return soon.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        // It fails only when the kernel is out of memory; the loop then ends at its next event.
+        drop(self.waker.wake());
+    }
+}
+
+impl Server {
+    /// Listens at `address` (host and port; port 0 takes a free one).
+    ///
+    /// # Errors
+    /// Each [`BackendError`] but a failing event queue at a later time.
+    pub fn bind(address: &str, config: &Config) -> Result<Self, BackendError> {
+        if config.body_bytes > MAX_BODY_BYTES {
+            return Err(BackendError::BodyTooLarge { asked: config.body_bytes, limit: MAX_BODY_BYTES });
+        }
+        if config.delay > MAX_DELAY {
+            return Err(BackendError::DelayTooLong { asked: config.delay, limit: MAX_DELAY });
+        }
+        if let Some(name) = &config.name
+            && !(1..=256).contains(&name.len())
+                | name.bytes().any(|byte| !byte.is_ascii_graphic() && byte != b' ')
+        {
+            return Err(BackendError::Name { name: name.clone() });
+        }
+        let mut listener = listen(address)?;
+        let local = listener
+            .local_addr()
+            .map_err(|reason| BackendError::Listen { address: address.to_owned(), reason })?;
+        let poll = Poll::new().map_err(BackendError::Poll)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(BackendError::Poll)?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(BackendError::Poll)?;
+        let name = config.name.clone().unwrap_or_else(|| local.to_string());
+        Ok(Server {
+            address: local,
+            poll,
+            listener,
+            accept_again: None,
+            accepted: 0,
+            connections: Slab::new(),
+            delays: Deadlines::new(config.delay),
+            lingers: Deadlines::new(LINGER),
+            shared: Shared {
+                responses: Responses::new(&name, body(config.body_bytes)),
+                delayed: !config.delay.is_zero(),
+                scratch: vec![0; READ_BYTES],
+            },
+            stopper: Stopper { stopped: Arc::default(), waker: Arc::new(waker) },
+        })
+    }
+
+    /// Where it listens, port 0 resolved.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A handle that ends [`Server::run`].
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Serves until it is stopped.
+    ///
+    /// # Errors
+    /// [`BackendError::Poll`]: the kernel's event queue failed.
+    pub fn run(mut self) -> Result<(), BackendError> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.stopper.stopped.load(Ordering::Acquire) {
+            match self.poll.poll(&mut events, self.patience()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(BackendError::Poll(error)),
+            }
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept(),
+                    WAKER => {}
+                    Token(slot) => {
+                        // An event of a connection that another event of this batch has ended finds its slot
+                        // empty, or a new connection there, which it can do no harm to.
+                        if let Some(connection) = self.connections.get_mut(slot) {
+                            let next = connection.ready(event, &mut self.shared);
+                            self.follow(slot, next);
+                        }
+                    }
+                }
+            }
+            self.expire();
+        }
+        Ok(())
+    }
+
+    /// How long the loop may sleep.
+    fn patience(&self) -> Option<Duration> {
+        let next =
+            [self.accept_again, self.delays.next(), self.lingers.next()].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    fn follow(&mut self, slot: usize, next: Next) {
+        let deadlines = match next {
+            Next::Wait => return,
+            Next::Close => {
+                drop(self.connections.remove(slot));
+                return;
+            }
+            Next::WatchWriting => {
+                let stream = &mut self.connections[slot].stream;
+                let both = Interest::READABLE | Interest::WRITABLE;
+                if self.poll.registry().reregister(stream, Token(slot), both).is_err() {
+                    drop(self.connections.remove(slot));
+                }
+                return;
+            }
+            Next::Delay => &mut self.delays,
+            Next::Linger => &mut self.lingers,
+        };
+        deadlines.set(Id { slot, generation: self.connections[slot].generation }, Instant::now());
+    }
+
+    fn expire(&mut self) {
+        if self.patience() != Some(Duration::ZERO) {
+            return;
+        }
+        let now = Instant::now();
+        if self.accept_again.is_some_and(|again| again <= now) {
+            self.accept();
+        }
+        while let Some(id) = self.delays.pop_expired(now) {
+            let connection = self.connections.get_mut(id.slot);
+            if let Some(connection) = connection.filter(|found| found.generation == id.generation) {
+                let next = connection.release(&mut self.shared);
+                self.follow(id.slot, next);
+            }
+        }
+        while let Some(id) = self.lingers.pop_expired(now) {
+            if self.connections.get(id.slot).is_some_and(|found| found.generation == id.generation) {
+                drop(self.connections.remove(id.slot));
+            }
+        }
+    }
+
+    /// Accepts until nobody waits. TCP_NODELAY is inherited from the listener.
+    fn accept(&mut self) {
+        self.accept_again = None;
+        loop {
+            match self.listener.accept() {
+                Ok((mut stream, _)) => {
+                    let entry = self.connections.vacant_entry();
+                    let token = Token(entry.key());
+                    if self.poll.registry().register(&mut stream, token, Interest::READABLE).is_ok() {
+                        self.accepted += 1;
+                        entry.insert(Connection::new(stream, self.accepted));
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(_) => {
+                    // Out of descriptors or memory: whoever waits is still in the backlog after the pause.
+                    self.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn listen(address: &str) -> Result<TcpListener, BackendError> {
+    let resolved = address
+        .to_socket_addrs()
+        .and_then(|mut addresses| addresses.next().ok_or_else(|| io::Error::other("no address")))
+        .map_err(|reason| BackendError::Unresolvable { address: address.to_owned(), reason })?;
+    let listen = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(resolved), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&resolved.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(TcpListener::from_std(socket.into()))
+    };
+    listen().map_err(|reason| BackendError::Listen { address: address.to_owned(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_connections_inherit_nodelay_from_the_listener() {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(listener.accept().unwrap().0.nodelay().unwrap());
+    }
+}

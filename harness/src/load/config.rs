@@ -1,0 +1,147 @@
+//! What load to drive, and which loads are refused before anything is sent.
+
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::error::LoadError;
+
+/// The highest concurrency, as `ab`'s.
+pub const MAX_CONCURRENCY: u32 = 20_000;
+/// The most requests of one run, its warm-up included.
+pub const MAX_REQUESTS: u64 = 1_000_000_000;
+
+/// Descriptors beside the connections: standard streams, event queue, whatever the process has open.
+const SPARE_DESCRIPTORS: u64 = 32;
+
+/// What load to drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadConfig {
+    /// Request i goes to URL i modulo their number.
+    pub urls: Vec<String>,
+    /// Requests in the timed window.
+    pub requests: u64,
+    /// Requests outstanding at any time.
+    pub concurrency: u32,
+    /// Persistent connections; else each request has one of its own.
+    pub keep_alive: bool,
+    /// Requests before the timed window, verified but not counted.
+    pub warmup: u64,
+    /// How long one response may take, from its request's beginning.
+    pub timeout: Duration,
+    /// Further request fields, each as `Name: value`.
+    pub fields: Vec<String>,
+    /// Request method.
+    pub method: String,
+    /// What the body of each 2xx response must be; the first one's body when absent.
+    pub expected_body: Option<Vec<u8>>,
+    /// Whether a target may be another machine.
+    pub allow_remote: bool,
+}
+
+impl Default for LoadConfig {
+    /// One GET at a time, thirty seconds each, to nowhere.
+    fn default() -> Self {
+        LoadConfig {
+            urls: Vec::new(),
+            requests: 1,
+            concurrency: 1,
+            keep_alive: false,
+            warmup: 0,
+            timeout: Duration::from_secs(30),
+            fields: Vec::new(),
+            method: "GET".to_owned(),
+            expected_body: None,
+            allow_remote: false,
+        }
+    }
+}
+
+impl LoadConfig {
+    /// Refuses counts that make no sense.
+    pub(crate) fn check(&self) -> Result<(), LoadError> {
+        let (requests, concurrency) = (self.requests, self.concurrency);
+        let too_many = |asked, limit, what| Err(LoadError::TooMany { asked, limit, what });
+        if self.urls.is_empty() {
+            return Err(LoadError::NoUrl);
+        }
+        if requests == 0 {
+            return Err(LoadError::NoRequests);
+        }
+        if concurrency == 0 {
+            return Err(LoadError::NoConcurrency);
+        }
+        if requests.max(self.warmup) > MAX_REQUESTS {
+            return too_many(requests.max(self.warmup), MAX_REQUESTS, "requests");
+        }
+        if u64::from(concurrency) > requests {
+            return Err(LoadError::ConcurrencyAboveRequests { concurrency, requests });
+        }
+        if concurrency > MAX_CONCURRENCY {
+            return too_many(concurrency.into(), MAX_CONCURRENCY.into(), "concurrent requests");
+        }
+        if self.timeout < Duration::from_millis(1) || self.timeout > Duration::from_secs(3600) {
+            return Err(LoadError::Timeout { asked: self.timeout });
+        }
+        Ok(())
+    }
+
+    /// Connections that are open at once.
+    pub(crate) fn connections(&self) -> u64 {
+        let each = if self.keep_alive { self.urls.len() as u64 } else { 1 };
+        u64::from(self.concurrency) * each
+    }
+}
+
+/// Raises this process's descriptor limit to what `connections` need, if it is lower.
+pub(crate) fn allow_descriptors(connections: u64) -> Result<(), LoadError> {
+    let needed = connections + SPARE_DESCRIPTORS;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| LoadError::Poll(errno.into()))?;
+    if needed <= soft {
+        return Ok(());
+    }
+    let refused = LoadError::Descriptors { needed, limit: hard };
+    if needed > hard {
+        return Err(refused);
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, needed, hard).map_err(|_| refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(requests: u64, concurrency: u32) -> LoadConfig {
+        LoadConfig { urls: vec!["http://127.0.0.1/".into()], requests, concurrency, ..LoadConfig::default() }
+    }
+
+    #[test]
+    fn counts_that_make_no_sense_are_refused() {
+        assert!(config(1, 1).check().is_ok());
+        assert!(matches!(LoadConfig::default().check(), Err(LoadError::NoUrl)));
+        assert!(matches!(config(0, 1).check(), Err(LoadError::NoRequests)));
+        assert!(matches!(config(1, 0).check(), Err(LoadError::NoConcurrency)));
+        assert!(matches!(config(1, 2).check(), Err(LoadError::ConcurrencyAboveRequests { .. })));
+        assert!(matches!(config(u64::MAX, 1).check(), Err(LoadError::TooMany { .. })));
+        assert!(matches!(config(30_000, 20_001).check(), Err(LoadError::TooMany { .. })));
+        for timeout in [Duration::ZERO, Duration::MAX] {
+            let impatient = LoadConfig { timeout, ..config(1, 1) };
+            assert!(matches!(impatient.check(), Err(LoadError::Timeout { .. })));
+        }
+    }
+
+    #[test]
+    fn keep_alive_holds_a_connection_for_each_url() {
+        let mut config = config(10, 5);
+        config.urls = vec!["http://127.0.0.1/".into(); 3];
+        assert_eq!(config.connections(), 5);
+        config.keep_alive = true;
+        assert_eq!(config.connections(), 15);
+    }
+
+    #[test]
+    fn more_descriptors_than_the_hard_limit_are_refused() {
+        assert!(matches!(allow_descriptors(1 << 40), Err(LoadError::Descriptors { .. })));
+        allow_descriptors(1).unwrap();
+    }
+}

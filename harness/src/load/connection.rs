@@ -1,0 +1,397 @@
+//! One connection of the load generator: from connect to the last byte, with as few system calls as there can be.
+//!
+//! Owns the order of connecting, sending, receiving and closing; the engine decides which request comes when. Rules:
+//! a request is written at once, without waiting for room, even while the connect is under way (on loopback it has
+//! mostly succeeded by then); a short read has emptied the socket, so that no second read is tried, and when the
+//! kernel had reported the end of the stream before it, that end is met; room for writing is watched only where a
+//! write was short.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Instant;
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::report::{Failure, Tally};
+use super::response::{Fault, Head, Parser, Progress, Sink};
+use super::target::Target;
+use super::verify::{Check, Reference};
+
+/// What the connections of one engine share.
+pub(crate) struct Shared {
+    pub(crate) registry: Registry,
+    pub(crate) keep_alive: bool,
+    /// The method is HEAD.
+    pub(crate) head_only: bool,
+    /// Where all connections read into, one after the other.
+    pub(crate) buffer: Box<[u8]>,
+    pub(crate) tally: Tally,
+    /// The last reading of the clock.
+    pub(crate) clock: Instant,
+    /// Connects that failed and responses that did not come, one after the other.
+    pub(crate) barren: u64,
+    /// The last failure that the kernel gave a reason for.
+    pub(crate) last_error: Option<io::Error>,
+}
+
+impl Shared {
+    fn now(&mut self) -> Instant {
+        self.clock = Instant::now();
+        self.clock
+    }
+}
+
+/// Whether the slot of a connection may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Step {
+    /// The request in hand is not done.
+    Wait,
+    /// It is done, one way or the other, and has been counted.
+    Free,
+}
+
+/// What a connection is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// There is none.
+    Closed,
+    /// It is open, and waits for a request.
+    Idle,
+    /// The request is on its way; the connect may be, too.
+    Sending,
+    /// The response is awaited.
+    Receiving,
+    /// The response was whole; the server's close is awaited.
+    Closing,
+}
+
+/// One connection, and those that come after it in its place.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) state: State,
+    /// When the request in hand began, or, while closing, when the response ended.
+    pub(crate) since: Instant,
+    stream: Option<TcpStream>,
+    /// Tells events of this connection from late ones of the one before.
+    generation: u32,
+    sent: usize,
+    writing_watched: bool,
+    parser: Parser,
+    check: Check,
+    /// Status of the response in hand.
+    status: u16,
+    /// Where the backend that answers is counted.
+    backend: Option<usize>,
+    may_have_body: bool,
+    body_bytes: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(now: Instant) -> Self {
+        Connection {
+            state: State::Closed,
+            since: now,
+            stream: None,
+            generation: 0,
+            sent: 0,
+            writing_watched: false,
+            parser: Parser::new(),
+            check: Check::new(),
+            status: 0,
+            backend: None,
+            may_have_body: false,
+            body_bytes: 0,
+        }
+    }
+
+    /// Sends the request of `target`, over the open connection if there is one. The connection stands at `place`.
+    pub(crate) fn send(
+        &mut self,
+        place: usize,
+        target: &Target,
+        reference: &mut Reference,
+        shared: &mut Shared,
+    ) -> Step {
+        self.since = shared.now();
+        self.sent = 0;
+        self.parser.begin(shared.head_only);
+        self.check.begin(reference);
+        self.status = 0;
+        self.backend = None;
+        self.may_have_body = false;
+        self.body_bytes = 0;
+        self.state = State::Sending;
+        if self.stream.is_some() {
+            return self.write(place, target, shared);
+        }
+        let stream = TcpStream::connect(target.address).and_then(|stream| {
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        });
+        match stream {
+            Ok(stream) => self.stream = Some(stream),
+            Err(error) => return self.fail(Failure::Connect, Some(error), shared),
+        }
+        self.generation = self.generation.wrapping_add(1);
+        self.writing_watched = false;
+        let step = self.write(place, target, shared);
+        if step == Step::Wait && !self.writing_watched {
+            return self.watch(place, Interest::READABLE, shared);
+        }
+        step
+    }
+
+    /// Goes on after the kernel reported something.
+    pub(crate) fn ready(
+        &mut self,
+        event: &Event,
+        place: usize,
+        target: &Target,
+        reference: &mut Reference,
+        shared: &mut Shared,
+    ) -> Step {
+        if generation_of(event.token()) != self.generation {
+            return Step::Wait;
+        }
+        match self.state {
+            State::Closed => return Step::Wait,
+            State::Idle => {
+                // Closed, or spoken out of turn: in both cases another is opened when it is needed.
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    self.close();
+                }
+                return Step::Wait;
+            }
+            State::Sending => {
+                let step = self.write(place, target, shared);
+                if step == Step::Free || self.state == State::Sending || !event.is_readable() {
+                    return step;
+                }
+            }
+            State::Receiving | State::Closing => {}
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.receive(event.is_read_closed(), event.is_error(), reference, shared)
+        } else {
+            Step::Wait
+        }
+    }
+
+    /// The response did not come in time.
+    pub(crate) fn time_out(&mut self, shared: &mut Shared) -> Step {
+        self.fail(Failure::Timeout, Some(ErrorKind::TimedOut.into()), shared)
+    }
+
+    /// Drops the connection, if there is one.
+    pub(crate) fn close(&mut self) {
+        self.stream = None;
+        self.state = State::Closed;
+    }
+
+    fn write(&mut self, place: usize, target: &Target, shared: &mut Shared) -> Step {
+        while self.sent < target.request.len() {
+            let Some(stream) = &mut self.stream else { return Step::Wait };
+            match stream.write(&target.request[self.sent..]) {
+                Ok(bytes) => self.sent += bytes,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
+                    if self.writing_watched {
+                        return Step::Wait;
+                    }
+                    return self.watch(place, Interest::READABLE | Interest::WRITABLE, shared);
+                }
+                Err(error) => {
+                    let reset = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+                    let failure =
+                        if reset.contains(&error.kind()) { Failure::Receive } else { Failure::Connect };
+                    return self.fail(failure, Some(error), shared);
+                }
+            }
+        }
+        self.state = State::Receiving;
+        Step::Wait
+    }
+
+    /// Has the kernel report `interest`, from now on.
+    fn watch(&mut self, place: usize, interest: Interest, shared: &mut Shared) -> Step {
+        let Some(stream) = &mut self.stream else { return Step::Wait };
+        let token = token(place, self.generation);
+        let watched = match shared.registry.register(stream, token, interest) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                shared.registry.reregister(stream, token, interest)
+            }
+            done => done,
+        };
+        if let Err(error) = watched {
+            return self.fail(Failure::Connect, Some(error), shared);
+        }
+        self.writing_watched = interest.is_writable();
+        Step::Wait
+    }
+
+    fn receive(
+        &mut self,
+        read_closed: bool,
+        reset: bool,
+        reference: &mut Reference,
+        shared: &mut Shared,
+    ) -> Step {
+        loop {
+            let Some(stream) = &mut self.stream else { return Step::Wait };
+            let bytes = match stream.read(&mut shared.buffer) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) if self.state == State::Closing => return self.leave(),
+                Err(error) => return self.fail(Failure::Receive, Some(error), shared),
+            };
+            shared.tally.received_bytes += bytes as u64;
+            let emptied = bytes < shared.buffer.len();
+            if self.state == State::Closing {
+                if bytes == 0 {
+                    return self.leave();
+                }
+                return self.exceed(shared);
+            }
+            let progress = if bytes == 0 {
+                self.parser.end().map(|()| Progress::Complete { used: 0 })
+            } else {
+                let mut receiver = Receiver {
+                    check: &mut self.check,
+                    reference,
+                    tally: &mut shared.tally,
+                    status: &mut self.status,
+                    backend: &mut self.backend,
+                    may_have_body: &mut self.may_have_body,
+                    body_bytes: &mut self.body_bytes,
+                };
+                self.parser.read(&shared.buffer[..bytes], &mut receiver)
+            };
+            match progress {
+                Ok(Progress::Partial) if emptied && !read_closed => return Step::Wait,
+                Ok(Progress::Partial) => {}
+                Ok(Progress::Complete { used }) if used < bytes => {
+                    return self.fail(Failure::Length, None, shared);
+                }
+                Ok(Progress::Complete { .. }) => {
+                    let ended = bytes == 0 || (emptied && read_closed && !reset);
+                    let step = self.complete(read_closed, ended, reference, shared);
+                    if self.state != State::Closing || !read_closed {
+                        return step;
+                    }
+                }
+                Err(Fault::Cut) => return self.fail(Failure::Receive, None, shared),
+                Err(Fault::Malformed(reason)) => {
+                    return self.fail(Failure::Malformed, Some(io::Error::other(reason)), shared);
+                }
+            }
+        }
+    }
+
+    /// Counts a response that is whole. `ended` when the stream has ended, too.
+    fn complete(
+        &mut self,
+        read_closed: bool,
+        ended: bool,
+        reference: &mut Reference,
+        shared: &mut Shared,
+    ) -> Step {
+        let took = shared.now().saturating_duration_since(self.since);
+        shared.barren = 0;
+        let is_2xx = (200..300).contains(&self.status);
+        if is_2xx
+            && self.may_have_body
+            && let Err(mismatch) = self.check.finish(reference)
+        {
+            return self.fail(mismatch.into(), None, shared);
+        }
+        let tally = &mut shared.tally;
+        tally.completed += 1;
+        tally.non_2xx += u64::from(!is_2xx);
+        tally.latency_ns.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        tally.document_bytes.get_or_insert(self.body_bytes);
+        if let Some(place) = self.backend {
+            tally.per_backend.count(place);
+        }
+        if shared.keep_alive && self.parser.persistent() && !read_closed {
+            tally.keep_alive_requests += 1;
+            self.state = State::Idle;
+            return Step::Free;
+        }
+        if ended {
+            return self.leave();
+        }
+        self.state = State::Closing;
+        self.since = shared.clock;
+        Step::Wait
+    }
+
+    /// Bytes came after a response that had been counted as completed: it has failed after all.
+    fn exceed(&mut self, shared: &mut Shared) -> Step {
+        shared.tally.completed -= 1;
+        shared.tally.non_2xx -= u64::from(!(200..300).contains(&self.status));
+        self.fail(Failure::Length, None, shared)
+    }
+
+    fn leave(&mut self) -> Step {
+        self.close();
+        Step::Free
+    }
+
+    fn fail(&mut self, failure: Failure, error: Option<io::Error>, shared: &mut Shared) -> Step {
+        shared.tally.fail(failure);
+        if matches!(failure, Failure::Connect | Failure::Timeout) {
+            shared.barren += 1;
+            shared.last_error = error;
+        } else {
+            shared.barren = 0;
+        }
+        self.close();
+        Step::Free
+    }
+}
+
+/// Takes what a response is made of.
+struct Receiver<'a> {
+    check: &'a mut Check,
+    reference: &'a Reference,
+    tally: &'a mut Tally,
+    status: &'a mut u16,
+    backend: &'a mut Option<usize>,
+    may_have_body: &'a mut bool,
+    body_bytes: &'a mut u64,
+}
+
+impl Sink for Receiver<'_> {
+    fn head(&mut self, head: &Head<'_>) {
+        *self.status = head.status;
+        *self.may_have_body = head.may_have_body;
+        *self.backend = head.backend.and_then(|name| self.tally.per_backend.place(name));
+        if self.tally.server_software.is_none() {
+            let name = head.server.unwrap_or_default();
+            self.tally.server_software = Some(String::from_utf8_lossy(name).into_owned());
+        }
+    }
+
+    fn body(&mut self, piece: &[u8]) {
+        *self.body_bytes += piece.len() as u64;
+        self.tally.body_bytes += piece.len() as u64;
+        self.check.add(piece, self.reference);
+    }
+}
+
+/// A token that names a connection's place and which connection in that place it is.
+fn token(place: usize, generation: u32) -> Token {
+    Token(place | (generation as usize) << 32)
+}
+
+/// The place in a token.
+pub(crate) fn place_of(token: Token) -> usize {
+    token.0 & 0xffff_ffff
+}
+
+fn generation_of(token: Token) -> u32 {
+    u32::try_from(token.0 >> 32).unwrap_or_default()
+}

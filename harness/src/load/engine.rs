@@ -1,0 +1,278 @@
+//! The closed loop: C slots, each with one request outstanding, until all requests are done.
+//!
+//! Owns which request comes when, the event loop and the sweep for what takes too long. One thread, one epoll
+//! instance, edge-triggered. Rules: request i goes to URL i modulo their number; a failed request is counted and
+//! its slot goes on; when nobody answers for many requests in a row, the load is given up.
+
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::{Events, Poll};
+
+use super::config::{LoadConfig, allow_descriptors};
+use super::connection::{Connection, Shared, State, Step, place_of};
+use super::error::LoadError;
+use super::report::{LoadReport, Tally};
+use super::summary::summary;
+use super::target::Target;
+use super::verify::Reference;
+use crate::latency::{self, LatencyError};
+
+/// How long a server may take to close a connection after the last response on it. It was asked to
+/// (`Connection: close`) or has said that it would; one that does neither is not waited for any longer.
+pub const CLOSE_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The longest time between two sweeps for what takes too long.
+const SWEEP: Duration = Duration::from_millis(50);
+/// Failures in a row, beside one for each slot, after which a load is given up.
+const BARREN_LIMIT: u64 = 10;
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+
+/// A load that is ready to be driven.
+pub struct Load {
+    config: LoadConfig,
+    targets: Vec<Target>,
+    /// What bodies must be: one for all targets when the caller gave it, else one a target.
+    references: Vec<Reference>,
+    poll: Poll,
+    shared: Shared,
+    /// Each slot's connections stand side by side: one for each target with keep-alive, else one.
+    connections: Vec<Connection>,
+    slots: Vec<Slot>,
+    /// Requests of the phase, and how many of them have begun.
+    requests: u64,
+    issued: u64,
+    resting: usize,
+    swept: Instant,
+    warmup_failed: u64,
+}
+
+/// One of C: sends a request when its last one is done.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// The target of the request in hand.
+    target: usize,
+    /// Place of its connection.
+    place: usize,
+    busy: bool,
+}
+
+impl Load {
+    /// Checks `config`, resolves its URLs, raises the descriptor limit where that is needed. Sends nothing.
+    ///
+    /// # Errors
+    /// Whatever of `config` makes no sense or cannot be had on this machine.
+    pub fn prepare(config: LoadConfig) -> Result<Self, LoadError> {
+        config.check()?;
+        let targets =
+            config.urls.iter().map(|url| Target::new(url, &config)).collect::<Result<Vec<_>, _>>()?;
+        allow_descriptors(config.connections())?;
+        let references = match &config.expected_body {
+            Some(body) => vec![Reference::Bytes(body.clone())],
+            None => targets.iter().map(|_| Reference::Unknown).collect(),
+        };
+        let poll = Poll::new().map_err(LoadError::Poll)?;
+        let registry = poll.registry().try_clone().map_err(LoadError::Poll)?;
+        let now = Instant::now();
+        let places = usize::try_from(config.connections()).unwrap_or(usize::MAX);
+        Ok(Load {
+            references,
+            poll,
+            shared: Shared {
+                registry,
+                keep_alive: config.keep_alive,
+                head_only: config.method == "HEAD",
+                buffer: vec![0; READ_BYTES].into_boxed_slice(),
+                tally: Tally::new(),
+                clock: now,
+                barren: 0,
+                last_error: None,
+            },
+            connections: (0..places).map(|_| Connection::new(now)).collect(),
+            slots: vec![Slot { target: 0, place: 0, busy: false }; config.concurrency as usize],
+            requests: 0,
+            issued: 0,
+            resting: 0,
+            swept: now,
+            warmup_failed: 0,
+            targets,
+            config,
+        })
+    }
+
+    /// Sends the requests of the warm-up and waits for their responses. Returns how many failed or were not
+    /// answered with 2xx.
+    ///
+    /// # Errors
+    /// [`LoadError::GaveUp`] and [`LoadError::Poll`].
+    pub fn warm_up(&mut self) -> Result<u64, LoadError> {
+        self.drive(self.config.warmup)?;
+        self.warmup_failed = self.shared.tally.failed.total() + self.shared.tally.non_2xx;
+        Ok(self.warmup_failed)
+    }
+
+    /// Sends the requests of the timed window and waits for their responses. Connections that the warm-up left
+    /// open are used.
+    ///
+    /// # Errors
+    /// [`LoadError::GaveUp`] and [`LoadError::Poll`].
+    pub fn measure(&mut self) -> Result<LoadReport, LoadError> {
+        let elapsed = self.drive(self.config.requests)?;
+        let tally = &self.shared.tally;
+        Ok(LoadReport {
+            urls: self.config.urls.clone(),
+            concurrency: self.config.concurrency,
+            keep_alive: self.config.keep_alive,
+            requests: self.config.requests,
+            completed: tally.completed,
+            failed: tally.failed,
+            non_2xx: tally.non_2xx,
+            elapsed_ns: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
+            received_bytes: tally.received_bytes,
+            body_bytes: tally.body_bytes,
+            latency_ns_hdr: latency::encode(&tally.latency_ns),
+            per_backend: tally.per_backend.counts(),
+            connections_opened: tally.connections_opened,
+            keep_alive_requests: tally.keep_alive_requests,
+            closed_by_client: tally.closed_by_client,
+            server_software: tally.server_software.clone().filter(|name| !name.is_empty()),
+            document_bytes: tally.document_bytes.unwrap_or(0),
+            warmup_requests: self.config.warmup,
+            warmup_failed: self.warmup_failed,
+        })
+    }
+
+    /// `report`, which this load gave, as the text that a user of `ab` knows.
+    ///
+    /// # Errors
+    /// The report's latencies cannot be read back, which one from [`Load::measure`] never comes to.
+    pub fn summary(&self, report: &LoadReport) -> Result<String, LatencyError> {
+        summary(report, &self.targets[0])
+    }
+
+    /// Drives `requests` requests to their end; how long that took.
+    fn drive(&mut self, requests: u64) -> Result<Duration, LoadError> {
+        self.shared.tally = Tally::new();
+        self.shared.barren = 0;
+        self.requests = requests;
+        self.issued = 0;
+        self.resting = 0;
+        let mut events = Events::with_capacity(EVENTS);
+        let patience = SWEEP.min(self.config.timeout);
+        let begin = Instant::now();
+        self.swept = begin;
+        for slot in 0..self.slots.len() {
+            self.advance(slot);
+        }
+        while self.resting < self.slots.len() {
+            self.check_barren()?;
+            match self.poll.poll(&mut events, Some(patience)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(LoadError::Poll(error)),
+            }
+            for event in &events {
+                self.follow(event);
+            }
+            if events.is_empty() {
+                self.shared.clock = Instant::now();
+            }
+            if self.shared.clock.saturating_duration_since(self.swept) >= patience {
+                self.sweep();
+            }
+        }
+        self.check_barren()?;
+        Ok(begin.elapsed())
+    }
+
+    fn follow(&mut self, event: &Event) {
+        let place = place_of(event.token());
+        let slot = place / self.places_a_slot();
+        let (Some(connection), Some(&Slot { target, place: current, busy })) =
+            (self.connections.get_mut(place), self.slots.get(slot))
+        else {
+            return;
+        };
+        let reference = reference_of(&mut self.references, target);
+        let step = connection.ready(event, place, &self.targets[target], reference, &mut self.shared);
+        if step == Step::Free && busy && place == current {
+            self.advance(slot);
+        }
+    }
+
+    /// Begins the next request of `slot`, or lets it rest when there is none.
+    fn advance(&mut self, slot: usize) {
+        loop {
+            if self.issued == self.requests || self.is_barren() {
+                self.slots[slot].busy = false;
+                self.resting += 1;
+                return;
+            }
+            let target = usize::try_from(self.issued % self.targets.len() as u64).unwrap_or(0);
+            self.issued += 1;
+            let place = if self.config.keep_alive { slot * self.targets.len() + target } else { slot };
+            self.slots[slot] = Slot { target, place, busy: true };
+            let reference = reference_of(&mut self.references, target);
+            let step =
+                self.connections[place].send(place, &self.targets[target], reference, &mut self.shared);
+            if step == Step::Wait {
+                return;
+            }
+        }
+    }
+
+    /// Ends what takes too long. Each slot is looked at, a few times a second: cheaper than a timer a request.
+    fn sweep(&mut self) {
+        let now = self.shared.clock;
+        self.swept = now;
+        for slot in 0..self.slots.len() {
+            let Slot { place, busy, .. } = self.slots[slot];
+            let connection = &mut self.connections[place];
+            let waited = now.saturating_duration_since(connection.since);
+            let step = match connection.state {
+                State::Closing if busy && waited >= CLOSE_PATIENCE => {
+                    self.shared.tally.closed_by_client += 1;
+                    connection.close();
+                    Step::Free
+                }
+                State::Sending | State::Receiving if busy && waited >= self.config.timeout => {
+                    connection.time_out(&mut self.shared)
+                }
+                _ => Step::Wait,
+            };
+            if step == Step::Free {
+                self.advance(slot);
+            }
+        }
+    }
+
+    fn places_a_slot(&self) -> usize {
+        if self.config.keep_alive { self.targets.len() } else { 1 }
+    }
+
+    fn is_barren(&self) -> bool {
+        self.shared.barren >= self.slots.len() as u64 + BARREN_LIMIT
+    }
+
+    fn check_barren(&mut self) -> Result<(), LoadError> {
+        if !self.is_barren() {
+            return Ok(());
+        }
+        let last = usize::try_from(self.issued.saturating_sub(1) % self.targets.len() as u64).unwrap_or(0);
+        Err(LoadError::GaveUp {
+            failures: self.shared.barren,
+            address: self.targets[last].address,
+            reason: self.shared.last_error.take().unwrap_or_else(|| io::Error::other("no reason given")),
+            completed: self.shared.tally.completed,
+        })
+    }
+}
+
+fn reference_of(references: &mut [Reference], target: usize) -> &mut Reference {
+    let one_for_all = references.len() == 1;
+    &mut references[if one_for_all { 0 } else { target }]
+}

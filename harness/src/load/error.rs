@@ -1,0 +1,134 @@
+//! What can keep a load from being driven, and what to do about it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why no load was driven, or why it was given up.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// Nothing to aim at.
+    #[error("there is no URL to load; give at least one, as in http://127.0.0.1:18000/")]
+    NoUrl,
+    /// Not a URL that this generator can read.
+    #[error("cannot read the URL {url:?} ({reason}); write it as http://host:port/path")]
+    Url {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// `https://`.
+    #[error("{url:?} asks for TLS, which is not measured here; use an http:// URL")]
+    Https {
+        /// As it was given.
+        url: String,
+    },
+    /// The host has no address.
+    #[error("cannot resolve the host of {url:?} ({reason}); check its spelling, or give an address")]
+    Unresolvable {
+        /// As it was given.
+        url: String,
+        /// The resolver's reason.
+        reason: io::Error,
+    },
+    /// Not this machine, and nobody said that this is meant.
+    #[error(
+        "{url:?} is at {address}, which is not this machine; load only servers that are yours, and say so with --allow-remote"
+    )]
+    Remote {
+        /// As it was given.
+        url: String,
+        /// What it resolves to.
+        address: SocketAddr,
+    },
+    /// No requests.
+    #[error("cannot send 0 requests; ask for at least 1")]
+    NoRequests,
+    /// Nobody to send them.
+    #[error("a concurrency of 0 sends nothing; ask for at least 1")]
+    NoConcurrency,
+    /// As `ab`.
+    #[error(
+        "a concurrency of {concurrency} is more than the {requests} requests; lower it, or ask for more requests"
+    )]
+    ConcurrencyAboveRequests {
+        /// As it was given.
+        concurrency: u32,
+        /// As it was given.
+        requests: u64,
+    },
+    /// Beyond any use.
+    #[error("{asked} is more than the {limit} {what} allowed; ask for fewer")]
+    TooMany {
+        /// As it was given.
+        asked: u64,
+        /// The most that is allowed.
+        limit: u64,
+        /// Of what.
+        what: &'static str,
+    },
+    /// No or too much patience.
+    #[error("a timeout of {asked:?} is not between 1 ms and 1 h; choose another")]
+    Timeout {
+        /// As it was given.
+        asked: Duration,
+    },
+    /// No method, or one that this generator cannot follow.
+    #[error("{method:?} is no method that can be driven here; use GET, HEAD or another token but CONNECT")]
+    Method {
+        /// As it was given.
+        method: String,
+    },
+    /// Not a field, or one that the generator must set itself.
+    #[error("cannot send the header {field:?} ({reason}); write it as 'Name: value'")]
+    Field {
+        /// As it was given.
+        field: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The process may not hold that many connections.
+    #[error(
+        "{needed} descriptors are needed and only {limit} allowed; lower the concurrency, or raise the hard limit (ulimit -Hn)"
+    )]
+    Descriptors {
+        /// For the connections asked for.
+        needed: u64,
+        /// The hard limit.
+        limit: u64,
+    },
+    /// The event loop itself failed.
+    #[error(
+        "the kernel's event queue failed ({0}); look at the limits on open files and memory, then start again"
+    )]
+    Poll(io::Error),
+    /// Nobody answers any more, or ever did.
+    #[error(
+        "gave up after {failures} failures in a row at {address} ({reason}), with {completed} responses before; {}",
+        remedy(.reason)
+    )]
+    GaveUp {
+        /// Connects that failed and responses that did not come, one after the other.
+        failures: u64,
+        /// Where the last one was.
+        address: SocketAddr,
+        /// What the last one was.
+        reason: io::Error,
+        /// Responses that were complete before.
+        completed: u64,
+    },
+}
+
+fn remedy(reason: &io::Error) -> &'static str {
+    match reason.kind() {
+        io::ErrorKind::ConnectionRefused => "start a server there, or correct the URL",
+        io::ErrorKind::AddrNotAvailable => {
+            "wait a minute until the kernel has ephemeral ports again, or use keep-alive"
+        }
+        io::ErrorKind::TimedOut => "check that the server still answers, or allow more with --timeout",
+        _ => "check the server",
+    }
+}

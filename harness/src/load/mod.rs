@@ -1,0 +1,40 @@
+//! The load generator: a closed loop on one thread, with `ab`'s meanings of n, c and k, that verifies every response.
+//!
+//! In scope: HTTP/1.1 over TCP, persistent or one connection a request, one or more URLs in strict turn, a warm-up
+//! that is not counted. Out of scope: TLS, request bodies, fixed-rate load. Rules: a failed request is counted by
+//! what went wrong and never stops the others; every wait is bounded; the parser is its own, so that it shares no
+//! bug with what it measures; targets beyond this machine need explicit consent.
+//!
+//! How a connection ends without keep-alive: the request says `Connection: close`, and the slot waits for the
+//! server's close before it goes on, so that the server's end has the TIME_WAIT. A server that does not close within
+//! [`CLOSE_PATIENCE`] of a complete response is closed upon, and that is counted. With keep-alive, a connection that the
+//! server closes between two responses is opened again and is no failure; one that it closes after the next request
+//! has been written is a `receive` failure.
+//!
+//! ```no_run
+//! use roundtable_harness::load::{Load, LoadConfig};
+//!
+//! let urls = vec!["http://127.0.0.1:18000/".to_owned()];
+//! let config = LoadConfig { urls, requests: 10_000, concurrency: 10, ..LoadConfig::default() };
+//! let mut load = Load::prepare(config)?;
+//! load.warm_up()?;
+//! let report = load.measure()?;
+//! println!("{} of {}", report.completed, report.requests);
+//! # Ok::<(), roundtable_harness::load::LoadError>(())
+//! ```
+
+mod config;
+mod connection;
+mod engine;
+mod error;
+mod report;
+mod response;
+mod summary;
+mod target;
+mod verify;
+
+pub use config::{LoadConfig, MAX_CONCURRENCY, MAX_REQUESTS};
+pub use engine::{CLOSE_PATIENCE, Load};
+pub use error::LoadError;
+pub use report::{Failures, LoadReport};
+pub use response::MAX_HEAD_BYTES;
