@@ -17,6 +17,9 @@ use super::limits::{Limits, MOST_FIELDS};
 /// The name that this proxy gives itself in `Via` (RFC 9110 section 7.6.3).
 const VIA: &[u8] = b"1.1 roundtable";
 
+/// One reason for all that a parser may stumble over first: which it is depends on how the input was split.
+const NOT_STRICT: &str = "a head is not strictly one of HTTP/1.1";
+
 /// What a request's head said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Request {
@@ -88,9 +91,7 @@ pub(crate) fn request(
 ) -> Result<Option<(Request, usize)>, Error> {
     // One empty line before the request line is forgiven (section 2.2).
     let skipped = match input {
-        [b'\r', b'\n', b'\r' | b'\n', ..] => {
-            return Err(Error::Malformed("empty lines before the request line"));
-        }
+        [b'\n', ..] | [b'\r', b'\n', b'\r' | b'\n', ..] => return Err(Error::Malformed(NOT_STRICT)),
         [b'\r', b'\n', ..] => 2,
         [b'\r'] => return Ok(None),
         _ => 0,
@@ -107,7 +108,7 @@ pub(crate) fn request(
     let mut parsed = httparse::Request::new(&mut fields);
     let result = parsed.parse(head);
     if !matches!(result, Err(httparse::Error::Version)) {
-        ends_lines_in_crlf(head, result).map_err(Error::Malformed)?;
+        ends_lines_in_crlf(head, result).map_err(|()| Error::Malformed(NOT_STRICT))?;
     }
     let length = match result {
         Ok(Status::Complete(length)) => length,
@@ -115,9 +116,9 @@ pub(crate) fn request(
         Ok(Status::Partial) if seen == limits.head_bytes => return Err(Error::HeadTooLarge),
         Ok(Status::Partial) => return Ok(None),
         Err(httparse::Error::Version) if version_is_unfinished(head) => return Ok(None),
-        Err(httparse::Error::Version) => return Err(Error::Version),
+        Err(httparse::Error::Version) if names_a_version(head) => return Err(Error::Version),
         Err(httparse::Error::TooManyHeaders) => return Err(Error::HeadTooLarge),
-        Err(_) => return Err(Error::Malformed("the request head is not one of HTTP/1.1")),
+        Err(_) => return Err(Error::Malformed(NOT_STRICT)),
     };
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(Error::Malformed("the request line is incomplete"));
@@ -162,14 +163,21 @@ fn version_is_unfinished(head: &[u8]) -> bool {
         && matches!(head, [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'])
 }
 
+/// Whether what stands in the version's place is one of HTTP at all.
+fn names_a_version(head: &[u8]) -> bool {
+    let mut spaces = memchr_iter(b' ', head);
+    spaces.next();
+    spaces.next().is_some_and(|second| head[second + 1..].starts_with(b"HTTP/"))
+}
+
 /// httparse accepts a bare LF; RFC 9112 section 2.2 lets a recipient refuse it, and a proxy had better.
-fn ends_lines_in_crlf(head: &[u8], result: httparse::Result<usize>) -> Result<(), &'static str> {
+fn ends_lines_in_crlf(head: &[u8], result: httparse::Result<usize>) -> Result<(), ()> {
     let head = match result {
         Ok(Status::Complete(length)) => &head[..length],
         _ => head,
     };
     let strict = memchr_iter(b'\n', head).all(|at| at > 0 && head[at - 1] == b'\r');
-    if strict { Ok(()) } else { Err("a line of the head does not end in CRLF") }
+    if strict { Ok(()) } else { Err(()) }
 }
 
 /// What the fields of a request say, beyond being forwarded.
@@ -196,7 +204,7 @@ impl<'a> RequestFields<'a> {
                     seen.host = Some(header.value);
                 }
                 Field::ContentLength => {
-                    add_length(&mut seen.length, header.value).map_err(Error::Malformed)?
+                    add_length(&mut seen.length, header.value).map_err(Error::Malformed)?;
                 }
                 Field::TransferEncoding => {
                     if seen.chunked {
@@ -309,14 +317,14 @@ pub(crate) fn response(
     let mut fields = [EMPTY_HEADER; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut fields);
     let result = parsed.parse(head);
-    ends_lines_in_crlf(head, result).map_err(Error::BadGateway)?;
+    ends_lines_in_crlf(head, result).map_err(|()| Error::BadGateway(NOT_STRICT))?;
     let length = match result {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) if head.len() == limits.head_bytes => {
             return Err(Error::BadGateway("its head is too large"));
         }
         Ok(Status::Partial) => return Ok(None),
-        Err(_) => return Err(Error::BadGateway("its head is not one of HTTP/1.1")),
+        Err(_) => return Err(Error::BadGateway(NOT_STRICT)),
     };
     let (Some(code), Some(minor)) = (parsed.code, parsed.version) else {
         return Err(Error::BadGateway("its status line is incomplete"));
@@ -377,7 +385,7 @@ impl ResponseFields {
         for header in headers {
             match Field::of(header.name.as_bytes()) {
                 Field::ContentLength => {
-                    add_length(&mut seen.length, header.value).map_err(Error::BadGateway)?
+                    add_length(&mut seen.length, header.value).map_err(Error::BadGateway)?;
                 }
                 Field::TransferEncoding => {
                     if seen.chunked || !header.value.eq_ignore_ascii_case(b"chunked") {

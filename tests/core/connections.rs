@@ -1,0 +1,69 @@
+//! How a client's connection begins, waits and ends.
+
+use roundtable::proxy::CloseReason;
+
+use crate::world::{Script, World};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let outcome = World::new("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .backends(2)
+        .backend(Script::says("HTTP/1.1 200 One\r\nContent-Length: 0\r\n\r\n"))
+        .backend(Script::says("HTTP/1.1 200 Two\r\nContent-Length: 0\r\n\r\n"))
+        .run();
+    let text = outcome.client_text();
+    assert!(text.find("200 One") < text.find("200 Two"));
+    assert_eq!(outcome.reason, CloseReason::Idle);
+}
+
+#[test]
+fn the_connection_ends_when_the_client_says_close() {
+    let outcome = World::new("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").client_waits().run();
+    assert!(outcome.client_text().contains("Connection: close\r\n"));
+    assert_eq!((outcome.reason, outcome.half_closed), (CloseReason::Complete, false));
+}
+
+#[test]
+fn bytes_behind_the_last_request_do_not_destroy_its_response() {
+    let outcome = World::new(format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n{GET}")).run();
+    assert_eq!(outcome.client_text().matches("200 OK").count(), 1);
+    assert!(outcome.half_closed);
+}
+
+#[test]
+fn a_silent_client_is_closed_without_an_answer() {
+    let outcome = World::new("").client_waits().run();
+    assert_eq!((outcome.to_client.len(), outcome.elapsed.as_secs()), (0, 10));
+    assert_eq!(outcome.reason, CloseReason::Idle);
+}
+
+#[test]
+fn an_idle_client_is_closed_after_the_idle_timeout() {
+    let outcome = World::new(GET).client_waits().run();
+    assert_eq!((outcome.status(), outcome.elapsed.as_secs()), ("200", 60));
+    assert_eq!(outcome.reason, CloseReason::Idle);
+}
+
+#[test]
+fn half_a_head_is_answered_with_408_at_the_header_deadline() {
+    let outcome = World::new("GET / HT").client_waits().run();
+    assert_eq!(outcome.status(), "408");
+    // The refused client's silence is then waited for, for the linger timeout.
+    assert_eq!(outcome.elapsed.as_secs(), 11);
+}
+
+#[test]
+fn half_a_body_is_answered_with_408_and_no_backend_is_asked() {
+    let outcome =
+        World::new("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhi").client_waits().run();
+    assert_eq!((outcome.status(), outcome.saw_backends()), ("408", false));
+}
+
+#[test]
+fn a_draining_balancer_closes_after_the_response() {
+    let outcome = World::new(GET.repeat(2)).draining().run();
+    assert_eq!(outcome.client_text().matches("200 OK").count(), 1);
+    assert!(outcome.client_text().contains("Connection: close\r\n"));
+}

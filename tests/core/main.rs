@@ -1,0 +1,10 @@
+//! The core without any I/O: scenarios, properties and a seeded simulation, all in virtual time.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
+
+mod connections;
+mod properties;
+mod requests;
+mod responses;
+mod retries;
+mod world;
