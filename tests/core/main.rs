@@ -1,6 +1,7 @@
 //! The core without any I/O: scenarios, properties and a seeded simulation, all in virtual time.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
+#![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
 
 mod connections;
 mod properties;

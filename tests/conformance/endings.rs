@@ -1,0 +1,121 @@
+//! How a balancer stops, and what it must not leak until then.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Client, Server, for_every_model, raw_backend, read_head};
+
+#[test]
+fn sigterm_finishes_what_is_in_hand_and_exits_with_zero() {
+    for_every_model(|model| {
+        let (asked, wait_asked) = channel();
+        let (go, wait_go) = channel::<()>();
+        let gate = std::sync::Arc::new(Mutex::new((asked, wait_go)));
+        let backend = raw_backend(move |mut stream| {
+            read_head(&mut stream);
+            let gate = gate.lock().unwrap();
+            gate.0.send(()).unwrap();
+            let _ = gate.1.recv();
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast");
+        });
+        let balancer = Server::balancer(model, &[backend], &[]);
+        let mut idle = Client::connect(balancer.address);
+        let mut client = Client::connect(balancer.address);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        wait_asked.recv().unwrap();
+        balancer.signal(Signal::SIGTERM);
+        // Accepting ends before the answer is let go.
+        while TcpStream::connect(balancer.address).is_ok() {
+            std::thread::yield_now();
+        }
+        // The listener is shut down just before the proxy is told to drain.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        go.send(()).unwrap();
+        let response = client.response();
+        assert_eq!(
+            (response.body.as_slice(), response.field("Connection")),
+            (b"last".as_slice(), Some("close"))
+        );
+        assert_eq!(balancer.exit_code(), Some(0), "{model}");
+        assert!(idle.rest().is_empty());
+    });
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    for_every_model(|model| {
+        let (asked, wait_asked) = channel();
+        let asked = Mutex::new(asked);
+        let asked = std::sync::Arc::new(asked);
+        let backend = raw_backend(move |mut stream| {
+            read_head(&mut stream);
+            asked.lock().unwrap().send(()).unwrap();
+            read_head(&mut stream);
+        });
+        let balancer = Server::balancer(model, &[backend], &["--drain-timeout", "1h"]);
+        let mut client = Client::connect(balancer.address);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        wait_asked.recv().unwrap();
+        balancer.signal(Signal::SIGINT);
+        while TcpStream::connect(balancer.address).is_ok() {
+            std::thread::yield_now();
+        }
+        balancer.signal(Signal::SIGINT);
+        assert_eq!(balancer.exit_code(), Some(1), "{model}");
+    });
+}
+
+#[test]
+fn clients_that_come_and_go_leave_no_descriptor_behind() {
+    let backend = Server::backend("a", &[]);
+    for_every_model(|model| {
+        let balancer = Server::balancer(model, &[backend.address], &[]);
+        assert_eq!(Client::connect(balancer.address).get("/").status(), "200");
+        // One client's descriptor may not be closed yet when the count is taken.
+        let before = balancer.open_descriptors() + 1;
+        for number in 0..300 {
+            let mut client = Client::connect(balancer.address);
+            match number % 3 {
+                0 => {}
+                1 => client.send("GET / HTTP/1.1\r\nHo"),
+                _ => assert_eq!(client.get("/").status(), "200"),
+            }
+        }
+        let mut patience = 1000;
+        while balancer.open_descriptors() > before && patience > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            patience -= 1;
+        }
+        assert!(balancer.open_descriptors() <= before, "{model}: {} > {before}", balancer.open_descriptors());
+    });
+}
+
+#[test]
+fn the_access_log_names_who_came_and_where_each_request_went() {
+    let backends = [Server::backend("a", &[]), Server::backend("b", &[])];
+    let addresses = backends.each_ref().map(|backend| backend.address);
+    for_every_model(|model| {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("access.log");
+        let balancer = Server::balancer(model, &addresses, &["--access-log", log.to_str().unwrap()]);
+        let mut client = Client::connect(balancer.address);
+        client.get("/");
+        client.get("/");
+        let expected = format!(
+            "connection from {}\nforwarded to {}\nforwarded to {}\n",
+            client.stream.local_addr().unwrap(),
+            addresses[0],
+            addresses[1]
+        );
+        let mut patience = 1000;
+        while std::fs::read_to_string(&log).unwrap() != expected && patience > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            patience -= 1;
+        }
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), expected, "{model}");
+    });
+}

@@ -1,0 +1,190 @@
+//! Balancers and backends as processes, raw clients and raw backends as sockets.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use roundtable_harness::control::Ready;
+use roundtable_harness::data::ModelInfo;
+
+/// No test waits longer than this for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn binary() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_roundtable"))
+}
+
+/// Every model's name.
+pub static MODELS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let output = binary().args(["models", "--json"]).output().unwrap();
+    let infos: Vec<ModelInfo> = serde_json::from_slice(&output.stdout).unwrap();
+    infos.into_iter().map(|info| info.name).collect()
+});
+
+/// A child that announced its address; it dies with this value.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    fn start(command: &mut Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Ready = serde_json::from_str(&line).unwrap();
+        assert_eq!(ready.pid, child.id());
+        Server { child, address: ready.listening }
+    }
+
+    /// A balancer of `model` in front of `backends`, with further options.
+    pub fn balancer(model: &str, backends: &[SocketAddr], options: &[&str]) -> Self {
+        let mut command = binary();
+        command.args(["balance", "--listen", "127.0.0.1:0", "--model", model]).args(options);
+        for backend in backends {
+            command.args(["--backend", &backend.to_string()]);
+        }
+        Server::start(&mut command)
+    }
+
+    /// An origin server that names itself so.
+    pub fn backend(name: &str, options: &[&str]) -> Self {
+        Server::start(binary().args(["backend", "--listen", "127.0.0.1:0", "--name", name]).args(options))
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// Waits for the end; the exit code.
+    pub fn exit_code(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Descriptors that the process has open now.
+    pub fn open_descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address at which nothing listens.
+pub fn dead_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A backend whose every connection is served by `serve` on a thread of its own.
+pub fn raw_backend(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let serve = serve.clone();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// Reads one head; without the empty line's CRLF when the stream ends first.
+pub fn read_head(stream: &mut impl Read) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+        head.push(byte[0]);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+/// A client's connection.
+pub struct Client {
+    pub stream: TcpStream,
+}
+
+/// One response as a client reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub fn status(&self) -> &str {
+        self.head.get(9..12).unwrap_or("---")
+    }
+
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Sends `bytes` in segments of one byte, as far as the other side takes them.
+    pub fn drip(&mut self, bytes: impl AsRef<[u8]>) {
+        for byte in bytes.as_ref() {
+            if self.stream.write_all(&[*byte]).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// One response with a Content-Length.
+    pub fn response(&mut self) -> Response {
+        let head = read_head(&mut self.stream);
+        let mut response = Response { head, body: Vec::new() };
+        let length = response.field("Content-Length").map_or(0, |length| length.parse().unwrap());
+        response.body = vec![0; length];
+        self.stream.read_exact(&mut response.body).unwrap();
+        response
+    }
+
+    pub fn get(&mut self, path: &str) -> Response {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.response()
+    }
+
+    /// Everything until the other side closes or resets.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let mut buffer = [0; 65536];
+        while let Ok(count @ 1..) = self.stream.read(&mut buffer) {
+            rest.extend_from_slice(&buffer[..count]);
+        }
+        rest
+    }
+}
+
+/// Runs `test` for every model and names the model that fails.
+pub fn for_every_model(test: impl Fn(&str) + std::panic::RefUnwindSafe) {
+    assert!(!MODELS.is_empty());
+    for model in MODELS.iter() {
+        if let Err(cause) = std::panic::catch_unwind(|| test(model)) {
+            eprintln!("the failing model is {model}");
+            std::panic::resume_unwind(cause);
+        }
+    }
+}
