@@ -218,20 +218,20 @@ impl Parser {
                     let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
                     State::ChunkSize { size: size << 4 | digit, digits: digits + 1 }
                 }
-                (State::ChunkSize { size, digits: 1.. }, b'\r') => State::ChunkSizeLf { size },
+                (State::ChunkSize { size, digits: 1.. } | State::ChunkExtension { size }, b'\r') => {
+                    State::ChunkSizeLf { size }
+                }
                 (State::ChunkSize { size, digits: 1.. }, b';' | b' ' | b'\t') => {
                     State::ChunkExtension { size }
                 }
-                (State::ChunkExtension { size }, b'\r') => State::ChunkSizeLf { size },
                 (State::ChunkExtension { size }, byte) if byte != b'\n' => State::ChunkExtension { size },
-                (State::ChunkSizeLf { size: 0 }, b'\n') => State::TrailerStart,
+                (State::ChunkSizeLf { size: 0 } | State::TrailerLf, b'\n') => State::TrailerStart,
                 (State::ChunkSizeLf { size }, b'\n') => State::ChunkData { remaining: size },
                 (State::ChunkDataCr, b'\r') => State::ChunkDataLf,
                 (State::ChunkDataLf, b'\n') => State::ChunkSize { size: 0, digits: 0 },
                 (State::TrailerStart, b'\r') => State::LastLf,
                 (State::LastLf, b'\n') => State::Complete,
                 (State::TrailerLine, b'\r') => State::TrailerLf,
-                (State::TrailerLf, b'\n') => State::TrailerStart,
                 (State::TrailerStart | State::TrailerLine, byte) if byte != b'\n' => State::TrailerLine,
                 _ => return broken,
             };
@@ -333,9 +333,12 @@ mod tests {
 
     use super::*;
 
+    /// Status, backend, server, whether a body may follow.
+    type SeenHead = (u16, Option<Vec<u8>>, Option<Vec<u8>>, bool);
+
     #[derive(Debug, Default, PartialEq, Eq)]
     struct Seen {
-        heads: Vec<(u16, Option<Vec<u8>>, Option<Vec<u8>>, bool)>,
+        heads: Vec<SeenHead>,
         body: Vec<u8>,
     }
 
