@@ -1,6 +1,6 @@
 //! The load generator against servers that do what they are told, right or wrong, over real sockets.
 
-#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail as the test does")]
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
