@@ -397,8 +397,10 @@ fn a_response_that_does_not_come_in_time_is_a_timeout_and_the_slot_goes_on() {
 fn a_load_at_a_port_where_nothing_listens_is_given_up() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for keep_alive in [true, false] {
-        let load = LoadConfig { keep_alive, ..config(vec![format!("http://{address}/")], 1_000_000_000, 10) };
-        assert_eq!(gives_up(load), (ErrorKind::ConnectionRefused, 0));
+        for requests in [1, 10, 1_000_000_000] {
+            let load = config(vec![format!("http://{address}/")], requests, 1);
+            assert_eq!(gives_up(LoadConfig { keep_alive, ..load }), (ErrorKind::ConnectionRefused, 0));
+        }
     }
 }
 
