@@ -76,6 +76,8 @@ pub(crate) struct Connection {
     stream: Option<TcpStream>,
     /// Tells events of this connection from late ones of the one before.
     generation: u32,
+    /// Its connect is not known to have succeeded.
+    connecting: bool,
     sent: usize,
     writing_watched: bool,
     parser: Parser,
@@ -95,6 +97,7 @@ impl Connection {
             since: now,
             stream: None,
             generation: 0,
+            connecting: false,
             sent: 0,
             writing_watched: false,
             parser: Parser::new(),
@@ -135,6 +138,7 @@ impl Connection {
             Err(error) => return self.fail(Failure::Connect, Some(error), shared),
         }
         self.generation = self.generation.wrapping_add(1);
+        self.connecting = true;
         self.writing_watched = false;
         let step = self.write(place, target, shared);
         if step == Step::Wait && !self.writing_watched {
@@ -194,7 +198,11 @@ impl Connection {
         while self.sent < target.request.len() {
             let Some(stream) = &mut self.stream else { return Step::Wait };
             match stream.write(&target.request[self.sent..]) {
-                Ok(bytes) => self.sent += bytes,
+                Ok(bytes) => {
+                    self.sent += bytes;
+                    shared.tally.connections_opened += u64::from(self.connecting);
+                    self.connecting = false;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
                     if self.writing_watched {
@@ -203,9 +211,9 @@ impl Connection {
                     return self.watch(place, Interest::READABLE | Interest::WRITABLE, shared);
                 }
                 Err(error) => {
-                    let reset = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
-                    let failure =
-                        if reset.contains(&error.kind()) { Failure::Receive } else { Failure::Connect };
+                    // A reset is the answer of a server that had accepted.
+                    let reset = matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+                    let failure = if self.connecting && !reset { Failure::Connect } else { Failure::Receive };
                     return self.fail(failure, Some(error), shared);
                 }
             }

@@ -254,8 +254,10 @@ impl Load {
         if self.config.keep_alive { self.targets.len() } else { 1 }
     }
 
+    /// Nobody answers any more; or nobody has, and the requests are too few for that to be seen earlier.
     fn is_barren(&self) -> bool {
-        self.shared.barren >= self.slots.len() as u64 + BARREN_LIMIT
+        let barren = self.shared.barren;
+        barren >= self.slots.len() as u64 + BARREN_LIMIT || (barren > 0 && barren == self.requests)
     }
 
     fn check_barren(&mut self) -> Result<(), LoadError> {
