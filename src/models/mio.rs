@@ -204,10 +204,8 @@ impl Loop {
         let Some(backend) = self.backends.get_mut(index) else { return };
         backend.socket.ready(event);
         match backend.client {
-            Some(client) => {
-                if self.clients.get(client).is_some_and(|client| !client.queued) {
-                    self.resume(client);
-                }
+            Some(client) if self.clients.get(client).is_some_and(|client| !client.queued) => {
+                self.resume(client)
             }
             // An idle connection that says anything, even goodbye, is of no more use.
             None if event.is_readable() || event.is_read_closed() || event.is_error() => {
@@ -215,7 +213,7 @@ impl Loop {
                 self.idle.remove(id, &index);
                 drop(self.backends.remove(index));
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
 
