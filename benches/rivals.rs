@@ -230,6 +230,10 @@ impl Process {
             model => {
                 let mut command = Command::new(ROUNDTABLE);
                 command.args(["balance", "--model", model, "--listen", "127.0.0.1:0"]);
+                if model == "tokio" {
+                    // One worker each, like the rivals. A pool of one would not be a pool.
+                    command.args(["--workers", "1"]);
+                }
                 for backend in backends {
                     command.args(["--backend", &backend.to_string()]);
                 }
