@@ -250,6 +250,8 @@ fn bytes_long_after_a_response_are_a_length_failure_too() {
     });
     let report = drive(server.load(3, 1));
     assert_eq!(report.failed, Failures { length: 3, ..Failures::default() });
+    assert!(latency::decode(&report.latency_ns_hdr).unwrap().is_empty());
+    assert_eq!(report.per_backend, BTreeMap::new());
 }
 
 #[test]

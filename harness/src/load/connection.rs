@@ -7,7 +7,7 @@
 //! write was short.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -79,6 +79,8 @@ pub(crate) struct Connection {
     /// Its connect is not known to have succeeded.
     connecting: bool,
     sent: usize,
+    /// Time of the response in hand, once it is whole.
+    took: Duration,
     writing_watched: bool,
     parser: Parser,
     check: Check,
@@ -99,6 +101,7 @@ impl Connection {
             generation: 0,
             connecting: false,
             sent: 0,
+            took: Duration::ZERO,
             writing_watched: false,
             parser: Parser::new(),
             check: Check::new(),
@@ -188,6 +191,12 @@ impl Connection {
         self.fail(Failure::Timeout, Some(ErrorKind::TimedOut.into()), shared)
     }
 
+    /// The server did not close in time after a whole response.
+    pub(crate) fn close_upon(&mut self, shared: &mut Shared) -> Step {
+        shared.tally.closed_by_client += 1;
+        self.leave(shared)
+    }
+
     /// Drops the connection, if there is one.
     pub(crate) fn close(&mut self) {
         self.stream = None;
@@ -252,16 +261,16 @@ impl Connection {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Wait,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) if self.state == State::Closing => return self.leave(),
+                Err(_) if self.state == State::Closing => return self.leave(shared),
                 Err(error) => return self.fail(Failure::Receive, Some(error), shared),
             };
             shared.tally.received_bytes += bytes as u64;
             let emptied = bytes < shared.buffer.len();
             if self.state == State::Closing {
                 if bytes == 0 {
-                    return self.leave();
+                    return self.leave(shared);
                 }
-                return self.exceed(shared);
+                return self.fail(Failure::Length, None, shared);
             }
             let progress = if bytes == 0 {
                 self.parser.end().map(|()| Progress::Complete { used: 0 })
@@ -298,7 +307,7 @@ impl Connection {
         }
     }
 
-    /// Counts a response that is whole. `ended` when the stream has ended, too.
+    /// The response is whole: is it right, and does the connection end with it? `ended` when the stream has ended, too.
     fn complete(
         &mut self,
         read_closed: bool,
@@ -315,35 +324,35 @@ impl Connection {
         {
             return self.fail(mismatch.into(), None, shared);
         }
-        let tally = &mut shared.tally;
-        tally.completed += 1;
-        tally.non_2xx += u64::from(!is_2xx);
-        tally.latency_ns.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        tally.document_bytes.get_or_insert(self.body_bytes);
-        if let Some(place) = self.backend {
-            tally.per_backend.count(place);
-        }
+        self.took = took;
         if shared.keep_alive && self.parser.persistent() && !read_closed {
-            tally.keep_alive_requests += 1;
+            self.settle(shared);
+            shared.tally.keep_alive_requests += 1;
             self.state = State::Idle;
             return Step::Free;
         }
         if ended {
-            return self.leave();
+            return self.leave(shared);
         }
         self.state = State::Closing;
         self.since = shared.clock;
         Step::Wait
     }
 
-    /// Bytes came after a response that had been counted as completed: it has failed after all.
-    fn exceed(&mut self, shared: &mut Shared) -> Step {
-        shared.tally.completed -= 1;
-        shared.tally.non_2xx -= u64::from(!(200..300).contains(&self.status));
-        self.fail(Failure::Length, None, shared)
+    /// The response in hand is whole, and nothing came after it.
+    fn settle(&mut self, shared: &mut Shared) {
+        let tally = &mut shared.tally;
+        tally.completed += 1;
+        tally.non_2xx += u64::from(!(200..300).contains(&self.status));
+        tally.latency_ns.saturating_record(u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX));
+        tally.document_bytes.get_or_insert(self.body_bytes);
+        if let Some(place) = self.backend {
+            tally.per_backend.count(place);
+        }
     }
 
-    fn leave(&mut self) -> Step {
+    fn leave(&mut self, shared: &mut Shared) -> Step {
+        self.settle(shared);
         self.close();
         Step::Free
     }

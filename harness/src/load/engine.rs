@@ -234,11 +234,7 @@ impl Load {
             let connection = &mut self.connections[place];
             let waited = now.saturating_duration_since(connection.since);
             let step = match connection.state {
-                State::Closing if busy && waited >= CLOSE_PATIENCE => {
-                    self.shared.tally.closed_by_client += 1;
-                    connection.close();
-                    Step::Free
-                }
+                State::Closing if busy && waited >= CLOSE_PATIENCE => connection.close_upon(&mut self.shared),
                 State::Sending | State::Receiving if busy && waited >= self.config.timeout => {
                     connection.time_out(&mut self.shared)
                 }
