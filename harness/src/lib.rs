@@ -8,3 +8,5 @@
 pub mod control;
 pub mod data;
 pub mod latency;
+pub mod report;
+pub mod statistics;

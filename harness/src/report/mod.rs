@@ -1,0 +1,4 @@
+//! The report.
+pub mod summary;
+#[cfg(test)]
+pub(crate) mod synthetic;
