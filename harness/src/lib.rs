@@ -10,3 +10,4 @@ pub mod data;
 pub mod latency;
 pub mod report;
 pub mod statistics;
+pub mod store;
