@@ -1,0 +1,170 @@
+//! The charts: which there are, and how each becomes an SVG and a PNG.
+//!
+//! One file a figure; each prepares its data once and draws them on either backend. [`palette`] owns colours and
+//! markers, [`frame`] distances and type.
+
+mod axis;
+mod bitmap;
+mod cpu;
+mod frame;
+mod latency;
+mod palette;
+mod ratio;
+mod text;
+mod throughput;
+
+use plotters::backend::{DrawingBackend, SVGBackend};
+use plotters::drawing::IntoDrawingArea;
+use rayon::prelude::*;
+use thiserror::Error;
+
+use self::frame::{Area, Drawn, Frame};
+use self::palette::Look;
+use self::ratio::Metric;
+use crate::data::{DIRECT, Family, Plan};
+use crate::report::summary::Summary;
+
+/// A chart that could not be drawn: a fault of roundtable.
+#[derive(Debug, Error)]
+#[error("the chart {figure} could not be drawn ({reason}); please report this with the run's folder")]
+pub struct ChartError {
+    figure: &'static str,
+    reason: String,
+}
+
+/// One chart, in both forms.
+#[derive(Debug, Clone)]
+pub struct Chart {
+    /// Its file name, without the extension.
+    pub slug: &'static str,
+    /// What it shows.
+    pub title: String,
+    /// How to read it.
+    pub caption: String,
+    /// Width and height, pixels.
+    pub size: (u32, u32),
+    /// The drawing as SVG.
+    pub svg: String,
+    /// The drawing as PNG.
+    pub png: Vec<u8>,
+}
+
+/// Every chart that `summary` has data for, in the order of the report.
+pub fn draw(summary: &Summary, plan: &Plan) -> Result<Vec<Chart>, ChartError> {
+    let figures: Vec<Figure> = KINDS.par_iter().filter_map(|&kind| Figure::of(kind, summary, plan)).collect();
+    let svgs = figures.par_iter().map(Figure::svg);
+    let pngs = figures.par_iter().map(Figure::png);
+    let drawn: Vec<_> = svgs.zip(pngs).collect();
+    figures
+        .iter()
+        .zip(drawn)
+        .map(|(figure, (svg, png))| {
+            let frame = figure.frame();
+            let (title, caption) = (frame.title.clone(), frame.subtitle.clone());
+            Ok(Chart { slug: figure.slug(), title, caption, size: frame.size(), svg: svg?, png: png? })
+        })
+        .collect()
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Throughput,
+    Ratio(Metric),
+    Cpu,
+    Latency,
+}
+
+const KINDS: [Kind; 5] =
+    [Kind::Throughput, Kind::Ratio(Metric::Rate), Kind::Cpu, Kind::Ratio(Metric::Cpu), Kind::Latency];
+
+#[derive(Debug)]
+enum Figure {
+    Throughput(throughput::Throughput),
+    Ratio(ratio::Ratio, Metric),
+    Cpu(cpu::Cpu),
+    Latency(latency::Latency),
+}
+
+impl Figure {
+    /// `None` where no valid trial has what the figure shows.
+    fn of(kind: Kind, summary: &Summary, plan: &Plan) -> Option<Self> {
+        Some(match kind {
+            Kind::Throughput => Figure::Throughput(throughput::Throughput::of(summary, plan)?),
+            Kind::Ratio(metric) => Figure::Ratio(ratio::Ratio::of(summary, plan, metric)?, metric),
+            Kind::Cpu => Figure::Cpu(cpu::Cpu::of(summary, plan)?),
+            Kind::Latency => Figure::Latency(latency::Latency::of(summary, plan)?),
+        })
+    }
+
+    fn slug(&self) -> &'static str {
+        match self {
+            Figure::Throughput(_) => "throughput",
+            Figure::Ratio(_, Metric::Rate) => "throughput-ratio",
+            Figure::Ratio(_, Metric::Cpu) => "cpu-ratio",
+            Figure::Cpu(_) => "cpu",
+            Figure::Latency(_) => "latency",
+        }
+    }
+
+    fn frame(&self) -> &Frame {
+        match self {
+            Figure::Throughput(figure) => figure.frame(),
+            Figure::Ratio(figure, _) => figure.frame(),
+            Figure::Cpu(figure) => figure.frame(),
+            Figure::Latency(figure) => figure.frame(),
+        }
+    }
+
+    fn draw_on<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+        match self {
+            Figure::Throughput(figure) => figure.draw(area)?,
+            Figure::Ratio(figure, _) => figure.draw(area)?,
+            Figure::Cpu(figure) => figure.draw(area)?,
+            Figure::Latency(figure) => figure.draw(area)?,
+        }
+        area.present()
+    }
+
+    fn svg(&self) -> Result<String, ChartError> {
+        let mut svg = String::new();
+        let area = SVGBackend::with_string(&mut svg, self.frame().size()).into_drawing_area();
+        self.draw_on(&area).map_err(|error| self.error(&error))?;
+        drop(area);
+        Ok(svg)
+    }
+
+    fn png(&self) -> Result<Vec<u8>, ChartError> {
+        let mut canvas = bitmap::Canvas::new(self.frame().size());
+        let area = canvas.backend().into_drawing_area();
+        self.draw_on(&area).map_err(|error| self.error(&error))?;
+        drop(area);
+        canvas.png().map_err(|error| self.error(&error))
+    }
+
+    fn error(&self, error: &dyn std::error::Error) -> ChartError {
+        ChartError { figure: self.slug(), reason: error.to_string() }
+    }
+}
+
+/// Panels side by side.
+fn columns(panels: usize) -> usize {
+    match panels {
+        0..=6 => panels.max(1),
+        // In rows as even as can be.
+        more => more.div_ceil(more.div_ceil(6)),
+    }
+}
+
+fn backends_heading(backends: u32) -> String {
+    format!("{backends} backend{}", if backends == 1 { "" } else { "s" })
+}
+
+fn legend(summary: &Summary, looks: &[(&str, Look)]) -> Vec<(String, Look)> {
+    let name = |model: &str| match summary.family(model) {
+        _ if model == DIRECT => format!("{model} (no balancer)"),
+        Family::Threaded => format!("{model} (threaded)"),
+        Family::Async => format!("{model} (async)"),
+        Family::None => model.to_owned(),
+    };
+    looks.iter().map(|&(model, look)| (name(model), look)).collect()
+}
