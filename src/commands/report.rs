@@ -1,11 +1,30 @@
-//! `roundtable report`.
+//! `roundtable report`: makes a stored run's report again.
 
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use roundtable_harness::{report, store};
 
 /// Arguments of `roundtable report`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The run: its name under the results folder, or a path [default: the newest run]
+    run: Option<String>,
+    /// Folder that holds the runs
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    results: PathBuf,
+    /// Folder that the report's own folder is made in
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    reports: PathBuf,
+}
 
-pub(crate) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not here yet")
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { run, results, reports } = args;
+    let stored = store::read(&store::locate(&results, run.as_deref())?)?;
+    let mut out = std::io::stdout().lock();
+    for path in report::write(&stored, &reports)? {
+        writeln!(out, "{}", path.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -175,9 +175,9 @@ impl Summary {
         self.cells.values().flat_map(|cell| &cell.valid)
     }
 
-    /// Fewest and most valid blocks of any planned or run cell.
+    /// Fewest and most valid blocks of any cell that has one; zero where none has.
     pub fn blocks(&self) -> (usize, usize) {
-        let counts = || self.cells.values().map(|cell| cell.valid.len());
+        let counts = || self.cells.values().map(|cell| cell.valid.len()).filter(|&count| count > 0);
         (counts().min().unwrap_or(0), counts().max().unwrap_or(0))
     }
 
@@ -209,6 +209,11 @@ impl Summarised {
     /// Middle and extent of `figure` over the valid blocks that have it.
     pub fn spread(&self, figure: impl Fn(&Measured) -> Option<f64>) -> Option<Spread> {
         Spread::of(&self.valid.iter().filter_map(figure).collect::<Vec<_>>())
+    }
+
+    /// The same, where every valid block has the figure.
+    pub fn spread_of_all(&self, figure: impl Fn(&Measured) -> Option<f64>) -> Option<Spread> {
+        Spread::of(&self.valid.iter().map(figure).collect::<Option<Vec<_>>>()?)
     }
 
     /// All valid blocks' response times in one histogram.

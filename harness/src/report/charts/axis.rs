@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of pixels or models.
 
+use crate::report::words::grouped;
+
 /// One axis: a range, linear in the coordinate that is drawn, and the ticks in that coordinate.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
@@ -84,23 +86,6 @@ fn number(value: f64, step: f64) -> String {
 fn trimmed(value: f64) -> String {
     let text = format!("{value:.4}");
     grouped(text.trim_end_matches('0').trim_end_matches('.'))
-}
-
-/// Commas between the thousands of a decimal number.
-pub(super) fn grouped(text: &str) -> String {
-    let (whole, fraction) = text.split_once('.').map_or((text, None), |(w, f)| (w, Some(f)));
-    let mut grouped = String::new();
-    for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i) % 3 == 0 && !grouped.ends_with('-') {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    if let Some(fraction) = fraction {
-        grouped.push('.');
-        grouped.push_str(fraction);
-    }
-    grouped
 }
 
 #[cfg(test)]

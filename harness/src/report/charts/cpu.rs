@@ -76,7 +76,7 @@ impl Cpu {
             panels: summary.backends.iter().map(|&b| backends_heading(b)).collect(),
             columns: columns(summary.backends.len()),
             panel_height: 420,
-            feet: 22,
+            feet: 24,
         };
         Some(Cpu { frame, models: looks.len(), panels })
     }
@@ -103,7 +103,7 @@ impl Cpu {
                     bar(area, [(l, top), (r, between)], stack.look.color.to_rgba())?;
                     let (low, high) = (panel.at(0.0, stack.total.min).1, panel.at(0.0, stack.total.max).1);
                     whisker(area, middle, (low, high), palette::INK)?;
-                    mark(area, stack.look, (middle, base + 14), 7.min((r - l) / 2).max(3))?;
+                    mark(area, stack.look, (middle, base + 16), 7.min((r - l) / 2).max(3))?;
                 }
             }
         }

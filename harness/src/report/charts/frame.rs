@@ -23,7 +23,7 @@ const TYPE: f32 = 26.0;
 const LINE: i32 = 34;
 const LEGEND_LINE: i32 = 42;
 /// From the left end of a legend entry to its name, and between two entries.
-const LEGEND_SWATCH: i32 = 56;
+const LEGEND_SWATCH: i32 = 36;
 const LEGEND_GAP: i32 = 44;
 /// Over a panel: its heading.
 const HEADING: i32 = 42;
@@ -114,8 +114,7 @@ impl Frame {
         y += 12;
         for ((name, look), (x, line)) in self.legend.iter().zip(self.legend_places()) {
             let middle = y + line * LEGEND_LINE + LEGEND_LINE / 2;
-            self::line(area, &[(x, middle), (x + 40, middle)], look.color, 4)?;
-            mark(area, *look, (x + 20, middle), 9)?;
+            mark(area, *look, (x + 12, middle), 10)?;
             write(area, name, TYPE, INK, (x + LEGEND_SWATCH, middle), (HPos::Left, VPos::Center))?;
         }
         let above = self.panels_top();
@@ -142,7 +141,9 @@ impl Frame {
         let mut free_from = i32::MIN;
         for (at, label) in &self.x.ticks {
             let (x, _) = panel.at(*at, self.y.from);
-            line(area, &[(x, panel.bottom), (x, panel.bottom + 7)], FAINT_INK, 2)?;
+            if self.feet == 0 {
+                line(area, &[(x, panel.bottom), (x, panel.bottom + 7)], FAINT_INK, 2)?;
+            }
             // A label that would run into its neighbour is left out; its tick stays.
             let half = (text::width(label, TYPE) / 2.0).ceil() as i32;
             if x - half > free_from {

@@ -32,39 +32,13 @@ pub struct ChartError {
     reason: String,
 }
 
-/// One chart, in both forms.
-#[derive(Debug, Clone)]
-pub struct Chart {
-    /// Its file name, without the extension.
-    pub slug: &'static str,
-    /// What it shows.
-    pub title: String,
-    /// How to read it.
-    pub caption: String,
-    /// Width and height, pixels.
-    pub size: (u32, u32),
-    /// The drawing as SVG.
-    pub svg: String,
-    /// The drawing as PNG.
-    pub png: Vec<u8>,
+/// Every chart that `summary` has data for, in the order of the report, ready to be drawn.
+pub fn prepare(summary: &Summary, plan: &Plan) -> Vec<Chart> {
+    KINDS.par_iter().filter_map(|&kind| Chart::of(kind, summary, plan)).collect()
 }
 
-/// Every chart that `summary` has data for, in the order of the report.
-pub fn draw(summary: &Summary, plan: &Plan) -> Result<Vec<Chart>, ChartError> {
-    let figures: Vec<Figure> = KINDS.par_iter().filter_map(|&kind| Figure::of(kind, summary, plan)).collect();
-    let svgs = figures.par_iter().map(Figure::svg);
-    let pngs = figures.par_iter().map(Figure::png);
-    let drawn: Vec<_> = svgs.zip(pngs).collect();
-    figures
-        .iter()
-        .zip(drawn)
-        .map(|(figure, (svg, png))| {
-            let frame = figure.frame();
-            let (title, caption) = (frame.title.clone(), frame.subtitle.clone());
-            Ok(Chart { slug: figure.slug(), title, caption, size: frame.size(), svg: svg?, png: png? })
-        })
-        .collect()
-}
+/// The names of all charts that there can be.
+pub const SLUGS: [&str; 5] = ["throughput", "throughput-ratio", "cpu", "cpu-ratio", "latency"];
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -77,6 +51,10 @@ enum Kind {
 const KINDS: [Kind; 5] =
     [Kind::Throughput, Kind::Ratio(Metric::Rate), Kind::Cpu, Kind::Ratio(Metric::Cpu), Kind::Latency];
 
+/// One chart, with its data.
+#[derive(Debug)]
+pub struct Chart(Figure);
+
 #[derive(Debug)]
 enum Figure {
     Throughput(throughput::Throughput),
@@ -85,19 +63,20 @@ enum Figure {
     Latency(latency::Latency),
 }
 
-impl Figure {
-    /// `None` where no valid trial has what the figure shows.
+impl Chart {
+    /// `None` where no valid trial has what the chart shows.
     fn of(kind: Kind, summary: &Summary, plan: &Plan) -> Option<Self> {
-        Some(match kind {
+        Some(Chart(match kind {
             Kind::Throughput => Figure::Throughput(throughput::Throughput::of(summary, plan)?),
             Kind::Ratio(metric) => Figure::Ratio(ratio::Ratio::of(summary, plan, metric)?, metric),
             Kind::Cpu => Figure::Cpu(cpu::Cpu::of(summary, plan)?),
             Kind::Latency => Figure::Latency(latency::Latency::of(summary, plan)?),
-        })
+        }))
     }
 
-    fn slug(&self) -> &'static str {
-        match self {
+    /// Its file name, without the extension.
+    pub fn slug(&self) -> &'static str {
+        match self.0 {
             Figure::Throughput(_) => "throughput",
             Figure::Ratio(_, Metric::Rate) => "throughput-ratio",
             Figure::Ratio(_, Metric::Cpu) => "cpu-ratio",
@@ -106,8 +85,41 @@ impl Figure {
         }
     }
 
+    /// What it shows.
+    pub fn title(&self) -> &str {
+        &self.frame().title
+    }
+
+    /// How to read it.
+    pub fn caption(&self) -> &str {
+        &self.frame().subtitle
+    }
+
+    /// Width and height, pixels.
+    pub fn size(&self) -> (u32, u32) {
+        self.frame().size()
+    }
+
+    /// The drawing as an SVG file.
+    pub fn svg(&self) -> Result<String, ChartError> {
+        let mut svg = String::new();
+        let area = SVGBackend::with_string(&mut svg, self.size()).into_drawing_area();
+        self.draw_on(&area).map_err(|error| self.error(&error))?;
+        drop(area);
+        Ok(svg)
+    }
+
+    /// The drawing as a PNG file.
+    pub fn png(&self) -> Result<Vec<u8>, ChartError> {
+        let mut canvas = bitmap::Canvas::new(self.size());
+        let area = canvas.backend().into_drawing_area();
+        self.draw_on(&area).map_err(|error| self.error(&error))?;
+        drop(area);
+        canvas.png().map_err(|error| self.error(&error))
+    }
+
     fn frame(&self) -> &Frame {
-        match self {
+        match &self.0 {
             Figure::Throughput(figure) => figure.frame(),
             Figure::Ratio(figure, _) => figure.frame(),
             Figure::Cpu(figure) => figure.frame(),
@@ -116,29 +128,13 @@ impl Figure {
     }
 
     fn draw_on<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        match self {
+        match &self.0 {
             Figure::Throughput(figure) => figure.draw(area)?,
             Figure::Ratio(figure, _) => figure.draw(area)?,
             Figure::Cpu(figure) => figure.draw(area)?,
             Figure::Latency(figure) => figure.draw(area)?,
         }
         area.present()
-    }
-
-    fn svg(&self) -> Result<String, ChartError> {
-        let mut svg = String::new();
-        let area = SVGBackend::with_string(&mut svg, self.frame().size()).into_drawing_area();
-        self.draw_on(&area).map_err(|error| self.error(&error))?;
-        drop(area);
-        Ok(svg)
-    }
-
-    fn png(&self) -> Result<Vec<u8>, ChartError> {
-        let mut canvas = bitmap::Canvas::new(self.frame().size());
-        let area = canvas.backend().into_drawing_area();
-        self.draw_on(&area).map_err(|error| self.error(&error))?;
-        drop(area);
-        canvas.png().map_err(|error| self.error(&error))
     }
 
     fn error(&self, error: &dyn std::error::Error) -> ChartError {

@@ -11,8 +11,9 @@ use crate::report::summary::{Measured, Summary};
 use crate::report::words;
 use crate::statistics::Spread;
 
-/// How far the marks of neighbouring models stand apart, pixels: whiskers at the same place would hide each other.
-const APART: i32 = 8;
+/// How far the marks of neighbouring models stand apart at most, pixels: whiskers at the same place would hide
+/// each other.
+const APART: f64 = 14.0;
 
 /// The figure's data.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Throughput {
             x,
             panels: summary.backends.iter().map(|&b| backends_heading(b)).collect(),
             columns: columns(summary.backends.len()),
-            panel_height: 460,
+            panel_height: 540,
             feet: 0,
         };
         Some(Throughput { frame, panels })
@@ -67,12 +68,20 @@ impl Throughput {
         self.frame.draw(area)?;
         for (index, models) in self.panels.iter().enumerate() {
             let panel = self.frame.panel(index);
+            let apart = self.apart(panel, models.len());
             for (place, (look, spreads)) in models.iter().enumerate() {
-                let shift = APART * (2 * place as i32 - models.len() as i32 + 1) / 2;
-                draw_model(area, panel, *look, spreads, shift)?;
+                let from_middle = place as f64 - (models.len() - 1) as f64 / 2.0;
+                draw_model(area, panel, *look, spreads, (from_middle * apart).round() as i32)?;
             }
         }
         Ok(())
+    }
+
+    /// Less than [`APART`] where the models of one concurrency would reach into those of the next.
+    fn apart(&self, panel: Panel, models: usize) -> f64 {
+        let at: Vec<_> = self.frame.x.ticks.iter().map(|&(x, _)| panel.at(x, 0.0).0).collect();
+        let narrowest = at.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap_or(panel.right - panel.left);
+        APART.min(0.7 * f64::from(narrowest) / models as f64)
     }
 }
 
@@ -95,9 +104,9 @@ fn draw_model<DB: DrawingBackend>(
         }
     }
     for (x, spread) in spreads.iter().filter_map(|&(x, spread)| Some((x, spread?))) {
+        mark(area, look, at(x, spread.median), 7)?;
         let (px, low) = at(x, spread.min);
         whisker(area, px, (low, at(x, spread.max).1), look.color)?;
-        mark(area, look, at(x, spread.median), 8)?;
     }
     Ok(())
 }
