@@ -67,7 +67,11 @@ pub fn geometric_mean(values: &[f64]) -> Option<f64> {
 /// The natural logarithm of `value / reference` for each pair, a pair a block. A pair that has no logarithm
 /// (zero, negative, not a number) is left out: it came from no valid trial.
 pub fn log_ratios(pairs: &[(f64, f64)]) -> Vec<f64> {
-    pairs.iter().map(|(value, reference)| (value / reference).ln()).filter(|ratio| ratio.is_finite()).collect()
+    pairs
+        .iter()
+        .map(|(value, reference)| (value / reference).ln())
+        .filter(|ratio| ratio.is_finite())
+        .collect()
 }
 
 /// The ratios behind log-ratios, as a spread. The median is taken of the logarithms, so that a ratio and its

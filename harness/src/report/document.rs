@@ -74,7 +74,8 @@ impl Document {
         if let Some(ratios) = tables::ratios(summary) {
             parts.push(Part::Heading("Throughput as a ratio".into()));
             parts.push(Part::Paragraph(
-                "Median of the ratios within each block, and in brackets the smallest and the largest block.".into(),
+                "Median of the ratios within each block, and in brackets the smallest and the largest block."
+                    .into(),
             ));
             parts.push(Part::Table(ratios));
         }
@@ -115,7 +116,7 @@ impl Document {
                 Part::Table(table) => text.push_str(&table.markdown()),
                 Part::Quotable { name, table } => {
                     let table = table.markdown();
-                    text.push_str(&format!("<!-- BEGIN: {name} ({command}) -->\n{table}<!-- END: {name} -->\n"));
+                    text.push_str(&format!("<!-- BEGIN: {name} ({command}) -->\n{table}<!-- END -->\n"));
                 }
                 Part::Figure { slug, title, caption, .. } => {
                     let (title, caption) = (safe(title), safe(caption));

@@ -1,10 +1,12 @@
 //! Tables and charts of a stored run.
 //!
 //! Everything here is a pure function of [`Stored`](crate::data::Stored): the same run gives the same bytes. [`summary`]
-//! reduces the trials, [`tables`] and [`charts`] show them, [`write`] puts a report on disk. Reads no clock, no system
-//! font and no file but its own.
+//! reduces the trials, [`tables`] and [`charts`] show them, [`write`] puts a report on disk, [`comparison`] sets the two
+//! families against each other. Reads no clock and no system font.
 
 pub mod charts;
+pub mod comparison;
+pub mod published;
 pub mod summary;
 pub mod table;
 pub mod tables;
@@ -13,6 +15,8 @@ mod document;
 mod html;
 mod provenance;
 mod words;
+
+pub use words::wrapped;
 
 #[cfg(test)]
 pub(crate) mod synthetic;
@@ -66,7 +70,8 @@ pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportErro
     ];
     // Largest first: a PNG takes as long as all SVGs together.
     let pngs = charts.par_iter().map(|chart| Ok((format!("{}.png", chart.slug()), chart.png()?)));
-    let svgs = charts.par_iter().map(|chart| Ok((format!("{}.svg", chart.slug()), chart.svg()?.into_bytes())));
+    let svgs =
+        charts.par_iter().map(|chart| Ok((format!("{}.svg", chart.slug()), chart.svg()?.into_bytes())));
     let mut drawn = pngs.chain(svgs).collect::<Result<Vec<_>, ChartError>>()?;
     files.append(&mut drawn);
 

@@ -41,11 +41,11 @@ pub(super) fn facts(environment: &Environment) -> Table {
         (
             "a trial",
             format!(
-                "{} timed requests after {} discarded, {} bytes a body; {}",
+                "{} timed requests after {} discarded, {}, {} bytes a body",
                 plan.requests,
                 plan.warmup,
-                plan.body_bytes,
-                words::load(plan)
+                words::connections(plan.connections),
+                plan.body_bytes
             ),
         ),
     ])

@@ -109,7 +109,8 @@ impl Run {
         let handful = (self.requests / 500).max(1);
         for i in 0..self.requests / handful {
             let u = (i as f64 + rng.random::<f64>()) * handful as f64 / self.requests as f64;
-            let ns = c / rate * 1e9 * (0.55 + 0.3 * rng.random::<f64>() + 0.012 * tail * (1.0 / (1.0 - u)).sqrt());
+            let ns =
+                c / rate * 1e9 * (0.55 + 0.3 * rng.random::<f64>() + 0.012 * tail * (1.0 / (1.0 - u)).sqrt());
             latency.saturating_record_n(ns as u64, handful);
         }
         let elapsed_ns = (self.requests as f64 / rate * 1e9) as u64;
@@ -147,7 +148,11 @@ impl Run {
         };
         let models = self.models.iter().filter(|name| *name != DIRECT).map(|name| ModelInfo {
             name: name.clone(),
-            family: if ["threads", "pool"].contains(&name.as_str()) { Family::Threaded } else { Family::Async },
+            family: if ["threads", "pool"].contains(&name.as_str()) {
+                Family::Threaded
+            } else {
+                Family::Async
+            },
             summary: format!("{name}, made up"),
             unit_of_work: "connection".into(),
             manifest: text(&[("backlog", "1024"), ("nodelay", "yes"), ("threads", name)]),

@@ -6,8 +6,7 @@
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table as Grid, TableStyle};
 
 /// One rule under the headings: a line between rows would double the height of the longest table.
-const RULED: TableStyle =
-    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+const RULED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// Headings and rows of equal length.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +56,7 @@ impl Table {
     /// Lines of at most `width` columns.
     pub fn terminal(&self, width: u16) -> String {
         let mut grid = Grid::new();
-        grid.load_style(RULED)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width);
+        grid.load_style(RULED).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         let cell = |text: &str, numeric| {
             let alignment = if numeric { CellAlignment::Right } else { CellAlignment::Left };
             Cell::new(text).set_alignment(alignment)
@@ -120,10 +117,7 @@ mod tests {
     fn text_from_a_peer_cannot_leave_its_cell() {
         let hostile = "a|b\n| <script> `x` \u{1b}[2J";
         let table = Table { columns: vec![Column::words("t")], rows: vec![vec![hostile.into()]] };
-        assert_eq!(
-            table.markdown().lines().last().unwrap(),
-            r"| a\|b \| &lt;script> \`x\`  \[2J |"
-        );
+        assert_eq!(table.markdown().lines().last().unwrap(), r"| a\|b \| &lt;script> \`x\`  \[2J |");
         assert!(!table.terminal(80).contains('\u{1b}'));
     }
 }

@@ -190,9 +190,9 @@ mod tests {
         mio            1      2     10000     0      7679    7662–8586    0.130  0.201  0.283     76.33  3
         mio            2      2         –     –   invalid            –        –      –      –         –  0, 3 invalid
 
-        Medians over 2 to 3 blocks. Closed loop, 10,000 requests a trial, one connection a request. With 3 blocks no difference
-        between two models can reach the 5 % level of a sign test (it takes 6): the ranges show what was seen, not what would be
-        seen again.
+        Medians over 2 to 3 blocks. Closed loop, 10,000 requests a trial, a new connection for each request. With 3 blocks no
+        difference between two models can reach the 5 % level of a sign test (it takes 6): the ranges show what was seen, not
+        what would be seen again.
         4 invalid trials:
           mio, 2 servers, concurrency 2, block 1, attempt 1: 3 of 10000 responses were not 2xx
           threads, 2 servers, concurrency 2, block 2, attempt 1: 3 of 10000 responses were not 2xx

@@ -86,7 +86,7 @@ fn text_from_a_run_is_escaped_on_the_page() {
 fn the_short_table_can_be_quoted_by_its_markers() {
     let (report, _) = document(&small().build());
     let begin = report.find("<!-- BEGIN: requests per second").unwrap();
-    let end = report.find("<!-- END: requests per second -->").unwrap();
+    let end = report.find("<!-- END -->").unwrap();
     assert!(report[begin..end].contains("| concurrency | model | 1 server | 2 servers |"));
 }
 

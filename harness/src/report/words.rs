@@ -16,15 +16,21 @@ pub(super) fn blocks(summary: &Summary) -> String {
     }
 }
 
+/// Why a chart has gaps, where it has any.
+pub(super) fn empty_cells(summary: &Summary) -> &'static str {
+    if summary.cells.values().any(|cell| cell.valid.is_empty()) { " A gap: no valid trial." } else { "" }
+}
+
 /// What load a trial was, in one sentence.
 pub(super) fn load(plan: &Plan) -> String {
     let requests = grouped(&plan.requests.to_string());
     format!("Closed loop, {requests} requests a trial, {}.", connections(plan.connections))
 }
 
-fn connections(connections: Connections) -> &'static str {
+/// How the client uses connections.
+pub(super) fn connections(connections: Connections) -> &'static str {
     match connections {
-        Connections::Close => "one connection a request",
+        Connections::Close => "a new connection for each request",
         Connections::Keepalive => "persistent connections",
     }
 }
@@ -99,10 +105,10 @@ pub(super) fn gaps(summary: &Summary) -> Option<String> {
         });
     let mut parts = Vec::new();
     if not_run > 0 {
-        parts.push(format!("{not_run} of {} have not been run", counted(all, "cell")));
+        parts.push(format!("of {}, {not_run} not run yet", counted(all, "cell")));
     }
     if failed > 0 {
-        parts.push(format!("{failed} of {} have no valid trial", counted(all, "cell")));
+        parts.push(format!("of {}, {failed} without a valid trial", counted(all, "cell")));
     }
     let (fewest, most) = summary.blocks();
     if parts.is_empty() && fewest < most {
@@ -125,7 +131,7 @@ pub(super) fn refused(refused: &Refused) -> String {
 }
 
 /// `text` in lines of at most `width` characters.
-pub(super) fn wrapped(text: &str, width: usize) -> String {
+pub fn wrapped(text: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
@@ -195,15 +201,18 @@ mod tests {
             "This run is not complete: cells have between 1 and 2 valid blocks."
         );
         run.trials.truncate(4);
-        assert_eq!(
-            gaps(&Summary::of(&run)).unwrap(),
-            "This run is not complete: 1 of 5 cells have not been run."
-        );
+        assert_eq!(gaps(&Summary::of(&run)).unwrap(), "This run is not complete: of 5 cells, 1 not run yet.");
     }
 
     #[test]
     fn numbers_are_listed_and_grouped() {
-        assert_eq!(["2", "2 or 5", "2, 5 or 10"], [&[2][..], &[2, 5], &[2, 5, 10]].map(listed).each_ref().map(String::as_str));
-        assert_eq!(["1,234,567", "123", "-1,234.5"], ["1234567", "123", "-1234.5"].map(grouped).each_ref().map(String::as_str));
+        assert_eq!(
+            ["2", "2 or 5", "2, 5 or 10"],
+            [&[2][..], &[2, 5], &[2, 5, 10]].map(listed).each_ref().map(String::as_str)
+        );
+        assert_eq!(
+            ["1,234,567", "123", "-1,234.5"],
+            ["1234567", "123", "-1234.5"].map(grouped).each_ref().map(String::as_str)
+        );
     }
 }

@@ -4,7 +4,7 @@ use plotters::backend::DrawingBackend;
 use plotters::style::Color;
 
 use super::axis::Axis;
-use super::frame::{Area, Drawn, Frame, bar, mark, whisker};
+use super::frame::{Area, Content, Drawn, Frame, bar, mark, whisker};
 use super::palette::{self, Look};
 use super::{backends_heading, columns, legend};
 use crate::data::{DIRECT, Plan};
@@ -60,13 +60,13 @@ impl Cpu {
             .flatten()
             .map(|stack| stack.total.max.max(stack.user + stack.system))
             .reduce(f64::max)?;
-        let frame = Frame {
+        let content = Content {
             title: "CPU time of the balancer per request".into(),
             subtitle: format!(
                 "Pale: user mode; full colour: kernel; each a median over {}. Whiskers: smallest to largest sum in a \
                  block. The time of client and backends is not in it. {}",
                 words::blocks(summary),
-                words::load(plan)
+                words::load(plan) + words::empty_cells(summary)
             ),
             legend: legend(summary, &looks),
             y_title: "CPU time per request (µs, user + system)".into(),
@@ -78,7 +78,7 @@ impl Cpu {
             panel_height: 420,
             feet: 24,
         };
-        Some(Cpu { frame, models: looks.len(), panels })
+        Some(Cpu { frame: Frame::lay_out(content), models: looks.len(), panels })
     }
 
     pub(super) fn frame(&self) -> &Frame {

@@ -36,9 +36,9 @@ pub(super) type Area<DB> = DrawingArea<DB, Shift>;
 /// What drawing on it comes to.
 pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
-/// One row of panels under each other, or several, with everything around them.
+/// What a chart says besides its marks.
 #[derive(Debug, Clone)]
-pub(super) struct Frame {
+pub(super) struct Content {
     /// What the chart shows.
     pub(super) title: String,
     /// What a mark stands for, and what was measured.
@@ -58,6 +58,20 @@ pub(super) struct Frame {
     pub(super) panel_height: i32,
     /// Room between the axis and its tick labels, for marks, pixels.
     pub(super) feet: i32,
+}
+
+/// Panels in rows, with everything around them, laid out once: setting text is what takes time.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    pub(super) content: Content,
+    /// The subtitle's lines.
+    lines: Vec<String>,
+    /// Left end and line of each legend entry.
+    places: Vec<(i32, i32)>,
+    /// Upper end of the first row of panels, headings included.
+    top: i32,
+    /// Left end of the first column's plots.
+    left: i32,
 }
 
 /// The plot rectangle of one panel, and the way from values to pixels.
@@ -82,66 +96,83 @@ impl Panel {
 }
 
 impl Frame {
+    /// Finds a place for everything in `content`.
+    pub(super) fn lay_out(content: Content) -> Self {
+        let lines = text::wrap(&content.subtitle, TYPE, (WIDTH - 2 * MARGIN) as f32);
+        let places = legend_places(&content.legend);
+        let legend = places.last().map_or(0, |&(_, line)| (line + 1) * LEGEND_LINE);
+        let top = MARGIN + 50 + lines.len() as i32 * LINE + 12 + legend + LINE + 14;
+        let labels = content.y.ticks.iter().map(|(_, label)| text::width(label, TYPE)).fold(0.0, f32::max);
+        let left = MARGIN + labels.ceil() as i32 + 14;
+        Frame { content, lines, places, top, left }
+    }
+
     /// Width and height, pixels.
     pub(super) fn size(&self) -> (u32, u32) {
-        let rows = self.panels.len().div_ceil(self.columns) as i32;
-        let height = self.panels_top() + rows * self.row_height() - BETWEEN + LINE + 8 + MARGIN;
+        let rows = self.content.panels.len().div_ceil(self.content.columns) as i32;
+        let height = self.top + rows * self.row_height() - BETWEEN + LINE + 8 + MARGIN;
         (WIDTH as u32, height as u32)
     }
 
     /// The panel of `panels[index]`.
     pub(super) fn panel(&self, index: usize) -> Panel {
-        let columns = self.columns as i32;
-        let labels = self.y.ticks.iter().map(|(_, label)| text::width(label, TYPE)).fold(0.0, f32::max);
-        let first = MARGIN + labels.ceil() as i32 + 14;
-        let width = (WIDTH - MARGIN - first - (columns - 1) * BETWEEN) / columns;
-        let left = first + (index % self.columns) as i32 * (width + BETWEEN);
-        let top = self.panels_top() + (index / self.columns) as i32 * self.row_height() + HEADING;
-        let (x, y) = ((self.x.from, self.x.to), (self.y.from, self.y.to));
-        Panel { left, right: left + width, top, bottom: top + self.panel_height, x, y }
+        let content = &self.content;
+        let columns = content.columns as i32;
+        let width = (WIDTH - MARGIN - self.left - (columns - 1) * BETWEEN) / columns;
+        let left = self.left + (index % content.columns) as i32 * (width + BETWEEN);
+        let top = self.top + (index / content.columns) as i32 * self.row_height() + HEADING;
+        let (x, y) = ((content.x.from, content.x.to), (content.y.from, content.y.to));
+        Panel { left, right: left + width, top, bottom: top + content.panel_height, x, y }
     }
 
     /// Draws all but the marks.
     pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+        let content = &self.content;
         area.fill(&PAPER)?;
         let mut y = MARGIN;
-        write(area, &self.title, TITLE, INK, (MARGIN, y), (HPos::Left, VPos::Top))?;
+        write(area, &content.title, TITLE, INK, (MARGIN, y), (HPos::Left, VPos::Top))?;
         y += 50;
-        for line in self.subtitle_lines() {
-            write(area, &line, TYPE, FAINT_INK, (MARGIN, y), (HPos::Left, VPos::Top))?;
+        for line in &self.lines {
+            write(area, line, TYPE, FAINT_INK, (MARGIN, y), (HPos::Left, VPos::Top))?;
             y += LINE;
         }
         y += 12;
-        for ((name, look), (x, line)) in self.legend.iter().zip(self.legend_places()) {
+        for ((name, look), (x, line)) in content.legend.iter().zip(&self.places) {
             let middle = y + line * LEGEND_LINE + LEGEND_LINE / 2;
             mark(area, *look, (x + 12, middle), 10)?;
             write(area, name, TYPE, INK, (x + LEGEND_SWATCH, middle), (HPos::Left, VPos::Center))?;
         }
-        let above = self.panels_top();
-        write(area, &self.y_title, TYPE, FAINT_INK, (MARGIN, above - 10), (HPos::Left, VPos::Bottom))?;
-        for (index, heading) in self.panels.iter().enumerate() {
+        write(area, &content.y_title, TYPE, FAINT_INK, (MARGIN, self.top - 10), (HPos::Left, VPos::Bottom))?;
+        for (index, heading) in content.panels.iter().enumerate() {
             self.draw_panel(area, index, heading)?;
         }
         let (_, height) = self.size();
         let (left, right) = (self.panel(0).left, WIDTH - MARGIN);
         let below = height as i32 - MARGIN;
-        write(area, &self.x_title, TYPE, FAINT_INK, ((left + right) / 2, below), (HPos::Center, VPos::Bottom))
+        write(
+            area,
+            &content.x_title,
+            TYPE,
+            FAINT_INK,
+            ((left + right) / 2, below),
+            (HPos::Center, VPos::Bottom),
+        )
     }
 
     fn draw_panel<DB: DrawingBackend>(&self, area: &Area<DB>, index: usize, heading: &str) -> Drawn<DB> {
-        let panel = self.panel(index);
-        for (at, label) in &self.y.ticks {
-            let (_, y) = panel.at(self.x.from, *at);
+        let (panel, Content { x: across, y: up, feet, .. }) = (self.panel(index), &self.content);
+        for (at, label) in &up.ticks {
+            let (_, y) = panel.at(across.from, *at);
             line(area, &[(panel.left, y), (panel.right, y)], GRID, 2)?;
-            if index.is_multiple_of(self.columns) {
+            if index.is_multiple_of(self.content.columns) {
                 write(area, label, TYPE, INK, (panel.left - 12, y), (HPos::Right, VPos::Center))?;
             }
         }
-        let foot = panel.bottom + self.feet;
+        let foot = panel.bottom + feet;
         let mut free_from = i32::MIN;
-        for (at, label) in &self.x.ticks {
-            let (x, _) = panel.at(*at, self.y.from);
-            if self.feet == 0 {
+        for (at, label) in &across.ticks {
+            let (x, _) = panel.at(*at, up.from);
+            if *feet == 0 {
                 line(area, &[(x, panel.bottom), (x, panel.bottom + 7)], FAINT_INK, 2)?;
             }
             // A label that would run into its neighbour is left out; its tick stays.
@@ -156,33 +187,23 @@ impl Frame {
         write(area, heading, TYPE, INK, (middle, panel.top - 14), (HPos::Center, VPos::Bottom))
     }
 
-    fn panels_top(&self) -> i32 {
-        let legend = self.legend_places().last().map_or(0, |&(_, line)| (line + 1) * LEGEND_LINE);
-        MARGIN + 50 + self.subtitle_lines().len() as i32 * LINE + 12 + legend + LINE + 14
-    }
-
     fn row_height(&self) -> i32 {
-        HEADING + self.panel_height + self.feet + FOOT + BETWEEN
+        HEADING + self.content.panel_height + self.content.feet + FOOT + BETWEEN
     }
+}
 
-    fn subtitle_lines(&self) -> Vec<String> {
-        text::wrap(&self.subtitle, TYPE, (WIDTH - 2 * MARGIN) as f32)
-    }
-
-    /// Left end and line of each entry.
-    fn legend_places(&self) -> Vec<(i32, i32)> {
-        let (mut x, mut line) = (MARGIN, 0);
-        let place = |(name, _): &(String, Look)| {
-            let width = LEGEND_SWATCH + text::width(name, TYPE).ceil() as i32;
-            if x > MARGIN && x + width > WIDTH - MARGIN {
-                (x, line) = (MARGIN, line + 1);
-            }
-            let place = (x, line);
-            x += width + LEGEND_GAP;
-            place
-        };
-        self.legend.iter().map(place).collect()
-    }
+fn legend_places(legend: &[(String, Look)]) -> Vec<(i32, i32)> {
+    let (mut x, mut line) = (MARGIN, 0);
+    let place = |(name, _): &(String, Look)| {
+        let width = LEGEND_SWATCH + text::width(name, TYPE).ceil() as i32;
+        if x > MARGIN && x + width > WIDTH - MARGIN {
+            (x, line) = (MARGIN, line + 1);
+        }
+        let place = (x, line);
+        x += width + LEGEND_GAP;
+        place
+    };
+    legend.iter().map(place).collect()
 }
 
 /// Writes `text` level at `at`, set at `size` pixels to the em.

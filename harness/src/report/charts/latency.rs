@@ -8,7 +8,7 @@ use plotters::backend::DrawingBackend;
 use rayon::prelude::*;
 
 use super::axis::Axis;
-use super::frame::{Area, Drawn, Frame, line, mark};
+use super::frame::{Area, Content, Drawn, Frame, line, mark};
 use super::palette::{self, Look};
 use super::{backends_heading, columns, legend};
 use crate::data::Plan;
@@ -62,16 +62,14 @@ impl Latency {
         let panels: Vec<_> = cells.par_iter().map(curves).collect();
         let points = || panels.iter().flatten().flat_map(|(_, curve)| curve);
         let longest = points().map(|&(nines, _)| nines).reduce(f64::max)?;
-        let (fastest, slowest) = (
-            points().map(|&(_, ms)| ms).reduce(f64::min)?,
-            points().map(|&(_, ms)| ms).reduce(f64::max)?,
-        );
+        let (fastest, slowest) =
+            (points().map(|&(_, ms)| ms).reduce(f64::min)?, points().map(|&(_, ms)| ms).reduce(f64::max)?);
         let to = longest.max(1.0) + 0.12;
         let ticks = TICKS.iter().filter(|(nines, _)| *nines <= to);
         let heading = |cell: &Option<(u32, u32)>| {
             cell.map_or_else(String::new, |(b, c)| format!("{}, c = {c}", backends_heading(b)))
         };
-        let frame = Frame {
+        let content = Content {
             title: "Response time by percentile".into(),
             subtitle: format!(
                 "All valid trials of a cell pooled; a curve ends where fewer than \
@@ -93,7 +91,7 @@ impl Latency {
             panel_height: 270,
             feet: 0,
         };
-        Some(Latency { frame, panels })
+        Some(Latency { frame: Frame::lay_out(content), panels })
     }
 
     pub(super) fn frame(&self) -> &Frame {

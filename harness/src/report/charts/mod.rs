@@ -87,12 +87,12 @@ impl Chart {
 
     /// What it shows.
     pub fn title(&self) -> &str {
-        &self.frame().title
+        &self.frame().content.title
     }
 
     /// How to read it.
     pub fn caption(&self) -> &str {
-        &self.frame().subtitle
+        &self.frame().content.subtitle
     }
 
     /// Width and height, pixels.

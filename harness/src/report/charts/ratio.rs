@@ -6,7 +6,7 @@
 use plotters::backend::DrawingBackend;
 
 use super::axis::Axis;
-use super::frame::{Area, Drawn, Frame, line, mark, whisker};
+use super::frame::{Area, Content, Drawn, Frame, line, mark, whisker};
 use super::palette::{self, Look};
 use super::{backends_heading, columns, legend};
 use crate::data::{DIRECT, Plan};
@@ -24,28 +24,31 @@ pub(super) enum Metric {
     Cpu,
 }
 
+/// For each model: its ratio.
+type Group = Vec<(Look, Option<Spread>)>;
+
 /// The figure's data.
 #[derive(Debug)]
 pub(super) struct Ratio {
     frame: Frame,
     models: usize,
-    /// For each panel, for each concurrency, for each model: its ratio.
-    panels: Vec<Vec<Vec<(Look, Option<Spread>)>>>,
+    /// For each panel, for each concurrency.
+    panels: Vec<Vec<Group>>,
 }
 
 impl Ratio {
     pub(super) fn of(summary: &Summary, plan: &Plan, metric: Metric) -> Option<Self> {
         let reference = summary.reference()?;
         let compared = |model: &str| model != DIRECT && model != reference;
-        let looks: Vec<_> = palette::looks(summary).into_iter().filter(|(model, _)| compared(model)).collect();
+        let looks: Vec<_> =
+            palette::looks(summary).into_iter().filter(|(model, _)| compared(model)).collect();
         let figure = |measured: &Measured| match metric {
             Metric::Rate => measured.rate(),
             Metric::Cpu => measured.cpu_us(),
         };
         let ratio = |model, b, c| ratio_spread(&summary.log_ratios((model, reference), (b, c), figure));
         let panel = |&b: &u32| -> Vec<Vec<_>> {
-            let group =
-                |&c: &u32| looks.iter().map(|&(model, look)| (look, ratio(model, b, c))).collect();
+            let group = |&c: &u32| looks.iter().map(|&(model, look)| (look, ratio(model, b, c))).collect();
             summary.concurrency.iter().map(group).collect()
         };
         let panels: Vec<_> = summary.backends.iter().map(panel).collect();
@@ -54,22 +57,24 @@ impl Ratio {
         let smallest = ratios().map(|r| r.min).reduce(f64::min)?.min(0.97);
         let largest = ratios().map(|r| r.max).reduce(f64::max)?.max(1.03);
         let (title, y_title, better) = match metric {
-            Metric::Rate => {
-                (format!("Throughput relative to {reference}"), "ratio of requests per second", "over 1: faster")
-            }
+            Metric::Rate => (
+                format!("Throughput relative to {reference}"),
+                "ratio of requests per second",
+                "over 1: faster",
+            ),
             Metric::Cpu => (
                 format!("CPU time per request relative to {reference}"),
                 "ratio of the balancer's CPU time per request",
                 "under 1: cheaper",
             ),
         };
-        let frame = Frame {
+        let content = Content {
             title,
             subtitle: format!(
                 "Each ratio is taken within a block. Marks: median over {}; whiskers: smallest to largest block, \
                  which is no confidence interval. {}",
                 words::blocks(summary),
-                words::load(plan)
+                words::load(plan) + words::empty_cells(summary)
             ),
             legend: legend(summary, &looks),
             y_title: format!("{y_title} (log scale; {better} than {reference})"),
@@ -81,7 +86,7 @@ impl Ratio {
             panel_height: 380,
             feet: 0,
         };
-        Some(Ratio { frame, models: looks.len(), panels })
+        Some(Ratio { frame: Frame::lay_out(content), models: looks.len(), panels })
     }
 
     pub(super) fn frame(&self) -> &Frame {

@@ -37,17 +37,20 @@ pub(super) fn cover(text: &str, size: f32, (x, y): (f32, f32), mut draw: impl Fn
 
 /// `text` in lines of at most `room` pixels; a word that is longer has a line of its own.
 pub(super) fn wrap(text: &str, size: f32, room: f32) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
+    let space = width(" ", size);
+    let mut lines: Vec<(String, f32)> = Vec::new();
     for word in text.split_whitespace() {
+        let word_width = width(word, size);
         match lines.last_mut() {
-            Some(line) if width(&format!("{line} {word}"), size) <= room => {
+            Some((line, taken)) if *taken + space + word_width <= room => {
                 line.push(' ');
                 line.push_str(word);
+                *taken += space + word_width;
             }
-            _ => lines.push(word.to_owned()),
+            _ => lines.push((word.to_owned(), word_width)),
         }
     }
-    lines
+    lines.into_iter().map(|(line, _)| line).collect()
 }
 
 /// Where each character begins, pixels from the first.

@@ -3,7 +3,7 @@
 use plotters::backend::DrawingBackend;
 
 use super::axis::Axis;
-use super::frame::{Area, Drawn, Frame, Panel, line, mark, whisker};
+use super::frame::{Area, Content, Drawn, Frame, Panel, line, mark, whisker};
 use super::palette::{self, Look};
 use super::{backends_heading, columns, legend};
 use crate::data::Plan;
@@ -15,19 +15,25 @@ use crate::statistics::Spread;
 /// each other.
 const APART: f64 = 14.0;
 
+/// At the logarithm of each concurrency: the rate.
+type Curve = Vec<(f64, Option<Spread>)>;
+
 /// The figure's data.
 #[derive(Debug)]
 pub(super) struct Throughput {
     frame: Frame,
-    /// For each panel, for each model: its spread at each concurrency, at ln(concurrency).
-    panels: Vec<Vec<(Look, Vec<(f64, Option<Spread>)>)>>,
+    /// For each panel, for each model.
+    panels: Vec<Vec<(Look, Curve)>>,
 }
 
 impl Throughput {
     pub(super) fn of(summary: &Summary, plan: &Plan) -> Option<Self> {
         let looks = palette::looks(summary);
-        let largest =
-            summary.cells.values().filter_map(|cell| Some(cell.spread(Measured::rate)?.max)).reduce(f64::max)?;
+        let largest = summary
+            .cells
+            .values()
+            .filter_map(|cell| Some(cell.spread(Measured::rate)?.max))
+            .reduce(f64::max)?;
         let x = Axis::of_counts(&summary.concurrency);
         let spread = |model: &str, backends, (concurrency, at): (u32, f64)| {
             (at, summary.cell(model, backends, concurrency).spread(Measured::rate))
@@ -40,12 +46,12 @@ impl Throughput {
                 .collect()
         };
         let panels = summary.backends.iter().map(panel).collect();
-        let frame = Frame {
+        let content = Content {
             title: "Throughput by concurrency".into(),
             subtitle: format!(
                 "Marks: median over {}; whiskers: slowest to fastest block. {}",
                 words::blocks(summary),
-                words::load(plan)
+                words::load(plan) + words::empty_cells(summary)
             ),
             legend: legend(summary, &looks),
             y_title: "requests per second".into(),
@@ -57,7 +63,7 @@ impl Throughput {
             panel_height: 540,
             feet: 0,
         };
-        Some(Throughput { frame, panels })
+        Some(Throughput { frame: Frame::lay_out(content), panels })
     }
 
     pub(super) fn frame(&self) -> &Frame {
@@ -79,7 +85,7 @@ impl Throughput {
 
     /// Less than [`APART`] where the models of one concurrency would reach into those of the next.
     fn apart(&self, panel: Panel, models: usize) -> f64 {
-        let at: Vec<_> = self.frame.x.ticks.iter().map(|&(x, _)| panel.at(x, 0.0).0).collect();
+        let at: Vec<_> = self.frame.content.x.ticks.iter().map(|&(x, _)| panel.at(x, 0.0).0).collect();
         let narrowest = at.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap_or(panel.right - panel.left);
         APART.min(0.7 * f64::from(narrowest) / models as f64)
     }
