@@ -108,7 +108,11 @@ pub enum Verdict {
 impl Comparison {
     /// Compares the two families of `stored`.
     pub fn of(stored: &Stored) -> Result<Self, ComparisonError> {
-        let summary = Summary::of(stored);
+        Self::within(&stored.name, &Summary::of(stored))
+    }
+
+    /// The same, of a run that has been reduced already.
+    pub(super) fn within(run: &str, summary: &Summary) -> Result<Self, ComparisonError> {
         let members = |family| -> Vec<String> {
             summary.balancers().filter(|m| summary.family(m) == family).map(str::to_owned).collect()
         };
@@ -119,7 +123,7 @@ impl Comparison {
                 (some, []) => format!("only threaded models ({})", some.join(", ")),
                 (_, some) => format!("only async models ({})", some.join(", ")),
             };
-            return Err(ComparisonError::OneFamily { run: stored.name.clone(), present });
+            return Err(ComparisonError::OneFamily { run: run.to_owned(), present });
         }
 
         let families = (threaded.as_slice(), asynchronous.as_slice());
@@ -129,12 +133,12 @@ impl Comparison {
             .flat_map(|&backends| summary.concurrency.iter().map(move |&concurrency| (backends, concurrency)))
             .collect();
         let ratios = |figure: fn(&Measured) -> Option<f64>| -> Vec<Vec<f64>> {
-            places.iter().map(|&place| family_log_ratios(&summary, families, place, figure)).collect()
+            places.iter().map(|&place| family_log_ratios(summary, families, place, figure)).collect()
         };
         let (rates, cpus) = (ratios(Measured::rate), ratios(Measured::cpu_us));
         let tests = rates.iter().filter(|ratios| !ratios.is_empty()).count();
         if tests == 0 {
-            return Err(ComparisonError::NothingPaired { run: stored.name.clone() });
+            return Err(ComparisonError::NothingPaired { run: run.to_owned() });
         }
         let cells = places.iter().zip(&rates).zip(judge(&rates).into_iter().zip(judge(&cpus))).map(
             |((&(backends, concurrency), ratios), (throughput, cpu))| ComparedCell {
@@ -146,7 +150,7 @@ impl Comparison {
             },
         );
         Ok(Comparison {
-            run: stored.name.clone(),
+            run: run.to_owned(),
             level: LEVEL,
             fewest_blocks_for_a_verdict: fewest_blocks_for_a_verdict(tests, LEVEL),
             cells: cells.collect(),

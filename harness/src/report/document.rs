@@ -2,6 +2,7 @@
 
 use crate::data::Stored;
 use crate::report::charts::Chart;
+use crate::report::comparison::Comparison;
 use crate::report::summary::Summary;
 use crate::report::table::Table;
 use crate::report::{provenance, tables, words};
@@ -78,6 +79,12 @@ impl Document {
                     .into(),
             ));
             parts.push(Part::Table(ratios));
+        }
+        if let Ok(comparison) = Comparison::within(&stored.name, summary) {
+            parts.push(Part::Heading("Threaded against async".into()));
+            parts.push(Part::Paragraph(comparison.sentence()));
+            parts.push(Part::Table(comparison.table()));
+            parts.push(Part::Paragraph(comparison.method()));
         }
         parts.push(Part::Heading("Invalid trials".into()));
         parts.push(match summary.invalid.as_slice() {

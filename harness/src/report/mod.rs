@@ -40,21 +40,21 @@ use crate::data::Stored;
 pub enum ReportError {
     /// The system refused to write.
     #[error(
-        "cannot write {} ({source}); free some space or give --reports a folder that you may write to",
+        "cannot write {} ({cause}); free some space or give --reports a folder that you may write to",
         .path.display()
     )]
     Unwritable {
         /// The file or folder.
         path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
+        /// The system's reason; told in the message, so not a source besides.
+        cause: io::Error,
     },
     /// A chart could not be drawn.
     #[error(transparent)]
     Chart(#[from] ChartError),
     /// The page could not be made: a fault of roundtable.
     #[error("the page could not be made ({0}); please report this with the run's folder")]
-    Page(#[from] askama::Error),
+    Page(String),
 }
 
 /// Writes the report of `stored` to the folder of its name under `reports`, in place of what was there: `report.md`,
@@ -66,7 +66,10 @@ pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportErro
 
     let mut files = vec![
         ("report.md".to_owned(), document.markdown(&stored.name).into_bytes()),
-        ("index.html".to_owned(), html::page(&document)?.into_bytes()),
+        (
+            "index.html".to_owned(),
+            html::page(&document).map_err(|error| ReportError::Page(error.to_string()))?.into_bytes(),
+        ),
     ];
     // Largest first: a PNG takes as long as all SVGs together.
     let pngs = charts.par_iter().map(|chart| Ok((format!("{}.png", chart.slug()), chart.png()?)));
@@ -76,7 +79,7 @@ pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportErro
     files.append(&mut drawn);
 
     let dir = reports.join(&stored.name);
-    fs::create_dir_all(&dir).map_err(|source| unwritable(&dir, source))?;
+    fs::create_dir_all(&dir).map_err(|cause| unwritable(&dir, cause))?;
     for slug in charts::SLUGS {
         for stale in [format!("{slug}.svg"), format!("{slug}.png")] {
             if !files.iter().any(|(name, _)| *name == stale) {
@@ -88,7 +91,7 @@ pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportErro
         .into_iter()
         .map(|(name, bytes)| {
             let path = dir.join(name);
-            fs::write(&path, bytes).map_err(|source| unwritable(&path, source))?;
+            fs::write(&path, bytes).map_err(|cause| unwritable(&path, cause))?;
             Ok(path)
         })
         .collect()
@@ -97,11 +100,11 @@ pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportErro
 /// A chart of an earlier report for which there is no data now would pass for one of this report.
 fn remove(path: &Path) -> Result<(), ReportError> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(unwritable(path, source)),
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(unwritable(path, cause)),
         _ => Ok(()),
     }
 }
 
-fn unwritable(path: &Path, source: io::Error) -> ReportError {
-    ReportError::Unwritable { path: path.to_path_buf(), source }
+fn unwritable(path: &Path, cause: io::Error) -> ReportError {
+    ReportError::Unwritable { path: path.to_path_buf(), cause }
 }

@@ -6,7 +6,7 @@ use plotters::style::Color;
 use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, bar, mark, whisker};
 use super::palette::{self, Look};
-use super::{backends_heading, columns, legend};
+use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
 use crate::data::{DIRECT, Plan};
 use crate::report::summary::{Measured, Summary};
 use crate::report::words;
@@ -37,6 +37,7 @@ pub(super) struct Cpu {
 
 impl Cpu {
     pub(super) fn of(summary: &Summary, plan: &Plan) -> Option<Self> {
+        let backends = some_of(&summary.backends, PANELS);
         let looks: Vec<_> =
             palette::looks(summary).into_iter().filter(|(model, _)| *model != DIRECT).collect();
         let stack = |backends, concurrency, &(model, look): &(&str, Look)| {
@@ -52,7 +53,7 @@ impl Cpu {
             let group = |&c: &u32| looks.iter().map(|look| stack(b, c, look)).collect();
             summary.concurrency.iter().map(group).collect()
         };
-        let panels: Vec<_> = summary.backends.iter().map(panel).collect();
+        let panels: Vec<_> = backends.iter().map(panel).collect();
         let highest = panels
             .iter()
             .flatten()
@@ -66,15 +67,17 @@ impl Cpu {
                 "Pale: user mode; full colour: kernel; each a median over {}. Whiskers: smallest to largest sum in a \
                  block. The time of client and backends is not in it. {}",
                 words::blocks(summary),
-                words::load(plan) + words::empty_cells(summary)
+                words::load(plan)
+                    + words::empty_cells(summary)
+                    + left_out(summary, &backends, &summary.concurrency)
             ),
             legend: legend(summary, &looks),
             y_title: "CPU time per request (µs, user + system)".into(),
             x_title: "concurrency (requests outstanding at any time)".into(),
             x: Axis::of_groups(&summary.concurrency),
             y: Axis::from_zero(highest),
-            panels: summary.backends.iter().map(|&b| backends_heading(b)).collect(),
-            columns: columns(summary.backends.len()),
+            panels: backends.iter().map(|&b| backends_heading(b)).collect(),
+            columns: columns(backends.len()),
             panel_height: 420,
             feet: 24,
         };

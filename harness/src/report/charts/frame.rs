@@ -177,9 +177,11 @@ impl Frame {
             }
             // A label that would run into its neighbour is left out; its tick stays.
             let half = (text::width(label, TYPE) / 2.0).ceil() as i32;
+            // Within the panel: its neighbour has a label at the same height.
+            let x = x.min(panel.right + 4 - half).max(panel.left - 4 + half);
             if x - half > free_from {
                 write(area, label, TYPE, INK, (x, foot + 12), (HPos::Center, VPos::Top))?;
-                free_from = x + half + 8;
+                free_from = x + half + 6;
             }
         }
         line(area, &[(panel.left, panel.bottom), (panel.right, panel.bottom)], FAINT_INK, 2)?;

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, line, mark};
 use super::palette::{self, Look};
-use super::{backends_heading, columns, legend};
+use super::{backends_heading, columns, left_out, legend, some_of};
 use crate::data::Plan;
 use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Summary};
 use crate::report::words;
@@ -30,6 +30,9 @@ const TICKS: [(f64, &str); 7] = [
     (6.0, "99.9999"),
 ];
 
+/// Backend counts, and concurrencies, that are drawn at most.
+const PANELS_A_SIDE: usize = 6;
+
 /// (nines, milliseconds)
 type Curve = Vec<(f64, f64)>;
 
@@ -43,11 +46,13 @@ pub(super) struct Latency {
 impl Latency {
     pub(super) fn of(summary: &Summary, plan: &Plan) -> Option<Self> {
         let looks = palette::looks(summary);
-        let columns = columns(summary.backends.len());
+        let (shown_backends, shown_concurrency) =
+            (some_of(&summary.backends, PANELS_A_SIDE), some_of(&summary.concurrency, PANELS_A_SIDE));
+        let columns = columns(shown_backends.len());
         let mut cells = Vec::new();
         // Row by row: a concurrency's panels stand side by side.
-        for &concurrency in &summary.concurrency {
-            for backends in summary.backends.chunks(columns) {
+        for &concurrency in &shown_concurrency {
+            for backends in shown_backends.chunks(columns) {
                 cells.extend((0..columns).map(|i| backends.get(i).map(|&b| (b, concurrency))));
             }
         }
@@ -75,7 +80,7 @@ impl Latency {
                 "All valid trials of a cell pooled; a curve ends where fewer than \
                  {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it. Closed-loop times: they leave out the wait \
                  of requests that a stalled loop did not send (coordinated omission). {}",
-                words::load(plan)
+                words::load(plan) + left_out(summary, &shown_backends, &shown_concurrency)
             ),
             legend: legend(summary, &looks),
             y_title: "response time (ms, log scale)".into(),

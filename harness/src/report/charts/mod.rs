@@ -40,6 +40,9 @@ pub fn prepare(summary: &Summary, plan: &Plan) -> Vec<Chart> {
 /// The names of all charts that there can be.
 pub const SLUGS: [&str; 5] = ["throughput", "throughput-ratio", "cpu", "cpu-ratio", "latency"];
 
+/// Backend counts that a chart with a panel for each shows at most.
+const PANELS: usize = 12;
+
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Throughput,
@@ -142,6 +145,20 @@ impl Chart {
     }
 }
 
+/// At most `limit` of `all`, spread evenly, the first and the last among them: a plan may be larger than a picture.
+fn some_of(all: &[u32], limit: usize) -> Vec<u32> {
+    if all.len() <= limit {
+        return all.to_vec();
+    }
+    (0..limit).map(|i| all[i * (all.len() - 1) / (limit - 1)]).collect()
+}
+
+/// A remark on what [`some_of`] left out.
+fn left_out(summary: &Summary, backends: &[u32], concurrency: &[u32]) -> &'static str {
+    let all = summary.backends.len() == backends.len() && summary.concurrency.len() == concurrency.len();
+    if all { "" } else { " Not every cell is drawn: the tables have all." }
+}
+
 /// Panels side by side.
 fn columns(panels: usize) -> usize {
     match panels {
@@ -163,4 +180,23 @@ fn legend(summary: &Summary, looks: &[(&str, Look)]) -> Vec<(String, Look)> {
         Family::None => model.to_owned(),
     };
     looks.iter().map(|&(model, look)| (name(model), look)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::Run;
+
+    #[test]
+    fn a_large_plan_is_thinned_out_and_says_so() {
+        let many: Vec<u32> = (1..=100).collect();
+        assert_eq!(some_of(&many, 6), [1, 20, 40, 60, 80, 100]);
+        let mut run = Run::new().models(&["mio", "tokio"]).concurrency(&[2]).blocks(1).build();
+        run.environment.plan.backends = many.clone();
+        run.environment.plan.concurrency = many;
+        for chart in prepare(&Summary::of(&run), &run.environment.plan) {
+            assert!(chart.size().1 < 8_000, "{}: {:?}", chart.slug(), chart.size());
+            assert!(chart.caption().contains("Not every cell is drawn"), "{}", chart.slug());
+        }
+    }
 }

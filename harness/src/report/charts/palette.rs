@@ -2,7 +2,7 @@
 //!
 //! Colours are Okabe & Ito's (2008), then some of Tol's muted scheme (2021), all told apart under the common
 //! colour blindnesses; the marker tells models apart without any colour. Threaded models are cool, async ones warm.
-//! A model without a place of its own takes the first one free in its family.
+//! A model without a place of its own takes a nameless one, of its family if it can.
 
 use plotters::style::RGBColor;
 
@@ -54,7 +54,7 @@ const ASYNC: [(&str, Look); 6] = [
     ("smol", Look { color: RGBColor(0xCC, 0x79, 0xA7), marker: Marker::Plus }),
     ("async-std", Look { color: RGBColor(0x88, 0x22, 0x55), marker: Marker::Square }),
     ("", Look { color: RGBColor(0xCC, 0x66, 0x77), marker: Marker::TriangleDown }),
-    ("", Look { color: RGBColor(0x99, 0x99, 0x33), marker: Marker::Ring }),
+    ("uring", Look { color: RGBColor(0x99, 0x99, 0x33), marker: Marker::Ring }),
 ];
 
 /// The looks of `summary`'s models, in its order.
@@ -64,13 +64,14 @@ pub(super) fn looks(summary: &Summary) -> Vec<(&str, Look)> {
         if let Some(look) = place_of_its_own(model) {
             return look;
         }
-        let places = match summary.family(model) {
-            Family::Threaded => THREADED.as_slice(),
-            Family::Async | Family::None => ASYNC.as_slice(),
+        let (own, other) = match summary.family(model) {
+            Family::Threaded => (THREADED.as_slice(), ASYNC.as_slice()),
+            Family::Async | Family::None => (ASYNC.as_slice(), THREADED.as_slice()),
         };
-        // Past the last place looks repeat; the legend's order then tells them apart.
-        let free = places.iter().map(|&(_, look)| look).find(|look| !taken.contains(look));
-        let look = free.unwrap_or(places[taken.len() % places.len()].1);
+        // Only nameless places, so that a model's look does not depend on which others run; past the last one looks
+        // repeat, and the order of the legend tells them apart.
+        let mut nameless = own.iter().chain(other).filter(|(name, _)| name.is_empty()).map(|&(_, look)| look);
+        let look = nameless.find(|look| !taken.contains(look)).unwrap_or(own[taken.len() % own.len()].1);
         taken.push(look);
         look
     };
@@ -111,6 +112,18 @@ mod tests {
         let four = ["threads", "pool", "mio", "tokio"].map(|m| place_of_its_own(m).unwrap().marker);
         for (i, marker) in four.iter().enumerate() {
             assert!(!four[i + 1..].contains(marker) && *marker != WITHOUT_BALANCER.marker);
+        }
+    }
+
+    #[test]
+    fn three_unknown_models_still_differ_and_more_do_not_fail() {
+        let models: Vec<String> = (0..20).map(|i| format!("new-{i}")).collect();
+        let names: Vec<&str> = models.iter().map(String::as_str).collect();
+        let summary = Summary::of(&Run::new().blocks(0).models(&names).build());
+        let looks: Vec<_> = looks(&summary).into_iter().map(|(_, look)| look).collect();
+        assert_eq!(looks.len(), 20);
+        for i in 0..3 {
+            assert!(!looks[i + 1..3].contains(&looks[i]));
         }
     }
 

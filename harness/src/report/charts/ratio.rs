@@ -8,7 +8,7 @@ use plotters::backend::DrawingBackend;
 use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, line, mark, whisker};
 use super::palette::{self, Look};
-use super::{backends_heading, columns, legend};
+use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
 use crate::data::{DIRECT, Plan};
 use crate::report::summary::{Measured, Summary};
 use crate::report::words;
@@ -40,6 +40,7 @@ impl Ratio {
     pub(super) fn of(summary: &Summary, plan: &Plan, metric: Metric) -> Option<Self> {
         let reference = summary.reference()?;
         let compared = |model: &str| model != DIRECT && model != reference;
+        let backends = some_of(&summary.backends, PANELS);
         let looks: Vec<_> =
             palette::looks(summary).into_iter().filter(|(model, _)| compared(model)).collect();
         let figure = |measured: &Measured| match metric {
@@ -51,7 +52,7 @@ impl Ratio {
             let group = |&c: &u32| looks.iter().map(|&(model, look)| (look, ratio(model, b, c))).collect();
             summary.concurrency.iter().map(group).collect()
         };
-        let panels: Vec<_> = summary.backends.iter().map(panel).collect();
+        let panels: Vec<_> = backends.iter().map(panel).collect();
         let ratios = || panels.iter().flatten().flatten().filter_map(|&(_, spread): &(Look, _)| spread);
         // The line at 1 is always in sight.
         let smallest = ratios().map(|r| r.min).reduce(f64::min)?.min(0.97);
@@ -74,15 +75,17 @@ impl Ratio {
                 "Each ratio is taken within a block. Marks: median over {}; whiskers: smallest to largest block, \
                  which is no confidence interval. {}",
                 words::blocks(summary),
-                words::load(plan) + words::empty_cells(summary)
+                words::load(plan)
+                    + words::empty_cells(summary)
+                    + left_out(summary, &backends, &summary.concurrency)
             ),
             legend: legend(summary, &looks),
             y_title: format!("{y_title} (log scale; {better} than {reference})"),
             x_title: "concurrency (requests outstanding at any time)".into(),
             x: Axis::of_groups(&summary.concurrency),
             y: Axis::logarithmic(smallest, largest),
-            panels: summary.backends.iter().map(|&b| backends_heading(b)).collect(),
-            columns: columns(summary.backends.len()),
+            panels: backends.iter().map(|&b| backends_heading(b)).collect(),
+            columns: columns(backends.len()),
             panel_height: 380,
             feet: 0,
         };

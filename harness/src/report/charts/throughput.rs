@@ -5,7 +5,7 @@ use plotters::backend::DrawingBackend;
 use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, Panel, line, mark, whisker};
 use super::palette::{self, Look};
-use super::{backends_heading, columns, legend};
+use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
 use crate::data::Plan;
 use crate::report::summary::{Measured, Summary};
 use crate::report::words;
@@ -13,7 +13,7 @@ use crate::statistics::Spread;
 
 /// How far the marks of neighbouring models stand apart at most, pixels: whiskers at the same place would hide
 /// each other.
-const APART: f64 = 14.0;
+const APART: f64 = 24.0;
 
 /// At the logarithm of each concurrency: the rate.
 type Curve = Vec<(f64, Option<Spread>)>;
@@ -28,6 +28,7 @@ pub(super) struct Throughput {
 
 impl Throughput {
     pub(super) fn of(summary: &Summary, plan: &Plan) -> Option<Self> {
+        let backends = some_of(&summary.backends, PANELS);
         let looks = palette::looks(summary);
         let largest = summary
             .cells
@@ -45,21 +46,23 @@ impl Throughput {
                 .map(|&(model, look)| (look, places().map(|at| spread(model, backends, at)).collect()))
                 .collect()
         };
-        let panels = summary.backends.iter().map(panel).collect();
+        let panels = backends.iter().map(panel).collect();
         let content = Content {
             title: "Throughput by concurrency".into(),
             subtitle: format!(
                 "Marks: median over {}; whiskers: slowest to fastest block. {}",
                 words::blocks(summary),
-                words::load(plan) + words::empty_cells(summary)
+                words::load(plan)
+                    + words::empty_cells(summary)
+                    + left_out(summary, &backends, &summary.concurrency)
             ),
             legend: legend(summary, &looks),
             y_title: "requests per second".into(),
             x_title: "concurrency (requests outstanding at any time, log scale)".into(),
             y: Axis::from_zero(largest),
             x,
-            panels: summary.backends.iter().map(|&b| backends_heading(b)).collect(),
-            columns: columns(summary.backends.len()),
+            panels: backends.iter().map(|&b| backends_heading(b)).collect(),
+            columns: columns(backends.len()),
             panel_height: 540,
             feet: 0,
         };
