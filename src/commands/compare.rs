@@ -1,6 +1,5 @@
 //! `roundtable compare`: threaded against async in a stored run.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +7,8 @@ use roundtable_harness::report::comparison::Comparison;
 use roundtable_harness::report::published::{self, Published};
 use roundtable_harness::store;
 use serde::Serialize;
+
+use super::report::print;
 
 /// Width of the tables, columns.
 const WIDTH: u16 = 120;
@@ -40,18 +41,24 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let published = published::read(&results.join("published"))?;
     let sentence = comparison.sentence();
 
-    let mut out = std::io::stdout().lock();
+    let mut text = String::new();
     if json {
         let answer = Answer { comparison: &comparison, sentence, published: &published };
-        writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
-        return Ok(ExitCode::SUCCESS);
+        text.push_str(&serde_json::to_string_pretty(&answer)?);
+        text.push('\n');
+    } else {
+        text.push_str(&format!(
+            "{}\n{}\n",
+            comparison.table().terminal(WIDTH),
+            wrapped(&comparison.method())
+        ));
+        if !published.is_empty() {
+            text.push_str(&published::table(&published, &comparison).terminal(WIDTH));
+            text.push_str(&format!("\n{}\n", wrapped(&published::remark(&published))));
+        }
+        text.push_str(&wrapped(&sentence));
     }
-    writeln!(out, "{}\n{}", comparison.table().terminal(WIDTH), wrapped(&comparison.method()))?;
-    if !published.is_empty() {
-        writeln!(out, "{}", published::table(&published, &comparison).terminal(WIDTH))?;
-        writeln!(out, "{}", wrapped(&published::remark(&published)))?;
-    }
-    write!(out, "{}", wrapped(&sentence))?;
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,9 +1,10 @@
 //! `roundtable report`: makes a stored run's report again.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use roundtable_harness::{report, store};
 
 /// Arguments of `roundtable report`.
@@ -22,9 +23,17 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { run, results, reports } = args;
     let stored = store::read(&store::locate(&results, run.as_deref())?)?;
-    let mut out = std::io::stdout().lock();
-    for path in report::write(&stored, &reports)? {
-        writeln!(out, "{}", path.display())?;
-    }
+    let written = report::write(&stored, &reports)?;
+    print(&written.iter().map(|path| format!("{}\n", path.display())).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts `text` on standard output. A reader that has seen enough, as `head`, is no failure.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            bail!("cannot print ({error}); free some space, or send the output elsewhere")
+        }
+        _ => Ok(()),
+    }
 }

@@ -40,14 +40,14 @@ use crate::data::Stored;
 pub enum ReportError {
     /// The system refused to write.
     #[error(
-        "cannot write {} ({cause}); free some space or give --reports a folder that you may write to",
+        "cannot write {} ({reason}); free some space or give --reports a folder that you may write to",
         .path.display()
     )]
     Unwritable {
         /// The file or folder.
         path: PathBuf,
-        /// The system's reason; told in the message, so not a source besides.
-        cause: io::Error,
+        /// The system's reason.
+        reason: io::Error,
     },
     /// A chart could not be drawn.
     #[error(transparent)]
@@ -79,7 +79,7 @@ pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportErro
     files.append(&mut drawn);
 
     let dir = reports.join(&stored.name);
-    fs::create_dir_all(&dir).map_err(|cause| unwritable(&dir, cause))?;
+    fs::create_dir_all(&dir).map_err(|reason| unwritable(&dir, reason))?;
     for slug in charts::SLUGS {
         for stale in [format!("{slug}.svg"), format!("{slug}.png")] {
             if !files.iter().any(|(name, _)| *name == stale) {
@@ -91,7 +91,7 @@ pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportErro
         .into_iter()
         .map(|(name, bytes)| {
             let path = dir.join(name);
-            fs::write(&path, bytes).map_err(|cause| unwritable(&path, cause))?;
+            fs::write(&path, bytes).map_err(|reason| unwritable(&path, reason))?;
             Ok(path)
         })
         .collect()
@@ -100,11 +100,11 @@ pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportErro
 /// A chart of an earlier report for which there is no data now would pass for one of this report.
 fn remove(path: &Path) -> Result<(), ReportError> {
     match fs::remove_file(path) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(unwritable(path, cause)),
+        Err(reason) if reason.kind() != io::ErrorKind::NotFound => Err(unwritable(path, reason)),
         _ => Ok(()),
     }
 }
 
-fn unwritable(path: &Path, cause: io::Error) -> ReportError {
-    ReportError::Unwritable { path: path.to_path_buf(), cause }
+fn unwritable(path: &Path, reason: io::Error) -> ReportError {
+    ReportError::Unwritable { path: path.to_path_buf(), reason }
 }

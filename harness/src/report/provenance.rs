@@ -1,9 +1,9 @@
 //! Where a run's figures come from: build, machine, plan, the models' fairness manifests, and the machine's noise.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::data::{Environment, Family, Length, Stored};
-use crate::report::summary::Summary;
+use crate::data::{DIRECT, Environment, Family, Length, Stored};
+use crate::report::summary::{Measured, Summary};
 use crate::report::table::{Column, Table};
 use crate::report::tables::NOTHING;
 use crate::report::words;
@@ -20,7 +20,7 @@ pub(super) fn facts(environment: &Environment) -> Table {
             format!("as many blocks as fit {} s, at least {blocks}", budget_ms / 1000)
         }
     };
-    let listed = |map: &std::collections::BTreeMap<String, String>| {
+    let listed = |map: &BTreeMap<String, String>| {
         map.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
     };
     Table::of_facts(vec![
@@ -84,7 +84,7 @@ pub(super) fn models(environment: &Environment) -> Table {
 
 /// The fairness manifests side by side, and whether the models agree.
 pub(super) fn manifest(environment: &Environment) -> Table {
-    let models = &environment.models;
+    let models: Vec<_> = environment.models.iter().filter(|model| model.name != DIRECT).collect();
     let mut columns = vec![Column::words("setting")];
     columns.extend(models.iter().map(|model| Column::words(&model.name)));
     columns.push(Column::words("equal"));
@@ -105,7 +105,7 @@ pub(super) fn noise(stored: &Stored, summary: &Summary) -> Table {
     let steal: Vec<_> = summary.valid().map(|trial| trial.steal * 100.0).collect();
     let share = |value: Option<f64>| value.map_or(NOTHING.into(), |share| format!("{share:.2} %"));
     let spread = Spread::of(&steal);
-    let total = |count: fn(&crate::report::summary::Measured) -> u64| {
+    let total = |count: fn(&Measured) -> u64| {
         let with = summary.valid().filter(|trial| count(trial) > 0).count();
         let sum: u64 = summary.valid().map(count).sum();
         format!("{sum} in all, in {}", words::counted(with, "trial"))

@@ -24,12 +24,12 @@ const REMEDY: &str = "restore it from version control, or move it away";
 #[derive(Debug, Error)]
 pub enum PublishedError {
     /// The system refused to read.
-    #[error("cannot read {} ({cause}); {REMEDY}", .path.display())]
+    #[error("cannot read {} ({reason}); {REMEDY}", .path.display())]
     Unreadable {
         /// The file or folder.
         path: PathBuf,
-        /// The system's reason; told in the message, so not a source besides.
-        cause: io::Error,
+        /// The system's reason.
+        reason: io::Error,
     },
     /// It is not the table that it should be.
     #[error("{}, line {line}: {reason}; {REMEDY}", .path.display())]
@@ -60,7 +60,7 @@ pub struct Published {
 
 /// Every published table in `folder`; none where there is no such folder.
 pub fn read(folder: &Path) -> Result<Vec<Published>, PublishedError> {
-    let unreadable = |cause| PublishedError::Unreadable { path: folder.to_path_buf(), cause };
+    let unreadable = |reason| PublishedError::Unreadable { path: folder.to_path_buf(), reason };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -75,7 +75,7 @@ pub fn read(folder: &Path) -> Result<Vec<Published>, PublishedError> {
     let mut published = Vec::new();
     for path in paths {
         let text = fs::read_to_string(&path)
-            .map_err(|cause| PublishedError::Unreadable { path: path.clone(), cause })?;
+            .map_err(|reason| PublishedError::Unreadable { path: path.clone(), reason })?;
         let table = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let rows = parse(&text).map_err(|(line, reason)| PublishedError::Broken {
             path: path.clone(),

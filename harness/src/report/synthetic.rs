@@ -81,7 +81,7 @@ impl Run {
             Outcome::Measured(Box::new(self.sample(block, &cell)))
         };
         let started_unix_ms = 1_700_000_000_000 + u64::from(position) * 600;
-        Trial { schema: SCHEMA, block, position, attempt: 1, cell, started_unix_ms, outcome }
+        Trial { schema: SCHEMA, block, position, attempt: 1, cell, started_unix_ms, took_ms: 600, outcome }
     }
 
     fn sample(&self, block: u32, cell: &Cell) -> Sample {
@@ -146,16 +146,19 @@ impl Run {
         let text = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
             pairs.iter().map(|&(k, v)| (k.into(), v.into())).collect()
         };
-        let models = self.models.iter().filter(|name| *name != DIRECT).map(|name| ModelInfo {
+        let models = self.models.iter().map(|name| ModelInfo {
             name: name.clone(),
-            family: if ["threads", "pool"].contains(&name.as_str()) {
-                Family::Threaded
-            } else {
-                Family::Async
+            family: match name.as_str() {
+                DIRECT => Family::None,
+                "threads" | "pool" => Family::Threaded,
+                _ => Family::Async,
             },
             summary: format!("{name}, made up"),
             unit_of_work: "connection".into(),
-            manifest: text(&[("backlog", "1024"), ("nodelay", "yes"), ("threads", name)]),
+            manifest: match name.as_str() {
+                DIRECT => text(&[]),
+                name => text(&[("backlog", "1024"), ("nodelay", "yes"), ("threads", name)]),
+            },
         });
         Environment {
             schema: SCHEMA,

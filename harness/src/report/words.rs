@@ -87,7 +87,7 @@ pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
     if summary.models.iter().any(|model| model == DIRECT) {
         paragraphs.push(format!(
             "The row {DIRECT} has no balancer: the client talks to the servers in turn. It is the ceiling of client, \
-             servers and machine, and no competitor. A model near it is limited by them rather than by itself."
+             servers and machine, and no competitor. Where a model comes near it, they may be the limit rather than the model."
         ));
     }
     paragraphs
