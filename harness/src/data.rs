@@ -62,6 +62,9 @@ pub struct Trial {
     pub cell: Cell,
     /// Start of the timed window, milliseconds since the Unix epoch.
     pub started_unix_ms: u64,
+    /// Wall-clock time of the whole trial, milliseconds: starting, warming up, measuring, ending.
+    #[serde(default)]
+    pub took_ms: u64,
     /// What came of it.
     pub outcome: Outcome,
 }
@@ -162,6 +165,9 @@ pub struct Environment {
     pub build: Build,
     /// The machine.
     pub host: Host,
+    /// What a reader must know besides, for instance that the run was resumed with another build.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The grid and how often it is run.

@@ -9,3 +9,6 @@ pub mod control;
 pub mod data;
 pub mod latency;
 pub mod load;
+pub mod report;
+pub mod statistics;
+pub mod store;

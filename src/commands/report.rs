@@ -1,11 +1,39 @@
-//! `roundtable report`.
+//! `roundtable report`: makes a stored run's report again.
 
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use anyhow::bail;
+use roundtable_harness::{report, store};
 
 /// Arguments of `roundtable report`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The run: its name under the results folder, or a path [default: the newest run]
+    run: Option<String>,
+    /// Folder that holds the runs
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    results: PathBuf,
+    /// Folder that the report's own folder is made in
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    reports: PathBuf,
+}
 
-pub(crate) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not here yet")
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { run, results, reports } = args;
+    let stored = store::read(&store::locate(&results, run.as_deref())?)?;
+    let written = report::write(&stored, &reports)?;
+    print(&written.iter().map(|path| format!("{}\n", path.display())).collect::<String>())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts `text` on standard output. A reader that has seen enough, as `head`, is no failure.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            bail!("cannot print ({error}); free some space, or send the output elsewhere")
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,0 +1,384 @@
+//! A stored run, cell by cell: what every table and chart is made from.
+//!
+//! Owns the reduction of trials to figures: a figure of a cell is the median over its valid blocks. Rules: an
+//! invalid trial is kept with its reasons and never enters a figure; a trial whose record cannot be read back is
+//! treated the same; a cell that was not run is told apart from one that failed.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use rayon::prelude::*;
+
+use crate::data::{Cell, DIRECT, Family, Outcome, Sample, Stored, Trial};
+use crate::latency;
+use crate::statistics::{self, Spread};
+
+/// How many requests must lie beyond a percentile before it is printed. p99.9 of one trial of 10000 rests on 10
+/// and is not; p99 of it rests on 100 and is.
+pub const REQUESTS_BEYOND_A_PERCENTILE: u64 = 20;
+
+/// A run, reduced.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Rows: the plan's models in its order, then any other that has a trial.
+    pub models: Vec<String>,
+    /// Backend counts, ascending.
+    pub backends: Vec<u32>,
+    /// Concurrencies, ascending.
+    pub concurrency: Vec<u32>,
+    /// Every cell that was planned or run.
+    pub cells: BTreeMap<Cell, Summarised>,
+    /// Every invalid trial, in the order in which they ended.
+    pub invalid: Vec<Refused>,
+    /// Trials of both kinds.
+    pub trials: usize,
+    families: BTreeMap<String, Family>,
+}
+
+/// What is known of one cell.
+#[derive(Debug, Clone, Default)]
+pub struct Summarised {
+    /// Its valid trials, one a block, in the order of the blocks.
+    pub valid: Vec<Measured>,
+    /// Number of its invalid trials.
+    pub invalid: usize,
+}
+
+/// One valid trial, in the units of the tables.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Block (0-based).
+    pub block: u32,
+    /// Requests answered correctly.
+    pub completed: u64,
+    /// Answers that were not 2xx.
+    pub non_2xx: u64,
+    /// Requests a second.
+    pub rate: f64,
+    /// The balancer's CPU time a request, user mode, µs; `None` in the direct row.
+    pub user_us: Option<f64>,
+    /// The balancer's CPU time a request, in the kernel, µs.
+    pub system_us: Option<f64>,
+    /// Response times, ns.
+    pub latency: Histogram<u64>,
+    /// Share of the machine's time that the hypervisor gave to others, 0 to 1.
+    pub steal: f64,
+    /// Connections that met a full accept queue.
+    pub listen_overflows: u64,
+    /// Retransmission timers that fired.
+    pub tcp_timeouts: u64,
+}
+
+/// A trial that is shown, not ranked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What was to be measured.
+    pub cell: Cell,
+    /// Block (0-based).
+    pub block: u32,
+    /// Which try.
+    pub attempt: u32,
+    /// Why it does not count.
+    pub reasons: Vec<String>,
+}
+
+impl Summary {
+    /// Reduces `stored`.
+    pub fn of(stored: &Stored) -> Self {
+        let plan = &stored.environment.plan;
+        let mut summary = Summary {
+            models: plan.models.clone(),
+            backends: plan.backends.clone(),
+            concurrency: plan.concurrency.clone(),
+            cells: BTreeMap::new(),
+            invalid: Vec::new(),
+            trials: stored.trials.len(),
+            families: stored.environment.models.iter().map(|m| (m.name.clone(), m.family)).collect(),
+        };
+        for trial in &stored.trials {
+            if !summary.models.contains(&trial.cell.model) {
+                summary.models.push(trial.cell.model.clone());
+            }
+            summary.backends.push(trial.cell.backends);
+            summary.concurrency.push(trial.cell.concurrency);
+        }
+        let mut seen = Vec::new();
+        summary.models.retain(|model| {
+            let new = !seen.contains(model);
+            seen.push(model.clone());
+            new
+        });
+        for axis in [&mut summary.backends, &mut summary.concurrency] {
+            axis.sort_unstable();
+            axis.dedup();
+        }
+        for model in &plan.models {
+            for &backends in &plan.backends {
+                for &concurrency in &plan.concurrency {
+                    summary.cells.entry(Cell { model: model.clone(), backends, concurrency }).or_default();
+                }
+            }
+        }
+        let processors = stored.environment.host.processors.max(1);
+        let read: Vec<_> = stored.trials.par_iter().map(|trial| measured(trial, processors)).collect();
+        for (trial, outcome) in stored.trials.iter().zip(read) {
+            summary.admit(trial, outcome);
+        }
+        for cell in summary.cells.values_mut() {
+            cell.valid.sort_by_key(|measured| measured.block);
+        }
+        summary
+    }
+
+    fn admit(&mut self, trial: &Trial, outcome: Result<Measured, Vec<String>>) {
+        let cell = self.cells.entry(trial.cell.clone()).or_default();
+        match outcome {
+            // The first valid trial of a block is the block's: a later one would be a choice.
+            Ok(measured) if cell.valid.iter().any(|earlier| earlier.block == measured.block) => {}
+            Ok(measured) => cell.valid.push(measured),
+            Err(reasons) => {
+                cell.invalid += 1;
+                self.invalid.push(Refused {
+                    cell: trial.cell.clone(),
+                    block: trial.block,
+                    attempt: trial.attempt,
+                    reasons,
+                });
+            }
+        }
+    }
+
+    /// The cell of these coordinates; an empty one where it was neither planned nor run.
+    pub fn cell(&self, model: &str, backends: u32, concurrency: u32) -> &Summarised {
+        static NOTHING: Summarised = Summarised { valid: Vec::new(), invalid: 0 };
+        self.cells.get(&Cell { model: model.to_owned(), backends, concurrency }).unwrap_or(&NOTHING)
+    }
+
+    /// The model that ratios are taken to: `threads`, else the first that is not the direct row.
+    pub fn reference(&self) -> Option<&str> {
+        let balancers = || self.balancers();
+        balancers().find(|model| *model == "threads").or_else(|| balancers().next())
+    }
+
+    /// Every row but the direct one.
+    pub fn balancers(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().map(String::as_str).filter(|model| *model != DIRECT)
+    }
+
+    /// Threaded or async; [`Family::None`] for the direct row and for a model that the run does not describe.
+    pub fn family(&self, model: &str) -> Family {
+        self.families.get(model).copied().unwrap_or(Family::None)
+    }
+
+    /// Every valid trial, in the order of the cells.
+    pub fn valid(&self) -> impl Iterator<Item = &Measured> {
+        self.cells.values().flat_map(|cell| &cell.valid)
+    }
+
+    /// Fewest and most valid blocks of any cell that has one; zero where none has.
+    pub fn blocks(&self) -> (usize, usize) {
+        let counts = || self.cells.values().map(|cell| cell.valid.len()).filter(|&count| count > 0);
+        (counts().min().unwrap_or(0), counts().max().unwrap_or(0))
+    }
+
+    /// Paired log-ratios of `figure`, `model` to `reference`, a value for each block in which both have a valid
+    /// trial of this backend count and concurrency.
+    pub fn log_ratios(
+        &self,
+        (model, reference): (&str, &str),
+        (backends, concurrency): (u32, u32),
+        figure: impl Fn(&Measured) -> Option<f64>,
+    ) -> Vec<f64> {
+        let (ours, theirs) =
+            (self.cell(model, backends, concurrency), self.cell(reference, backends, concurrency));
+        let pairs: Vec<_> = ours
+            .valid
+            .iter()
+            .filter_map(|value| Some((figure(value)?, figure(theirs.in_block(value.block)?)?)))
+            .collect();
+        statistics::log_ratios(&pairs)
+    }
+}
+
+impl Summarised {
+    /// The valid trial of `block`.
+    pub fn in_block(&self, block: u32) -> Option<&Measured> {
+        self.valid.iter().find(|measured| measured.block == block)
+    }
+
+    /// Middle and extent of `figure` over the valid blocks that have it.
+    pub fn spread(&self, figure: impl Fn(&Measured) -> Option<f64>) -> Option<Spread> {
+        Spread::of(&self.valid.iter().filter_map(figure).collect::<Vec<_>>())
+    }
+
+    /// The same, where every valid block has the figure.
+    pub fn spread_of_all(&self, figure: impl Fn(&Measured) -> Option<f64>) -> Option<Spread> {
+        Spread::of(&self.valid.iter().map(figure).collect::<Option<Vec<_>>>()?)
+    }
+
+    /// All valid blocks' response times in one histogram.
+    pub fn pooled(&self) -> Option<Histogram<u64>> {
+        let mut pooled = latency::histogram();
+        for measured in &self.valid {
+            // Every histogram that `measured` lets in fits these bounds.
+            pooled.add(&measured.latency).ok()?;
+        }
+        (!pooled.is_empty()).then_some(pooled)
+    }
+}
+
+impl Measured {
+    /// Requests a second.
+    pub fn rate(&self) -> Option<f64> {
+        Some(self.rate)
+    }
+
+    /// Time a request, mean over all that were outstanding together (`ab`'s second figure), ms.
+    pub fn mean_ms(&self) -> Option<f64> {
+        Some(1e3 / self.rate)
+    }
+
+    /// The balancer's CPU time a request, user and system, µs.
+    pub fn cpu_us(&self) -> Option<f64> {
+        Some(self.user_us? + self.system_us?)
+    }
+
+    /// A percentile of the response time, ms, where the count supports it.
+    pub fn percentile_ms(&self, percentile: f64) -> Option<f64> {
+        percentile_ms(&self.latency, percentile)
+    }
+}
+
+/// A percentile of `latency` (ns) in ms; `None` where fewer than [`REQUESTS_BEYOND_A_PERCENTILE`] requests lie
+/// beyond it.
+pub fn percentile_ms(latency: &Histogram<u64>, percentile: f64) -> Option<f64> {
+    let beyond = latency.len() as f64 * (1.0 - percentile / 100.0);
+    // Half a request of slack: 1 - 0.999 is not a thousandth in binary.
+    (beyond + 0.5 >= REQUESTS_BEYOND_A_PERCENTILE as f64)
+        .then(|| latency.value_at_percentile(percentile) as f64 / 1e6)
+}
+
+fn measured(trial: &Trial, processors: u32) -> Result<Measured, Vec<String>> {
+    let sample = match &trial.outcome {
+        Outcome::Measured(sample) => sample,
+        Outcome::Invalid { reasons } => return Err(reasons.clone()),
+    };
+    read_sample(trial.block, sample, processors).map_err(|reason| vec![reason])
+}
+
+fn read_sample(block: u32, sample: &Sample, processors: u32) -> Result<Measured, String> {
+    if sample.completed == 0 || sample.elapsed_ns == 0 {
+        return Err(format!(
+            "the record says {} requests in {} ns: the trials file was altered: run the cell again",
+            sample.completed, sample.elapsed_ns
+        ));
+    }
+    let latency = latency::decode(&sample.latency_ns_hdr).map_err(|error| error.to_string())?;
+    // A histogram of foreign bounds would not pool with the others.
+    let mut fitting = latency::histogram();
+    fitting.add(&latency).map_err(|error| format!("the latency histogram has foreign bounds ({error})"))?;
+    let completed = sample.completed as f64;
+    let a_request_us = |ns: u64| ns as f64 / 1e3 / completed;
+    Ok(Measured {
+        block,
+        completed: sample.completed,
+        non_2xx: sample.non_2xx,
+        rate: completed * 1e9 / sample.elapsed_ns as f64,
+        user_us: sample.balancer.map(|usage| a_request_us(usage.user_ns)),
+        system_us: sample.balancer.map(|usage| a_request_us(usage.system_ns)),
+        latency: fitting,
+        steal: sample.host.steal_ns as f64 / (sample.elapsed_ns as f64 * f64::from(processors)),
+        listen_overflows: sample.host.listen_overflows,
+        tcp_timeouts: sample.host.tcp_timeouts,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::Run;
+
+    #[test]
+    fn a_figure_is_the_median_over_valid_blocks() {
+        let stored = Run::new().blocks(3).models(&["direct", "threads"]).build();
+        let summary = Summary::of(&stored);
+        let cell = summary.cell("threads", 1, 2);
+        let mut rates: Vec<_> = cell.valid.iter().map(|m| m.rate).collect();
+        rates.sort_by(f64::total_cmp);
+        assert_eq!(cell.spread(Measured::rate).unwrap().median, rates[1]);
+        assert_eq!(cell.valid.len(), 3);
+    }
+
+    #[test]
+    fn an_invalid_trial_is_counted_and_enters_no_figure() {
+        let run = Run::new().blocks(3);
+        let clean = Summary::of(&run.build());
+        let summary = Summary::of(&run.invalid("threads", 1, 2, 1).build());
+        let (before, after) = (clean.cell("threads", 1, 2), summary.cell("threads", 1, 2));
+        assert_eq!((after.valid.len(), after.invalid), (2, 1));
+        assert_eq!(after.valid[0].rate, before.valid[0].rate);
+        assert!(after.in_block(1).is_none());
+        assert_eq!(summary.invalid.len(), 1);
+        assert_eq!(summary.invalid[0].block, 1);
+    }
+
+    #[test]
+    fn a_cell_run_again_after_an_invalid_trial_has_both() {
+        let mut stored = Run::new().blocks(1).build();
+        let mut again = stored.trials[0].clone();
+        stored.trials[0].outcome = Outcome::Invalid { reasons: vec!["1 of 10000 failed".into()] };
+        again.attempt = 2;
+        stored.trials.push(again);
+        let summary = Summary::of(&stored);
+        let cell = &summary.cells[&stored.trials[0].cell];
+        assert_eq!((cell.valid.len(), cell.invalid), (1, 1));
+    }
+
+    #[test]
+    fn an_altered_record_is_invalid_not_a_number() {
+        let mut stored = Run::new().blocks(1).build();
+        for (index, alter) in [
+            (0, (|s: &mut Sample| s.latency_ns_hdr = "AAAA".into()) as fn(&mut Sample)),
+            (1, |s: &mut Sample| s.elapsed_ns = 0),
+            (2, |s: &mut Sample| s.completed = 0),
+        ] {
+            if let Outcome::Measured(sample) = &mut stored.trials[index].outcome {
+                alter(sample);
+            }
+        }
+        let summary = Summary::of(&stored);
+        assert_eq!(summary.invalid.len(), 3);
+        assert!(summary.invalid[0].reasons[0].contains("V2 form"), "{:?}", summary.invalid[0]);
+    }
+
+    #[test]
+    fn p99_9_needs_more_than_one_trial_of_10000() {
+        let stored = Run::new().blocks(2).build();
+        let summary = Summary::of(&stored);
+        let cell = summary.cell("threads", 1, 2);
+        assert!(cell.valid[0].percentile_ms(99.0).is_some());
+        assert!(cell.valid[0].percentile_ms(99.9).is_none());
+        assert!(percentile_ms(&cell.pooled().unwrap(), 99.9).is_some());
+        assert!(percentile_ms(&cell.pooled().unwrap(), 99.99).is_none());
+    }
+
+    #[test]
+    fn the_reference_is_threads_else_the_first_balancer() {
+        let of = |models: &[&str]| {
+            Summary::of(&Run::new().blocks(1).models(models).build()).reference().map(str::to_owned)
+        };
+        assert_eq!(of(&["direct", "mio", "threads"]).as_deref(), Some("threads"));
+        assert_eq!(of(&["direct", "mio", "tokio"]).as_deref(), Some("mio"));
+        assert_eq!(of(&["direct"]), None);
+    }
+
+    #[test]
+    fn ratios_pair_only_blocks_that_both_have() {
+        let stored = Run::new().blocks(4).invalid("mio", 1, 2, 0).invalid("threads", 1, 2, 3).build();
+        let summary = Summary::of(&stored);
+        let ratios = summary.log_ratios(("mio", "threads"), (1, 2), Measured::rate);
+        assert_eq!(ratios.len(), 2);
+        let cell = |model| summary.cell(model, 1, 2).in_block(1).unwrap().rate;
+        assert_eq!(ratios[0], (cell("mio") / cell("threads")).ln());
+    }
+}

@@ -1,0 +1,277 @@
+//! The tables of a run: throughput in the shape of the published ones, its short form, and the ratios.
+//!
+//! A figure is the median over a cell's valid blocks. An invalid cell says so where its rate would stand; rows
+//! keep the plan's order, so that nothing is ranked.
+
+use crate::data::Stored;
+use crate::report::summary::{Measured, Summarised, Summary};
+use crate::report::table::{Column, Table, printable};
+use crate::report::words;
+use crate::statistics::{Spread, ratio_spread};
+
+/// Width of the terminal's table, columns.
+const TERMINAL: u16 = 120;
+/// Invalid trials told on the terminal; the report has them all.
+const REASONS_ON_TERMINAL: usize = 10;
+
+/// What stands where there is nothing to say.
+pub(super) const NOTHING: &str = "–";
+const INVALID: &str = "invalid";
+
+/// What `roundtable run` prints at its end.
+pub fn terminal(stored: &Stored) -> String {
+    let summary = Summary::of(stored);
+    let mut text = throughput(&summary).terminal(TERMINAL);
+    text.push('\n');
+    let remark = format!(
+        "Medians over {}. {} {}",
+        words::blocks(&summary),
+        words::load(&stored.environment.plan),
+        words::strength(&summary),
+    );
+    text.push_str(&words::wrapped(&remark, TERMINAL.into()));
+    let mut invalid = summary.invalid.iter();
+    if invalid.len() > 0 {
+        text.push_str(&format!("{}:\n", words::counted(invalid.len(), "invalid trial")));
+    }
+    for refused in invalid.by_ref().take(REASONS_ON_TERMINAL) {
+        text.push_str(&format!("  {}\n", printable(&words::refused(refused))));
+    }
+    if invalid.len() > 0 {
+        text.push_str(&format!("  and {} more, listed in the report\n", invalid.len()));
+    }
+    text
+}
+
+/// Every cell, in the columns of the published tables and some more.
+pub fn throughput(summary: &Summary) -> Table {
+    let columns = vec![
+        Column::words("model"),
+        Column::numbers("HTTP servers").short("HTTP\nservers"),
+        Column::numbers("concurrency").short("conc."),
+        Column::numbers("complete requests").short("complete\nrequests"),
+        Column::numbers("non-2xx").short("non-\n2xx"),
+        Column::numbers("requests per second").short("requests\n/second"),
+        Column::numbers("slowest–fastest block").short("slowest–\nfastest"),
+        Column::numbers("time per request, ms").short("ms per\nrequest"),
+        Column::numbers("p50, ms").short("p50\nms"),
+        Column::numbers("p99, ms").short("p99\nms"),
+        Column::numbers("CPU per request, µs").short("CPU µs\n/request"),
+        Column::words("valid blocks").short("valid\nblocks"),
+    ];
+    let rows = cells(summary).map(|(model, backends, concurrency, cell)| {
+        let mut row = vec![model.to_owned(), backends.to_string(), concurrency.to_string()];
+        let completed = cell.spread(|m| Some(m.completed as f64));
+        let non_2xx = cell.spread(|m| Some(m.non_2xx as f64));
+        let rate = cell.spread(Measured::rate);
+        row.push(completed.map_or(NOTHING.into(), |s| format!("{:.0}", s.median)));
+        row.push(non_2xx.map_or(NOTHING.into(), |s| format!("{:.0}", s.median)));
+        row.push(rate_or_why(cell));
+        row.push(rate.map_or(NOTHING.into(), |s| format!("{}–{}", figure(s.min), figure(s.max))));
+        for middle in [
+            cell.spread(Measured::mean_ms),
+            // A median over blocks of a percentile that some block's count does not support would mix two things.
+            cell.spread_of_all(|m| m.percentile_ms(50.0)),
+            cell.spread_of_all(|m| m.percentile_ms(99.0)),
+            cell.spread(Measured::cpu_us),
+        ] {
+            row.push(middle.map_or(NOTHING.into(), |s| figure(s.median)));
+        }
+        row.push(blocks(cell));
+        row
+    });
+    Table { columns, rows: rows.collect() }
+}
+
+/// Requests per second alone: a row a concurrency and model, a column a backend count.
+pub fn pivot(summary: &Summary) -> Table {
+    let mut columns = vec![Column::numbers("concurrency"), Column::words("model")];
+    columns.extend(summary.backends.iter().map(|&b| Column::numbers(words::counted(b as usize, "server"))));
+    let mut rows = Vec::new();
+    for &concurrency in &summary.concurrency {
+        for model in &summary.models {
+            let mut row = vec![concurrency.to_string(), model.clone()];
+            row.extend(summary.backends.iter().map(|&backends| {
+                let cell = summary.cell(model, backends, concurrency);
+                let mark = if cell.invalid > 0 && !cell.valid.is_empty() { "*" } else { "" };
+                rate_or_why(cell) + mark
+            }));
+            rows.push(row);
+        }
+    }
+    Table { columns, rows }
+}
+
+/// Ratios of throughput to the reference model: median and full range over blocks. `None` where there is no pair.
+pub fn ratios(summary: &Summary) -> Option<Table> {
+    let reference = summary.reference()?;
+    let models: Vec<_> = summary.balancers().filter(|model| *model != reference).collect();
+    let mut columns = vec![Column::numbers("HTTP servers"), Column::numbers("concurrency")];
+    columns.extend(models.iter().map(|model| Column::numbers(format!("{model} / {reference}"))));
+    let mut rows = Vec::new();
+    let mut any = false;
+    for &backends in &summary.backends {
+        for &concurrency in &summary.concurrency {
+            let mut row = vec![backends.to_string(), concurrency.to_string()];
+            for model in &models {
+                let logs = summary.log_ratios((model, reference), (backends, concurrency), Measured::rate);
+                any |= !logs.is_empty();
+                row.push(ratio_spread(&logs).map_or(NOTHING.into(), ratio));
+            }
+            rows.push(row);
+        }
+    }
+    any.then_some(Table { columns, rows })
+}
+
+/// "1.20 (1.11–1.30)": the median and the full range.
+pub(super) fn ratio(spread: Spread) -> String {
+    format!("{:.2} ({:.2}–{:.2})", spread.median, spread.min, spread.max)
+}
+
+/// Four significant digits or so.
+pub(super) fn figure(value: f64) -> String {
+    match value {
+        v if v >= 999.5 => format!("{v:.0}"),
+        v if v >= 99.95 => format!("{v:.1}"),
+        v if v >= 9.995 => format!("{v:.2}"),
+        v => format!("{v:.3}"),
+    }
+}
+
+fn cells(summary: &Summary) -> impl Iterator<Item = (&str, u32, u32, &Summarised)> {
+    summary.models.iter().flat_map(move |model| {
+        summary.backends.iter().flat_map(move |&backends| {
+            summary.concurrency.iter().map(move |&concurrency| {
+                (model.as_str(), backends, concurrency, summary.cell(model, backends, concurrency))
+            })
+        })
+    })
+}
+
+fn rate_or_why(cell: &Summarised) -> String {
+    match cell.spread(Measured::rate) {
+        Some(spread) => figure(spread.median),
+        None if cell.invalid > 0 => INVALID.into(),
+        None => NOTHING.into(),
+    }
+}
+
+fn blocks(cell: &Summarised) -> String {
+    match (cell.valid.len(), cell.invalid) {
+        (0, 0) => "not run".into(),
+        (valid, 0) => valid.to_string(),
+        (valid, invalid) => format!("{valid}, {invalid} invalid"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Outcome;
+    use crate::report::synthetic::Run;
+
+    fn small() -> Run {
+        Run::new().models(&["direct", "threads", "mio"]).backends(&[1, 2]).concurrency(&[2]).blocks(3)
+    }
+
+    #[test]
+    fn the_terminal_table() {
+        let run = small().invalid("threads", 2, 2, 1);
+        let run = (0..3).fold(run, |run, block| run.invalid("mio", 2, 2, block));
+        insta::assert_snapshot!(terminal(&run.build()), @r"
+        model       HTTP  conc.  complete  non-  requests     slowest–   ms per    p50    p99    CPU µs  valid
+                 servers         requests   2xx   /second      fastest  request     ms     ms  /request  blocks
+        ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+        direct         1      2     10000     0     13845  13649–14210    0.072  0.111  0.151         –  3
+        direct         2      2     10000     0     13522  13392–14044    0.074  0.114  0.156         –  3
+        threads        1      2     10000     0      7235    7078–7318    0.138  0.223  0.353     106.0  3
+        threads        2      2     10000     0      6694    6644–6744    0.149  0.242  0.377     111.4  2, 1 invalid
+        mio            1      2     10000     0      7679    7662–8586    0.130  0.201  0.283     76.33  3
+        mio            2      2         –     –   invalid            –        –      –      –         –  0, 3 invalid
+
+        Medians over 2 to 3 blocks. Closed loop, 10,000 requests a trial, a new connection for each request. With 3 blocks no
+        difference between two models can reach the 5 % level of a sign test (it takes 6): the ranges show what was seen, not
+        what would be seen again.
+        4 invalid trials:
+          mio, 2 servers, concurrency 2, block 1, attempt 1: 3 of 10000 responses were not 2xx
+          threads, 2 servers, concurrency 2, block 2, attempt 1: 3 of 10000 responses were not 2xx
+          mio, 2 servers, concurrency 2, block 2, attempt 1: 3 of 10000 responses were not 2xx
+          mio, 2 servers, concurrency 2, block 3, attempt 1: 3 of 10000 responses were not 2xx
+        ");
+    }
+
+    #[test]
+    fn the_terminal_table_of_the_whole_grid_fits_120_columns() {
+        let run = Run::new().invalid("threads", 2, 5, 0);
+        let text = throughput(&Summary::of(&run.build())).terminal(TERMINAL);
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= 120, "{widest}");
+        // No row is broken in two.
+        assert_eq!(text.lines().filter(|line| line.starts_with("tokio")).count(), 15);
+    }
+
+    #[test]
+    fn the_markdown_of_the_short_table() {
+        let run = small().invalid("threads", 2, 2, 1);
+        let run = (0..3).fold(run, |run, block| run.invalid("mio", 2, 2, block));
+        insta::assert_snapshot!(pivot(&Summary::of(&run.build())).markdown(), @r"
+        | concurrency | model | 1 server | 2 servers |
+        | ---: | --- | ---: | ---: |
+        | 2 | direct | 13845 | 13522 |
+        | 2 | threads | 7235 | 6694\* |
+        | 2 | mio | 7679 | invalid |
+        ");
+    }
+
+    #[test]
+    fn the_markdown_of_the_ratios() {
+        insta::assert_snapshot!(ratios(&Summary::of(&small().build())).unwrap().markdown(), @r"
+        | HTTP servers | concurrency | mio / threads |
+        | ---: | ---: | ---: |
+        | 1 | 2 | 1.09 (1.05–1.19) |
+        | 2 | 2 | 1.20 (1.08–1.27) |
+        ");
+    }
+
+    #[test]
+    fn an_invalid_trial_is_never_ranked() {
+        let run = (0..3).fold(small(), |run, block| run.invalid("mio", 2, 2, block)).build();
+        let summary = Summary::of(&run);
+        let table = throughput(&summary);
+        let row = table.rows.iter().find(|row| row[..3] == ["mio", "2", "2"]).unwrap();
+        assert_eq!(row[5], "invalid");
+        assert_eq!(row[11], "0, 3 invalid");
+        let unranked = ratios(&summary).unwrap();
+        assert_eq!(unranked.rows[1][2], NOTHING);
+    }
+
+    #[test]
+    fn a_cell_that_was_not_run_is_told_from_an_invalid_one() {
+        let mut run = small().build();
+        run.trials.retain(|trial| trial.cell.model != "mio");
+        let table = throughput(&Summary::of(&run));
+        let row = table.rows.iter().find(|row| row[0] == "mio").unwrap();
+        assert_eq!((row[5].as_str(), row[11].as_str()), (NOTHING, "not run"));
+    }
+
+    #[test]
+    fn p99_is_left_out_where_the_count_does_not_support_it() {
+        let mut run = small().build();
+        for trial in &mut run.trials {
+            if let Outcome::Measured(sample) = &mut trial.outcome {
+                let mut few = crate::latency::histogram();
+                few.saturating_record_n(1_000_000, 1_000);
+                sample.latency_ns_hdr = crate::latency::encode(&few);
+            }
+        }
+        let row = &throughput(&Summary::of(&run)).rows[0];
+        assert_eq!((row[8].as_str(), row[9].as_str()), ("1.000", NOTHING));
+    }
+
+    #[test]
+    fn figures_keep_four_digits() {
+        let texts = [12_345.6, 999.96, 999.4, 99.97, 12.345, 0.1234].map(figure);
+        assert_eq!(texts, ["12346", "1000", "999.4", "100.0", "12.35", "0.123"]);
+    }
+}

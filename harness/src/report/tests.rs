@@ -1,0 +1,167 @@
+//! The whole report: the same bytes twice, and a report for whatever a run may have come to.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::synthetic::Run;
+use super::*;
+use crate::data::Outcome;
+
+fn small() -> Run {
+    Run::new().models(&["direct", "threads", "mio"]).backends(&[1, 2]).concurrency(&[2, 10]).blocks(2)
+}
+
+fn written(stored: &Stored) -> BTreeMap<String, Vec<u8>> {
+    let reports = tempfile::tempdir().unwrap();
+    let files = write(stored, reports.path()).unwrap();
+    files
+        .into_iter()
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap()))
+        .collect()
+}
+
+/// Without the charts, which take their time in a debug build.
+fn document(stored: &Stored) -> (String, String) {
+    let document = Document::of(stored, &Summary::of(stored), &[]);
+    (document.markdown(&stored.name), html::page(&document).unwrap())
+}
+
+#[test]
+fn the_same_run_gives_the_same_bytes() {
+    let stored = small().build();
+    let files = written(&stored);
+    assert_eq!(files, written(&stored));
+    assert_eq!(
+        files.keys().map(String::as_str).collect::<Vec<_>>(),
+        [
+            "cpu-ratio.png",
+            "cpu-ratio.svg",
+            "cpu.png",
+            "cpu.svg",
+            "index.html",
+            "latency.png",
+            "latency.svg",
+            "report.md",
+            "throughput-ratio.png",
+            "throughput-ratio.svg",
+            "throughput.png",
+            "throughput.svg",
+        ]
+    );
+}
+
+#[test]
+fn an_svg_names_fonts_that_browsers_have_and_a_panel_for_each_backend_count() {
+    let stored = small().build();
+    let charts = charts::prepare(&Summary::of(&stored), &stored.environment.plan);
+    let svg = charts[0].svg().unwrap();
+    assert_eq!(charts[0].slug(), "throughput");
+    assert!(svg.contains(r#"font-family="Liberation Sans, Arial, Helvetica, sans-serif""#));
+    for words in ["1 backend", "2 backends", "requests per second", "mio (async)", "direct (no balancer)"] {
+        assert!(svg.lines().any(|line| line.trim() == words), "{words}");
+    }
+    // A marker of the model's shape and colour for each of four cells, and one in the legend.
+    assert_eq!(svg.matches(r##"r="7" opacity="1" fill="#0072B2""##).count(), 4);
+}
+
+#[test]
+fn every_invalid_trial_is_listed_with_its_reasons() {
+    let (report, page) = document(&small().invalid("mio", 2, 10, 1).build());
+    let line = "mio, 2 servers, concurrency 10, block 2, attempt 1: 3 of 10000 responses were not 2xx";
+    assert!(report.contains(&format!("- {line}\n")));
+    assert!(page.contains(&format!("<li>{line}</li>")));
+}
+
+#[test]
+fn text_from_a_run_is_escaped_on_the_page() {
+    let mut stored = small().build();
+    stored.trials[0].outcome = Outcome::Invalid { reasons: vec!["<script>alert(1)</script>".into()] };
+    stored.environment.host.cpu = "<b>cpu</b>".into();
+    let (report, page) = document(&stored);
+    assert!(!page.contains("<script") && !page.contains("<b>") && page.contains("&#60;script"));
+    assert!(!report.contains("<script") && !report.contains("<b>"));
+}
+
+#[test]
+fn the_short_table_can_be_quoted_by_its_markers() {
+    let (report, _) = document(&small().build());
+    let begin = report.find("<!-- BEGIN: requests per second").unwrap();
+    let end = report.find("<!-- END -->").unwrap();
+    assert!(report[begin..end].contains("| concurrency | model | 1 server | 2 servers |"));
+}
+
+#[test]
+fn a_run_of_any_shape_has_a_report() {
+    let mut interrupted = small().build();
+    interrupted.trials.truncate(3);
+    let mut nothing_valid = small().build();
+    for trial in &mut nothing_valid.trials {
+        trial.outcome = Outcome::Invalid { reasons: vec!["the balancer died".into()] };
+    }
+    let mut unplanned = small().build();
+    unplanned.environment.plan.models.clear();
+    unplanned.environment.plan.backends.clear();
+    unplanned.environment.plan.concurrency.clear();
+    unplanned.environment.models.clear();
+    let mut nothing_at_all = unplanned.clone();
+    nothing_at_all.trials.clear();
+    let cases = [
+        ("interrupted", interrupted, 2),
+        ("nothing run", small().blocks(0).build(), 0),
+        ("nothing valid", nothing_valid, 0),
+        ("not in the plan", unplanned, 5),
+        ("nothing at all", nothing_at_all, 0),
+        ("one model", small().models(&["direct", "mio"]).build(), 3),
+        ("direct only", small().models(&["direct"]).build(), 2),
+        ("one concurrency", small().concurrency(&[5]).build(), 5),
+        ("no direct", small().models(&["threads", "mio"]).build(), 5),
+    ];
+    for (case, stored, expected) in cases {
+        let summary = Summary::of(&stored);
+        let charts = charts::prepare(&summary, &stored.environment.plan);
+        assert_eq!(charts.len(), expected, "{case}");
+        let document = Document::of(&stored, &summary, &charts);
+        let report = document.markdown("synthetic");
+        assert!(report.contains("## Provenance"), "{case}");
+        assert!(!tables::terminal(&stored).is_empty(), "{case}");
+        let mut texts = vec![report, html::page(&document).unwrap()];
+        texts.extend(charts.iter().map(|chart| chart.svg().unwrap()));
+        for text in texts {
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_chart_that_is_no_longer_drawn_is_removed_and_no_other_file() {
+    let reports = tempfile::tempdir().unwrap();
+    let dir = reports.path().join("synthetic");
+    fs::create_dir(&dir).unwrap();
+    for name in ["cpu.png", "notes.png"] {
+        fs::write(dir.join(name), "").unwrap();
+    }
+    write(&small().blocks(0).build(), reports.path()).unwrap();
+    assert!(!dir.join("cpu.png").exists() && dir.join("notes.png").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named_with_a_remedy() {
+    let reports = tempfile::tempdir().unwrap();
+    let file = reports.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = write(&small().blocks(0).build(), &file).unwrap_err().to_string();
+    assert!(error.contains("file/synthetic") && error.contains("--reports"), "{error}");
+}
+
+/// Not a test: puts a made-up run on disk, to look at its report and to time `roundtable report`.
+#[test]
+#[ignore = "writes files for eyes: set ROUNDTABLE_SYNTHETIC to a results folder"]
+fn put_a_synthetic_run_on_disk() {
+    let results = PathBuf::from(std::env::var_os("ROUNDTABLE_SYNTHETIC").unwrap());
+    let run = Run::new().blocks(5).invalid("mio", 2, 5, 0);
+    let stored = (0..5).fold(run, |run, block| run.invalid("pool", 4, 10, block)).build();
+    let mut store = crate::store::Store::create(&results.join("synthetic"), &stored.environment).unwrap();
+    for trial in &stored.trials {
+        store.append(trial).unwrap();
+    }
+}

@@ -1,0 +1,218 @@
+//! Sentences that charts, report and terminal share, each made from the run that it speaks of.
+
+use crate::data::{Connections, DIRECT, Plan};
+use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Refused, Summary};
+use crate::statistics::fewest_blocks_for_a_verdict;
+
+/// The level of every test, and how it is written.
+pub(super) const LEVEL: f64 = 0.05;
+pub(super) const LEVEL_TEXT: &str = "5 %";
+
+/// "5 blocks", or "3 to 5 blocks" where cells differ.
+pub(super) fn blocks(summary: &Summary) -> String {
+    match summary.blocks() {
+        (fewest, most) if fewest == most => counted(most, "block"),
+        (fewest, most) => format!("{fewest} to {}", counted(most, "block")),
+    }
+}
+
+/// Why a chart has gaps, where it has any.
+pub(super) fn empty_cells(summary: &Summary) -> &'static str {
+    if summary.cells.values().any(|cell| cell.valid.is_empty()) { " A gap: no valid trial." } else { "" }
+}
+
+/// What load a trial was, in one sentence.
+pub(super) fn load(plan: &Plan) -> String {
+    let requests = grouped(&plan.requests.to_string());
+    format!("Closed loop, {requests} requests a trial, {}.", connections(plan.connections))
+}
+
+/// How the client uses connections.
+pub(super) fn connections(connections: Connections) -> &'static str {
+    match connections {
+        Connections::Close => "a new connection for each request",
+        Connections::Keepalive => "persistent connections",
+    }
+}
+
+/// How much the number of blocks supports.
+pub(super) fn strength(summary: &Summary) -> String {
+    let enough = fewest_blocks_for_a_verdict(1, LEVEL);
+    match summary.blocks().1 {
+        0 => "No trial of this run is valid: there is nothing to compare.".into(),
+        1 => "There is one block: nothing tells how far these figures would repeat.".into(),
+        blocks if blocks < enough => format!(
+            "With {blocks} blocks no difference between two models can reach the {LEVEL_TEXT} level of a sign test \
+             (it takes {enough}): the ranges show what was seen, not what would be seen again."
+        ),
+        _ => "The ranges are what was seen over the blocks, no confidence intervals.".into(),
+    }
+}
+
+/// What was measured and how, a paragraph each.
+pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
+    let Plan { requests, warmup, body_bytes, seed, .. } = plan;
+    let mut paragraphs = vec![
+        format!(
+            "One round-robin HTTP load balancer was run under {}, in front of {} servers. A load generator kept {} \
+             requests outstanding (concurrency), {}, and began a new one only when an old one was answered: a closed \
+             loop, as ab and wrk have it. Every answer was verified; each body is {body_bytes} bytes long.",
+            counted(summary.balancers().count(), "concurrency model"),
+            listed(&summary.backends),
+            listed(&summary.concurrency),
+            connections(plan.connections),
+        ),
+        format!(
+            "The sample is the trial, not the request: one fresh balancer process that serves one cell (model, \
+             number of servers, concurrency) with {requests} timed requests, after {warmup} that are discarded. A \
+             block holds every cell once, in a random order of its own (seed {seed}), so that a slow minute of the \
+             machine hits all models alike. A cell's figure is the median over its valid blocks; the range beside it \
+             runs from the smallest to the largest block. A ratio is taken within a block, then the median of the \
+             logarithms over blocks."
+        ),
+        "A trial is valid when every request was answered with 2xx and the right body, and the servers got equal \
+         turns. An invalid trial is kept, listed with its reasons and enters no figure."
+            .into(),
+        format!(
+            "The response times come from the closed loop: when the system stalls, the loop stops sending, so the wait \
+             that further requests would have had is left out (coordinated omission). They compare models under this \
+             load; they are not what users of an open system would see. A percentile is printed only where at least \
+             {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it: per trial in the tables, pooled over blocks in the \
+             curves."
+        ),
+        "CPU per request is the balancer process's own user and system time over the timed window; kernel work that \
+         is billed to client or servers is not in it, and neither is waiting."
+            .into(),
+    ];
+    if summary.models.iter().any(|model| model == DIRECT) {
+        paragraphs.push(format!(
+            "The row {DIRECT} has no balancer: the client talks to the servers in turn. It is the ceiling of client, \
+             servers and machine, and no competitor. Where a model comes near it, they may be the limit rather than the model."
+        ));
+    }
+    paragraphs
+}
+
+/// How much of the plan is there; `None` when all of it is.
+pub(super) fn gaps(summary: &Summary) -> Option<String> {
+    let (all, not_run, failed) =
+        summary.cells.values().fold((0, 0, 0), |(all, not_run, failed), cell| {
+            match (cell.valid.len(), cell.invalid) {
+                (0, 0) => (all + 1, not_run + 1, failed),
+                (0, _) => (all + 1, not_run, failed + 1),
+                _ => (all + 1, not_run, failed),
+            }
+        });
+    let mut parts = Vec::new();
+    if not_run > 0 {
+        parts.push(format!("of {}, {not_run} not run yet", counted(all, "cell")));
+    }
+    if failed > 0 {
+        parts.push(format!("of {}, {failed} without a valid trial", counted(all, "cell")));
+    }
+    let (fewest, most) = summary.blocks();
+    if parts.is_empty() && fewest < most {
+        parts.push(format!("cells have between {fewest} and {most} valid blocks"));
+    }
+    (!parts.is_empty()).then(|| format!("This run is not complete: {}.", parts.join("; ")))
+}
+
+/// An invalid trial, in one line.
+pub(super) fn refused(refused: &Refused) -> String {
+    let Refused { cell, block, attempt, reasons } = refused;
+    format!(
+        "{}, {}, concurrency {}, block {}, attempt {attempt}: {}",
+        cell.model,
+        counted(cell.backends as usize, "server"),
+        cell.concurrency,
+        block + 1,
+        reasons.join("; ")
+    )
+}
+
+/// `text` in lines of at most `width` characters.
+pub fn wrapped(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// "1 block", "2 blocks".
+pub(super) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+/// "2", "2 or 5", "2, 5 or 10".
+pub(super) fn listed(numbers: &[u32]) -> String {
+    let texts: Vec<_> = numbers.iter().map(u32::to_string).collect();
+    match texts.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => "no".into(),
+    }
+}
+
+/// Commas between the thousands of a decimal number.
+pub(super) fn grouped(text: &str) -> String {
+    let (whole, fraction) = text.split_once('.').map_or((text, None), |(w, f)| (w, Some(f)));
+    let mut grouped = String::new();
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) && !grouped.ends_with('-') {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    if let Some(fraction) = fraction {
+        grouped.push('.');
+        grouped.push_str(fraction);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::Run;
+
+    #[test]
+    fn few_blocks_are_said_to_be_few() {
+        let strength = |blocks| strength(&Summary::of(&Run::new().blocks(blocks).backends(&[1]).build()));
+        assert!(strength(0).starts_with("No trial"));
+        assert!(strength(1).starts_with("There is one block"));
+        assert!(strength(5).contains("no difference between two models can reach the 5 % level"));
+        assert!(!strength(6).contains("no difference"));
+    }
+
+    #[test]
+    fn a_partial_run_says_what_is_missing() {
+        let mut run = Run::new().blocks(2).backends(&[1]).concurrency(&[2]).build();
+        assert_eq!(gaps(&Summary::of(&run)), None);
+        run.trials.truncate(7);
+        assert_eq!(
+            gaps(&Summary::of(&run)).unwrap(),
+            "This run is not complete: cells have between 1 and 2 valid blocks."
+        );
+        run.trials.truncate(4);
+        assert_eq!(gaps(&Summary::of(&run)).unwrap(), "This run is not complete: of 5 cells, 1 not run yet.");
+    }
+
+    #[test]
+    fn numbers_are_listed_and_grouped() {
+        assert_eq!(
+            ["2", "2 or 5", "2, 5 or 10"],
+            [&[2][..], &[2, 5], &[2, 5, 10]].map(listed).each_ref().map(String::as_str)
+        );
+        assert_eq!(
+            ["1,234,567", "123", "-1,234.5"],
+            ["1234567", "123", "-1234.5"].map(grouped).each_ref().map(String::as_str)
+        );
+    }
+}
