@@ -162,6 +162,9 @@ pub struct Environment {
     pub build: Build,
     /// The machine.
     pub host: Host,
+    /// What a reader must know besides, for instance that the run was resumed with another build.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The grid and how often it is run.

@@ -8,3 +8,4 @@
 pub mod control;
 pub mod data;
 pub mod latency;
+pub mod store;

@@ -1,0 +1,232 @@
+//! Facts about a run's folder, whole, torn and broken.
+
+use std::collections::BTreeMap;
+
+use tempfile::{TempDir, tempdir};
+
+use super::*;
+use crate::data::{Build, Cell, Connections, Family, Host, Length, ModelInfo, Outcome, Plan};
+
+fn environment() -> Environment {
+    Environment {
+        schema: SCHEMA,
+        created: "2026-01-02T03:04:05Z".into(),
+        command_line: vec!["roundtable".into(), "run".into()],
+        plan: Plan {
+            models: vec!["direct".into()],
+            backends: vec![1],
+            concurrency: vec![2],
+            requests: 10,
+            warmup: 1,
+            connections: Connections::Close,
+            body_bytes: 16,
+            seed: u64::MAX,
+            length: Length::Blocks(1),
+        },
+        models: vec![ModelInfo {
+            name: "direct".into(),
+            family: Family::None,
+            summary: "none".into(),
+            unit_of_work: "none".into(),
+            manifest: BTreeMap::new(),
+        }],
+        build: Build {
+            version: "0.1.0".into(),
+            commit: "unknown".into(),
+            dirty: false,
+            rustc: "rustc".into(),
+            profile: "debug".into(),
+            target: "x".into(),
+            crates: BTreeMap::new(),
+        },
+        host: Host {
+            kernel: "k".into(),
+            cpu: "c".into(),
+            processors: 2,
+            hypervisor: "none".into(),
+            memory_bytes: 1,
+            load_average: 0.5,
+            descriptor_limit: 1024,
+            sysctls: BTreeMap::new(),
+        },
+        notes: Vec::new(),
+    }
+}
+
+fn trial(block: u32) -> Trial {
+    Trial {
+        schema: SCHEMA,
+        block,
+        position: 0,
+        attempt: 1,
+        cell: Cell { model: "direct".into(), backends: 1, concurrency: 2 },
+        started_unix_ms: 1,
+        outcome: Outcome::Invalid { reasons: vec![format!("reason {block}")] },
+    }
+}
+
+/// A folder with a run of `trials` trials that nobody writes to.
+fn run_of(trials: u32) -> TempDir {
+    let dir = tempdir().unwrap();
+    let mut store = Store::create(dir.path(), &environment()).unwrap();
+    for block in 0..trials {
+        store.append(&trial(block)).unwrap();
+    }
+    dir
+}
+
+fn alter(dir: &Path, alteration: impl FnOnce(&mut Vec<u8>)) {
+    let path = dir.join(TRIALS);
+    let mut text = fs::read(&path).unwrap();
+    alteration(&mut text);
+    fs::write(path, text).unwrap();
+}
+
+fn blocks(stored: &Stored) -> Vec<u32> {
+    stored.trials.iter().map(|trial| trial.block).collect()
+}
+
+#[test]
+fn what_was_appended_is_read_back_in_order() {
+    let dir = run_of(3);
+    let stored = read(dir.path()).unwrap();
+    assert_eq!(stored.environment, environment());
+    assert_eq!(stored.trials, [trial(0), trial(1), trial(2)]);
+    assert_eq!(stored.name, dir.path().file_name().unwrap().to_string_lossy());
+}
+
+#[test]
+fn a_folder_that_holds_a_run_is_not_begun_again() {
+    let dir = run_of(1);
+    let error = Store::create(dir.path(), &environment()).unwrap_err();
+    assert!(matches!(error, StoreError::Occupied(_)));
+    assert!(error.to_string().contains("--resume"), "{error}");
+    assert_eq!(blocks(&read(dir.path()).unwrap()), [0]);
+}
+
+#[test]
+fn a_line_torn_anywhere_is_no_trial_and_is_cut_off_on_resume() {
+    let whole = run_of(2);
+    let text = fs::read(whole.path().join(TRIALS)).unwrap();
+    let first = text.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    for cut in first..text.len() - 1 {
+        let dir = run_of(0);
+        fs::write(dir.path().join(TRIALS), &text[..cut]).unwrap();
+        assert_eq!(blocks(&read(dir.path()).unwrap()), [0], "cut at {cut}");
+        let (mut store, stored) = Store::resume(dir.path()).unwrap();
+        assert_eq!(blocks(&stored), [0]);
+        store.append(&trial(7)).unwrap();
+        drop(store);
+        assert_eq!(blocks(&read(dir.path()).unwrap()), [0, 7], "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_trial_that_lacks_its_line_end_only_is_kept() {
+    let dir = run_of(2);
+    alter(dir.path(), |text| text.truncate(text.len() - 1));
+    let (mut store, stored) = Store::resume(dir.path()).unwrap();
+    assert_eq!(blocks(&stored), [0, 1]);
+    store.append(&trial(2)).unwrap();
+    assert_eq!(blocks(&read(dir.path()).unwrap()), [0, 1, 2]);
+}
+
+#[test]
+fn a_broken_line_before_the_last_is_named() {
+    let dir = run_of(3);
+    alter(dir.path(), |text| {
+        let second = text.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+        text[second] = 0xff;
+    });
+    let error = read(dir.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Broken { line: 2, .. }), "{error}");
+    assert!(error.to_string().contains("line 2"), "{error}");
+    assert!(matches!(Store::resume(dir.path()), Err(StoreError::Broken { line: 2, .. })));
+}
+
+#[test]
+fn a_broken_last_line_that_was_finished_is_an_error() {
+    let dir = run_of(1);
+    alter(dir.path(), |text| text.extend_from_slice(b"{}\n"));
+    assert!(matches!(read(dir.path()), Err(StoreError::Broken { line: 2, .. })));
+}
+
+#[test]
+fn another_schema_is_refused_wherever_it_is_met() {
+    let dir = run_of(1);
+    alter(dir.path(), |text| text.extend_from_slice(b"{\"schema\":99,\"other\":true}"));
+    let error = read(dir.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Schema { found: 99, .. }), "{error}");
+
+    fs::write(dir.path().join(ENVIRONMENT), "{\"schema\":0}").unwrap();
+    assert!(matches!(read(dir.path()), Err(StoreError::Schema { found: 0, .. })));
+}
+
+#[test]
+fn a_truncated_environment_is_an_error() {
+    let dir = run_of(1);
+    let path = dir.path().join(ENVIRONMENT);
+    let text = fs::read(&path).unwrap();
+    fs::write(&path, &text[..text.len() / 2]).unwrap();
+    let error = read(dir.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Broken { .. }), "{error}");
+}
+
+#[test]
+fn a_missing_folder_and_a_missing_file_are_told_apart() {
+    let dir = run_of(1);
+    assert!(matches!(read(&dir.path().join("nowhere")), Err(StoreError::NoSuchRun { .. })));
+    fs::remove_file(dir.path().join(TRIALS)).unwrap();
+    assert!(matches!(read(dir.path()), Err(StoreError::Incomplete { file: TRIALS, .. })));
+    assert!(matches!(Store::resume(dir.path()), Err(StoreError::Incomplete { file: TRIALS, .. })));
+}
+
+#[test]
+fn a_target_below_a_file_is_unwritable() {
+    let dir = tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = Store::create(&file.join("run"), &environment()).unwrap_err();
+    assert!(matches!(error, StoreError::Unwritable { .. }));
+    assert!(error.to_string().contains("--out"), "{error}");
+}
+
+#[test]
+fn a_run_has_one_writer() {
+    let dir = run_of(1);
+    let (_writer, _) = Store::resume(dir.path()).unwrap();
+    assert!(matches!(Store::resume(dir.path()), Err(StoreError::Busy(_))));
+}
+
+#[test]
+fn a_note_is_kept_once() {
+    let dir = run_of(1);
+    let (mut store, _) = Store::resume(dir.path()).unwrap();
+    store.annotate("resumed".into()).unwrap();
+    store.annotate("resumed".into()).unwrap();
+    let stored = read(dir.path()).unwrap();
+    assert_eq!(stored.environment.notes, ["resumed"]);
+    assert_eq!(blocks(&stored), [0]);
+}
+
+#[test]
+fn a_run_is_found_by_name_by_path_and_by_age() {
+    let results = tempdir().unwrap();
+    assert!(matches!(locate(results.path(), None), Err(StoreError::NoRuns(_))));
+    // The name that sorts last is the older run, and the tables of 2021 are never a run.
+    let made =
+        [("z", "2026-01-01T00:00:00Z"), ("a", "2026-01-02T00:00:00Z"), (PUBLISHED, "2027-01-01T00:00:00Z")];
+    for (name, created) in made {
+        let environment = Environment { created: created.into(), ..environment() };
+        Store::create(&results.path().join(name), &environment).unwrap();
+    }
+    fs::create_dir(results.path().join("not-a-run")).unwrap();
+    assert_eq!(locate(results.path(), None).unwrap(), results.path().join("a"));
+    assert_eq!(locate(results.path(), Some("z")).unwrap(), results.path().join("z"));
+    let path = results.path().join("z");
+    assert_eq!(locate(Path::new("elsewhere"), path.to_str()).unwrap(), path);
+
+    let error = locate(results.path(), Some("missing")).unwrap_err();
+    assert!(error.to_string().contains("a, z"), "{error}");
+    assert!(matches!(locate(results.path(), Some("")), Err(StoreError::NoSuchRun { .. })));
+}
