@@ -62,6 +62,9 @@ pub struct Trial {
     pub cell: Cell,
     /// Start of the timed window, milliseconds since the Unix epoch.
     pub started_unix_ms: u64,
+    /// Wall-clock time of the whole trial, milliseconds: starting, warming up, measuring, ending.
+    #[serde(default)]
+    pub took_ms: u64,
     /// What came of it.
     pub outcome: Outcome,
 }

@@ -61,6 +61,7 @@ fn trial(block: u32) -> Trial {
         attempt: 1,
         cell: Cell { model: "direct".into(), backends: 1, concurrency: 2 },
         started_unix_ms: 1,
+        took_ms: 1,
         outcome: Outcome::Invalid { reasons: vec![format!("reason {block}")] },
     }
 }
