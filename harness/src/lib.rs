@@ -8,4 +8,7 @@
 pub mod control;
 pub mod data;
 pub mod latency;
+pub mod plan;
+pub mod schedule;
 pub mod store;
+pub mod verify;
