@@ -9,6 +9,7 @@ pub mod control;
 pub mod data;
 pub mod latency;
 pub mod plan;
+pub mod process;
 pub mod schedule;
 pub mod store;
 pub mod verify;
