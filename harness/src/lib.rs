@@ -7,6 +7,7 @@
 
 pub mod control;
 pub mod data;
+pub mod host;
 pub mod latency;
 pub mod plan;
 pub mod process;
