@@ -6,11 +6,15 @@
 //! both shared could not hide itself.
 
 pub mod control;
+pub mod crew;
 pub mod data;
+#[cfg(test)]
+mod fixtures;
 pub mod host;
 pub mod latency;
 pub mod plan;
 pub mod process;
+pub mod runner;
 pub mod schedule;
 pub mod store;
 pub mod verify;

@@ -203,9 +203,9 @@ impl Supervised {
         }
     }
 
-    /// What the child is called in messages.
-    pub fn role(&self) -> &str {
-        &self.role
+    /// The child's process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Ends the child and reaps it.

@@ -5,40 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::{Connections, HostWindow, SCHEMA, Sample, Usage};
-
-fn plan(length: Length) -> Plan {
-    Plan {
-        models: ["direct", "threads", "mio"].map(str::to_owned).to_vec(),
-        backends: vec![1, 2],
-        concurrency: vec![2, 5],
-        requests: 100,
-        warmup: 10,
-        connections: Connections::Close,
-        body_bytes: 0,
-        seed: 42,
-        length,
-    }
-}
-
-fn measured() -> Outcome {
-    Outcome::Measured(Box::new(Sample {
-        completed: 1,
-        non_2xx: 0,
-        elapsed_ns: 1,
-        received_bytes: 1,
-        latency_ns_hdr: String::new(),
-        per_backend: BTreeMap::new(),
-        client: Usage::default(),
-        balancer: None,
-        backends: Usage::default(),
-        host: HostWindow::default(),
-    }))
-}
-
-fn invalid() -> Outcome {
-    Outcome::Invalid { reasons: vec!["made up".into()] }
-}
+use crate::data::SCHEMA;
+use crate::fixtures::{invalid, measured, plan};
 
 /// Runs what is left of `plan` after `trials`; `trial` makes up what comes of a job and how long it takes.
 fn complete(plan: &Plan, mut trials: Vec<Trial>, trial: impl Fn(&Job) -> (Outcome, u64)) -> Vec<Trial> {
@@ -62,7 +30,7 @@ fn blocks(trials: &[Trial]) -> u32 {
 /// Fails now and then, in a way that depends on the trial only.
 fn moody(job: &Job) -> (Outcome, u64) {
     let noise = job.cell.model.len() as u32 + 7 * job.block + 3 * job.cell.backends + job.attempt;
-    (if noise.is_multiple_of(3) { invalid() } else { measured() }, u64::from(noise))
+    (if noise.is_multiple_of(3) { invalid("made up") } else { measured() }, u64::from(noise))
 }
 
 #[test]
@@ -99,7 +67,7 @@ fn an_invalid_trial_is_run_again_at_the_end_of_its_block() {
     let unlucky = order(&plan, 0)[3].clone();
     let trials = complete(&plan, Vec::new(), |job| {
         let fails = job.cell == unlucky && job.block == 0 && job.attempt == 1;
-        (if fails { invalid() } else { measured() }, 1)
+        (if fails { invalid("made up") } else { measured() }, 1)
     });
     let cells = plan.cells().len();
     assert_eq!(trials.len(), 2 * cells + 1);
@@ -112,8 +80,9 @@ fn an_invalid_trial_is_run_again_at_the_end_of_its_block() {
 #[test]
 fn a_cell_that_stays_invalid_is_given_up_after_three_attempts() {
     let plan = plan(Length::Blocks(1));
-    let trials =
-        complete(&plan, Vec::new(), |job| (if job.cell.model == "mio" { invalid() } else { measured() }, 1));
+    let trials = complete(&plan, Vec::new(), |job| {
+        (if job.cell.model == "mio" { invalid("made up") } else { measured() }, 1)
+    });
     let attempts: Vec<_> =
         trials.iter().filter(|trial| trial.cell.model == "mio").map(|trial| trial.attempt).collect();
     assert_eq!(attempts, [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]);
