@@ -14,6 +14,7 @@ pub mod host;
 pub mod latency;
 pub mod plan;
 pub mod process;
+pub mod progress;
 pub mod runner;
 pub mod schedule;
 pub mod store;
