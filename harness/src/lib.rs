@@ -8,6 +8,7 @@
 pub mod control;
 pub mod crew;
 pub mod data;
+pub mod environment;
 #[cfg(test)]
 mod fixtures;
 pub mod host;

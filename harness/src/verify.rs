@@ -10,20 +10,18 @@ use std::collections::BTreeMap;
 pub struct Seen {
     /// Requests answered correctly.
     pub completed: u64,
-    /// Requests without a whole answer.
-    pub failed: u64,
+    /// Requests without a whole and right answer, by what went wrong, in words.
+    pub failed: Vec<(&'static str, u64)>,
+    /// The same of the warm-up, without the words.
+    pub warmup_failed: u64,
     /// Answers that were not 2xx.
     pub non_2xx: u64,
-    /// Answers whose body had another length or other content than asked for.
-    pub wrong_bodies: u64,
     /// Response times recorded.
     pub timed: u64,
     /// Length of the window, nanoseconds.
     pub elapsed_ns: u64,
     /// Answers by the backend that named itself in them.
     pub per_backend: BTreeMap<String, u64>,
-    /// The first failure in the load generator's words.
-    pub first_failure: Option<String>,
     /// Increase of the kernel's `ListenOverflows`.
     pub listen_overflows: u64,
 }
@@ -36,12 +34,16 @@ pub fn reasons(seen: &Seen, requests: u64, backends: &[String]) -> Vec<String> {
             reasons.push(reason());
         }
     };
-    let first = seen.first_failure.as_ref().map(|text| format!(" (first: {text})")).unwrap_or_default();
-    gate(seen.failed == 0, &|| format!("{} of {requests} requests failed{first}", seen.failed));
-    gate(seen.non_2xx == 0, &|| format!("{} of {requests} responses were not 2xx{first}", seen.non_2xx));
-    gate(seen.wrong_bodies == 0, &|| {
-        format!("{} of {requests} bodies had a wrong length or content{first}", seen.wrong_bodies)
+    let failed: u64 = seen.failed.iter().map(|(_, count)| count).sum();
+    gate(failed == 0, &|| {
+        let kinds = seen.failed.iter().filter(|(_, count)| *count > 0);
+        let kinds: Vec<_> = kinds.map(|(kind, count)| format!("{kind} {count}")).collect();
+        format!("{failed} of {requests} requests failed ({})", kinds.join(", "))
     });
+    gate(seen.warmup_failed == 0, &|| {
+        format!("{} requests of the warm-up failed or were not answered with 2xx", seen.warmup_failed)
+    });
+    gate(seen.non_2xx == 0, &|| format!("{} of {requests} responses were not 2xx", seen.non_2xx));
     gate(seen.completed == requests, &|| format!("{} of {requests} requests were completed", seen.completed));
     gate(seen.timed == seen.completed, &|| {
         format!("{} response times for {} completed requests", seen.timed, seen.completed)
@@ -134,22 +136,20 @@ mod tests {
 
     #[test]
     fn each_count_that_should_be_zero_is_a_reason_of_its_own() {
-        assert_eq!(only_reason(|seen| seen.failed = 2), "2 of 10 requests failed");
         assert_eq!(only_reason(|seen| seen.non_2xx = 8), "8 of 10 responses were not 2xx");
-        let reason = only_reason(|seen| seen.wrong_bodies = 1);
-        assert_eq!(reason, "1 of 10 bodies had a wrong length or content");
+        let reason = only_reason(|seen| seen.warmup_failed = 1);
+        assert_eq!(reason, "1 requests of the warm-up failed or were not answered with 2xx");
         let reason = only_reason(|seen| seen.listen_overflows = 3);
         assert_eq!(reason, "3 connections met a full accept queue (ListenOverflows)");
         assert_eq!(only_reason(|seen| seen.elapsed_ns = 0), "the timed window had no length");
     }
 
     #[test]
-    fn the_first_failure_is_quoted() {
+    fn failures_are_told_by_their_kind() {
         let reason = only_reason(|seen| {
-            seen.failed = 1;
-            seen.first_failure = Some("connection refused".into());
+            seen.failed = vec![("no connection", 2), ("not HTTP", 0), ("wrong content", 1)];
         });
-        assert_eq!(reason, "1 of 10 requests failed (first: connection refused)");
+        assert_eq!(reason, "3 of 10 requests failed (no connection 2, wrong content 1)");
     }
 
     #[test]
@@ -159,7 +159,14 @@ mod tests {
 
     #[test]
     fn every_failing_gate_is_named() {
-        let seen = Seen { completed: 7, timed: 7, failed: 2, non_2xx: 1, listen_overflows: 1, ..fine() };
+        let seen = Seen {
+            completed: 7,
+            timed: 7,
+            failed: vec![("cut short", 2)],
+            non_2xx: 1,
+            listen_overflows: 1,
+            ..fine()
+        };
         let reasons = reasons(&seen, 10, &backends());
         assert_eq!(reasons.len(), 5, "{reasons:?}");
     }

@@ -18,14 +18,23 @@ use crate::verify::{self, Seen};
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct LoadReport {
     completed: u64,
-    failed: u64,
+    failed: Failures,
     non_2xx: u64,
-    wrong_bodies: u64,
     elapsed_ns: u64,
     received_bytes: u64,
     latency_ns_hdr: String,
     per_backend: BTreeMap<String, u64>,
-    first_failure: Option<String>,
+    warmup_failed: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Failures {
+    connect: u64,
+    receive: u64,
+    length: u64,
+    content: u64,
+    malformed: u64,
+    timeout: u64,
 }
 
 /// The processes of one trial.
@@ -105,13 +114,19 @@ impl Measured {
         let report = self.report;
         let seen = Seen {
             completed: report.completed,
-            failed: report.failed,
+            failed: vec![
+                ("no connection", report.failed.connect),
+                ("cut short", report.failed.receive),
+                ("wrong length", report.failed.length),
+                ("wrong content", report.failed.content),
+                ("not HTTP", report.failed.malformed),
+                ("too late", report.failed.timeout),
+            ],
+            warmup_failed: report.warmup_failed,
             non_2xx: report.non_2xx,
-            wrong_bodies: report.wrong_bodies,
             timed: latency::decode(&report.latency_ns_hdr).map_or(0, |histogram| histogram.len()),
             elapsed_ns: report.elapsed_ns,
             per_backend: report.per_backend,
-            first_failure: report.first_failure,
             listen_overflows: self.host.listen_overflows,
         };
         let mut reasons = verify::reasons(&seen, requests, backends);
