@@ -9,7 +9,9 @@
 mod window;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -31,16 +33,25 @@ const PATIENCE_A_REQUEST: Duration = Duration::from_millis(20);
 /// The program that plays every role.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// What is executed.
-    pub path: PathBuf,
+    path: PathBuf,
     /// What comes before the role's name.
-    pub args: Vec<String>,
+    args: Vec<String>,
 }
 
 impl Program {
     /// The running program itself: the same file even if a build replaces it during the run.
     pub fn running() -> Self {
         Program { path: PathBuf::from("/proc/self/exe"), args: Vec::new() }
+    }
+
+    fn command(&self, role: &[String]) -> Command {
+        let mut command = Command::new(&self.path);
+        if self.args.is_empty() {
+            // For its own messages, and for whoever lists processes.
+            command.arg0("roundtable");
+        }
+        command.args(&self.args).args(role);
+        command
     }
 }
 
@@ -75,15 +86,14 @@ impl Crew {
         Crew { program, plan: plan.clone(), backends, interrupt }
     }
 
-    fn start(&self, role: String, args: Vec<String>) -> Result<Supervised, ChildError> {
-        let args = [self.program.args.clone(), args].concat();
-        Supervised::start(role, &self.program.path, &args, &self.interrupt)
+    fn start(&self, role: String, args: &[String]) -> Result<Supervised, ChildError> {
+        Supervised::start(role, self.program.command(args), &self.interrupt)
     }
 
     fn start_server(&self, role: String, mut args: Vec<String>) -> Result<Server, ChildError> {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         args.extend(["--listen".into(), anywhere.to_string(), "--supervised".into()]);
-        let mut child = self.start(role, args)?;
+        let mut child = self.start(role, &args)?;
         let Ready { listening: address, .. } = child.read("listen", LISTEN_WITHIN)?;
         Ok(Server { child, address })
     }
@@ -125,7 +135,7 @@ impl Crew {
             args.push("-k".to_owned());
         }
         args.extend(["--json".to_owned(), "--supervised".to_owned()]);
-        self.start("the load generator".to_owned(), args)
+        self.start("the load generator".to_owned(), &args)
     }
 
     /// One trial. `started` is set when the window opens. An error is a process that did not come up, or the

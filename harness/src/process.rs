@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
+use std::os::unix::process::CommandExt;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -93,18 +93,15 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Starts `binary` with `args` in a process group of its own, so that a Ctrl-C at the terminal reaches the
+    /// Starts `command` in a process group of its own, so that a Ctrl-C at the terminal reaches the
     /// harness alone, which then ends its children in order.
     pub fn start(
         role: impl Into<String>,
-        binary: &Path,
-        args: &[String],
+        mut command: Command,
         interrupt: &Arc<AtomicBool>,
     ) -> Result<Self, ChildError> {
-        use std::os::unix::process::CommandExt;
         let role = role.into();
-        let started = Command::new(binary)
-            .args(args)
+        let started = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,6 +1,6 @@
 //! Facts about children, with shell scripts in the part of the child.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -24,7 +24,9 @@ fn script(text: &str) -> Supervised {
 }
 
 fn interruptible(text: &str, interrupt: &Arc<AtomicBool>) -> Supervised {
-    Supervised::start("the script", Path::new("/bin/sh"), &["-c".into(), text.into()], interrupt).unwrap()
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", text]);
+    Supervised::start("the script", command, interrupt).unwrap()
 }
 
 /// Ended, though perhaps not yet reaped by whoever inherited it.
@@ -93,8 +95,8 @@ fn a_silent_child_and_a_babbling_one_are_told_apart() {
 
 #[test]
 fn a_binary_that_is_not_there_is_named_by_its_role() {
-    let missing = PathBuf::from("/nonexistent/roundtable");
-    let error = Supervised::start("backend b1", &missing, &[], &Arc::default()).unwrap_err();
+    let missing = Command::new("/nonexistent/roundtable");
+    let error = Supervised::start("backend b1", missing, &Arc::default()).unwrap_err();
     assert!(error.to_string().starts_with("backend b1 could not be started"), "{error}");
 }
 
