@@ -13,7 +13,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use crate::data::Host;
+use crate::data::{Connections, Host, Plan};
 
 pub use counters::Counters;
 pub use limit::ensure_descriptors;
@@ -83,6 +83,24 @@ pub fn facts() -> Host {
     }
 }
 
+/// Closed connections hold their port for a minute unless the kernel may use it again: told when `plan` may run out.
+pub fn port_warning(host: &Host, plan: &Plan) -> Option<String> {
+    let setting = |name: &str| host.sysctls.get(name).map_or("", String::as_str);
+    let mut range =
+        setting("net.ipv4.ip_local_port_range").split_whitespace().map_while(|port| port.parse().ok());
+    let (first, last): (u64, u64) = (range.next()?, range.next()?);
+    let ports = last.saturating_sub(first) + 1;
+    let needed = plan.requests + plan.warmup;
+    // Three rows in a minute may have the same backend behind them.
+    let short = plan.connections == Connections::Close && 3 * needed > ports;
+    (short && setting("net.ipv4.tcp_tw_reuse") == "0").then(|| {
+        format!(
+            "net.ipv4.tcp_tw_reuse is 0 and there are {ports} ephemeral ports for trials of {needed} connections: \
+             set it to 2, or measure with --connections keepalive"
+        )
+    })
+}
+
 fn settings() -> BTreeMap<String, String> {
     let sysctls = SYSCTLS
         .iter()
@@ -147,6 +165,23 @@ mod tests {
         assert_ne!(host.kernel, "unknown");
         assert!(host.sysctls.contains_key("net.core.somaxconn"));
         assert!(host.sysctls.values().all(|value| !value.is_empty()));
+    }
+
+    #[test]
+    fn ports_that_may_run_out_are_a_warning() {
+        use crate::data::Length;
+        let host = |reuse: &str| {
+            let settings =
+                [("net.ipv4.ip_local_port_range", "32768 60999"), ("net.ipv4.tcp_tw_reuse", reuse)];
+            let sysctls = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+            Host { sysctls, ..crate::fixtures::environment().host }
+        };
+        let plan = |requests| Plan { requests, ..crate::fixtures::plan(Length::Blocks(1)) };
+        assert!(port_warning(&host("0"), &plan(10_000)).is_some_and(|told| told.contains("28232 ephemeral")));
+        assert_eq!(port_warning(&host("2"), &plan(10_000)), None);
+        assert_eq!(port_warning(&host("0"), &plan(1000)), None);
+        let kept = Plan { connections: Connections::Keepalive, ..plan(10_000) };
+        assert_eq!(port_warning(&host("0"), &kept), None);
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub enum PlanError {
         /// Largest value taken.
         most: u64,
     },
+    /// A budget outside its bounds.
+    #[error("a --budget of {0} ms is out of bounds; give 1s to 7days")]
+    Budget(u64),
     /// More connections than requests to send over them.
     #[error(
         "--concurrency {concurrency} is more than --requests {requests}: some connections would carry nothing; \
@@ -184,9 +187,10 @@ impl Plan {
         within("--body-bytes", self.body_bytes, 0, MOST_BODY_BYTES)?;
         match self.length {
             Length::Blocks(blocks) => within("--blocks", blocks.into(), 1, MOST_BLOCKS.into())?,
-            Length::Budget { budget_ms, .. } => {
-                within("--budget (in milliseconds)", budget_ms, 1000, MOST_BUDGET_MS)?;
+            Length::Budget { budget_ms, .. } if !(1000..=MOST_BUDGET_MS).contains(&budget_ms) => {
+                return Err(PlanError::Budget(budget_ms));
             }
+            Length::Budget { .. } => {}
         }
         let concurrency = self.most_concurrency();
         if u64::from(concurrency) > self.requests {

@@ -33,12 +33,12 @@ const TAIL_CHARS: usize = 300;
 #[derive(Debug, Error)]
 pub enum ChildError {
     /// The system did not start it.
-    #[error("{role} could not be started: {source}")]
+    #[error("{role} could not be started: {reason}")]
     Start {
         /// Which child.
         role: String,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// It ended although it was still needed.
     #[error("{role} {how}{stderr}")]
@@ -109,7 +109,7 @@ impl Supervised {
             .spawn();
         let mut process = match started {
             Ok(process) => process,
-            Err(source) => return Err(ChildError::Start { role, source }),
+            Err(reason) => return Err(ChildError::Start { role, reason }),
         };
         let (send, lines) = channel();
         let (open, stderr_open) = channel();
@@ -142,7 +142,7 @@ impl Supervised {
         };
         match threads() {
             Ok(()) => Ok(child),
-            Err(source) => Err(ChildError::Start { role: child.role.clone(), source }),
+            Err(reason) => Err(ChildError::Start { role: child.role.clone(), reason }),
         }
     }
 

@@ -53,7 +53,8 @@ impl Observer for Bar {
     }
 
     fn warn(&mut self, text: &str) {
-        self.bar.suspend(|| eprintln!("warning: {text}"));
+        // `eprintln!` would panic once the terminal is gone.
+        self.bar.suspend(|| drop(writeln!(std::io::stderr(), "warning: {text}")));
     }
 }
 

@@ -5,18 +5,19 @@
 mod args;
 mod build;
 
-use std::io::IsTerminal;
+use std::fmt;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use nix::unistd::{AccessFlags, access};
 use roundtable_harness::crew::{Crew, Program};
 use roundtable_harness::data::{DIRECT, Environment, Family, ModelInfo, Plan, Stored, Trial};
 use roundtable_harness::environment;
-use roundtable_harness::host::{Counters, ensure_descriptors};
+use roundtable_harness::host::{Counters, ensure_descriptors, port_warning};
 use roundtable_harness::progress::{Bar, Lines};
 use roundtable_harness::runner::{self, Ending, Observer};
 use roundtable_harness::schedule::Schedule;
@@ -50,25 +51,33 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let stored = store::read(&dir)?;
     if ending == Ending::Interrupted {
         let kept = stored.trials.len();
-        eprintln!(
+        tell(format_args!(
             "interrupted: {kept} trials are kept; go on with `roundtable run --resume {}`",
             dir.display()
-        );
+        ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    report(&stored, &dir, &args.reports)?;
+    print_report(&stored, &dir, &args.reports)?;
     Ok(tell_invalid(&stored))
 }
 
 /// The tables on standard output, and the paths of what was written.
-fn report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<()> {
+fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<()> {
     let (tables, written) = write_report(stored, reports)?;
-    println!("{tables}");
-    println!("measured: {}", dir.display());
-    for path in written {
-        println!("written:  {}", path.display());
+    let mut text = format!("{tables}\nmeasured: {}\n", dir.display());
+    text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that has seen enough, as `head`.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            bail!("cannot print the tables ({error}); they are in {} too", reports.display())
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// On standard error. `eprintln!` would panic when nobody reads it any more.
+fn tell(text: fmt::Arguments<'_>) {
+    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 /// Tables for the terminal, and the files of the report.
@@ -109,6 +118,9 @@ fn begin(args: &Args) -> anyhow::Result<Store> {
     let environment = describe(plan, known);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
     let store = Store::create(&dir, &environment)?;
+    if let Some(warning) = port_warning(&environment.host, &environment.plan) {
+        tell(format_args!("warning: {warning}"));
+    }
     announce(&environment.plan, &dir);
     Ok(store)
 }
@@ -119,7 +131,9 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
     let (mut store, stored) = Store::resume(&dir)?;
     let known = models();
     let plan = stored.environment.plan.clone();
-    plan.check().with_context(|| format!("the plan in {} is none of roundtable's", dir.display()))?;
+    if let Err(error) = plan.check() {
+        bail!("{} holds a plan that was altered ({error}); begin a new run without --resume", dir.display());
+    }
     let contradictions = args.contradictions(&plan, &names(&known))?;
     ensure!(
         contradictions.is_empty(),
@@ -137,10 +151,10 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
     let measured = known.into_iter().filter(|model| plan.models.contains(&model.name)).collect();
     let now = describe(plan.clone(), measured);
     for note in environment::differences(&stored.environment, &now) {
-        eprintln!("warning: {note}");
+        tell(format_args!("warning: {note}"));
         store.annotate(note)?;
     }
-    eprintln!("resuming {} after {} trials", dir.display(), stored.trials.len());
+    tell(format_args!("resuming {} after {} trials", dir.display(), stored.trials.len()));
     Ok((store, stored.trials))
 }
 
@@ -155,13 +169,14 @@ fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
     ensure_descriptors(plan.descriptors())?;
     std::fs::create_dir_all(reports)
         .and_then(|()| access(reports, AccessFlags::W_OK).map_err(std::io::Error::from))
-        .with_context(|| {
-            format!("cannot write to {}; give --reports a folder that you may write to", reports.display())
+        .map_err(|error| {
+            let reports = reports.display();
+            anyhow!("cannot write to {reports} ({error}); give --reports a folder that you may write to")
         })
 }
 
 fn announce(plan: &Plan, dir: &Path) {
-    eprintln!(
+    tell(format_args!(
         "measuring {} rows x {} backend counts x {} concurrencies, {} requests a trial, seed {}, into {}",
         plan.models.len(),
         plan.backends.len(),
@@ -169,9 +184,9 @@ fn announce(plan: &Plan, dir: &Path) {
         plan.requests,
         plan.seed,
         dir.display()
-    );
+    ));
     if cfg!(debug_assertions) {
-        eprintln!("warning: this is a debug build; measure with `cargo run --release -- run`");
+        tell(format_args!("warning: this is a debug build; measure with `cargo run --release -- run`"));
     }
 }
 
@@ -186,7 +201,7 @@ fn interrupt_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&interrupt))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupt)))
-            .context("cannot handle signals; the run was not begun: raise the limit on open files")?;
+            .map_err(|error| anyhow!("cannot handle signals ({error}); raise the limit on open files"))?;
     }
     Ok(interrupt)
 }
@@ -197,13 +212,13 @@ fn tell_invalid(stored: &Stored) -> ExitCode {
     if invalid.is_empty() {
         return ExitCode::SUCCESS;
     }
-    eprintln!(
+    tell(format_args!(
         "roundtable: {} cells stayed invalid after {} attempts; the reasons are in the report: mend the cause and run again",
         invalid.len(),
         roundtable_harness::schedule::MOST_ATTEMPTS
-    );
+    ));
     for trial in invalid {
-        eprintln!("  {}", runner::place(trial));
+        tell(format_args!("  {}", runner::place(trial)));
     }
     ExitCode::FAILURE
 }
