@@ -194,6 +194,10 @@ fn a_run_is_resumed_with_its_own_plan_or_not_at_all() {
         assert_eq!(refused.status.code(), Some(1), "{args}");
         assert!(stderr(&refused).contains(told), "{args}: {}", stderr(&refused));
     }
+    let again = output(&dir, "--resume");
+    assert!(!again.status.success(), "there is no run under results/");
+    let again = output(&dir, "--resume out");
+    assert!(again.status.success() && stderr(&again).contains("nothing is left to measure"));
     assert_eq!(fs::read_to_string(dir.path().join("out/trials.jsonl")).unwrap(), lines);
     assert!(Path::new(&dir.path().join("reports/out")).exists());
 }

@@ -41,7 +41,7 @@ pub fn reasons(seen: &Seen, requests: u64, backends: &[String]) -> Vec<String> {
         format!("{failed} of {requests} requests failed ({})", kinds.join(", "))
     });
     gate(seen.warmup_failed == 0, &|| {
-        format!("{} requests of the warm-up failed or were not answered with 2xx", seen.warmup_failed)
+        format!("warm-up requests that failed or were not answered with 2xx: {}", seen.warmup_failed)
     });
     gate(seen.non_2xx == 0, &|| format!("{} of {requests} responses were not 2xx", seen.non_2xx));
     gate(seen.completed == requests, &|| format!("{} of {requests} requests were completed", seen.completed));
@@ -138,7 +138,7 @@ mod tests {
     fn each_count_that_should_be_zero_is_a_reason_of_its_own() {
         assert_eq!(only_reason(|seen| seen.non_2xx = 8), "8 of 10 responses were not 2xx");
         let reason = only_reason(|seen| seen.warmup_failed = 1);
-        assert_eq!(reason, "1 requests of the warm-up failed or were not answered with 2xx");
+        assert_eq!(reason, "warm-up requests that failed or were not answered with 2xx: 1");
         let reason = only_reason(|seen| seen.listen_overflows = 3);
         assert_eq!(reason, "3 connections met a full accept queue (ListenOverflows)");
         assert_eq!(only_reason(|seen| seen.elapsed_ns = 0), "the timed window had no length");

@@ -148,8 +148,11 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
         );
     }
     check_machine(&plan, &args.reports)?;
-    let measured = known.into_iter().filter(|model| plan.models.contains(&model.name)).collect();
-    let now = describe(plan.clone(), measured);
+    if Schedule::new(&plan, &stored.trials).upcoming().is_none() {
+        tell(format_args!("{} is complete: nothing is left to measure", dir.display()));
+        return Ok((store, stored.trials));
+    }
+    let now = describe(plan, known);
     for note in environment::differences(&stored.environment, &now) {
         tell(format_args!("warning: {note}"));
         store.annotate(note)?;
