@@ -54,7 +54,7 @@ pub struct Trial {
     pub schema: u32,
     /// Block (0-based): each block holds every cell once.
     pub block: u32,
-    /// Place within the block's random order (0-based).
+    /// Place within the block (0-based): first attempts in their random order, repeats after them.
     pub position: u32,
     /// 1 for the first try; higher when an invalid trial was run again.
     pub attempt: u32,

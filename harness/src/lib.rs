@@ -6,9 +6,20 @@
 //! both shared could not hide itself.
 
 pub mod control;
+pub mod crew;
 pub mod data;
+pub mod environment;
+#[cfg(test)]
+mod fixtures;
+pub mod host;
 pub mod latency;
 pub mod load;
+pub mod plan;
+pub mod process;
+pub mod progress;
 pub mod report;
+pub mod runner;
+pub mod schedule;
 pub mod statistics;
 pub mod store;
+pub mod verify;

@@ -58,23 +58,23 @@ pub enum StoreError {
     )]
     Busy(PathBuf),
     /// The system refused to read.
-    #[error("cannot read {} ({source}); check that it is there and that you may read it", .path.display())]
+    #[error("cannot read {} ({reason}); check that it is there and that you may read it", .path.display())]
     Unreadable {
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The system refused to write.
     #[error(
-        "cannot write {} ({source}); free some space or give --out a folder that you may write to",
+        "cannot write {} ({reason}); free some space or give --out a folder that you may write to",
         .path.display()
     )]
     Unwritable {
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The file is of another version of roundtable.
     #[error(
@@ -115,16 +115,16 @@ pub struct Store {
 impl Store {
     /// Begins a run in `dir`, which is made if need be. Refuses a folder that already holds one.
     pub fn create(dir: &Path, environment: &Environment) -> Result<Store, StoreError> {
-        fs::create_dir_all(dir).map_err(|source| unwritable(dir, source))?;
+        fs::create_dir_all(dir).map_err(|reason| unwritable(dir, reason))?;
         if dir.join(ENVIRONMENT).exists() {
             return Err(StoreError::Occupied(dir.to_path_buf()));
         }
         let path = dir.join(TRIALS);
         let file =
-            OpenOptions::new().write(true).create_new(true).open(&path).map_err(|source| {
-                match source.kind() {
+            OpenOptions::new().write(true).create_new(true).open(&path).map_err(|reason| {
+                match reason.kind() {
                     io::ErrorKind::AlreadyExists => StoreError::Occupied(dir.to_path_buf()),
-                    _ => unwritable(&path, source),
+                    _ => unwritable(&path, reason),
                 }
             })?;
         let store = Store {
@@ -146,7 +146,7 @@ impl Store {
             .read(true)
             .write(true)
             .open(&path)
-            .map_err(|source| unwritable(&path, source))?;
+            .map_err(|reason| unwritable(&path, reason))?;
         let mut trials = lock(dir, file)?;
         let (stored, tail) = read_all(dir)?;
         let mut end = || -> io::Result<u64> {
@@ -159,7 +159,7 @@ impl Store {
             trials.sync_data()?;
             Ok(length)
         };
-        let length = end().map_err(|source| unwritable(&path, source))?;
+        let length = end().map_err(|reason| unwritable(&path, reason))?;
         let environment = stored.environment.clone();
         Ok((Store { dir: dir.to_path_buf(), environment, trials, length }, stored))
     }
@@ -174,12 +174,12 @@ impl Store {
                 self.length += line.len() as u64;
                 Ok(())
             }
-            Err(source) => {
+            Err(reason) => {
                 // Half a line before the next trial would make the whole file unreadable.
                 let restored =
                     self.trials.set_len(self.length).and_then(|()| self.trials.seek(SeekFrom::End(0)));
                 let path = self.dir.join(TRIALS);
-                Err(unwritable(&path, restored.err().unwrap_or(source)))
+                Err(unwritable(&path, restored.err().unwrap_or(reason)))
             }
         }
     }
@@ -213,7 +213,7 @@ impl Store {
         File::create(&unfinished)
             .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_data()))
             .and_then(|()| fs::rename(&unfinished, &path))
-            .map_err(|source| unwritable(&path, source))
+            .map_err(|reason| unwritable(&path, reason))
     }
 }
 
@@ -248,7 +248,7 @@ fn runs(results: &Path) -> Result<Vec<(jiff::Timestamp, PathBuf)>, StoreError> {
     let entries = match fs::read_dir(results) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(StoreError::Unreadable { path: results.to_path_buf(), source }),
+        Err(reason) => return Err(StoreError::Unreadable { path: results.to_path_buf(), reason }),
     };
     let begun = |dir: &Path| -> Option<jiff::Timestamp> {
         let text = fs::read(dir.join(ENVIRONMENT)).ok()?;
@@ -298,13 +298,13 @@ fn read_all(dir: &Path) -> Result<(Stored, Tail), StoreError> {
 }
 
 fn read_environment(path: &Path) -> Result<Environment, StoreError> {
-    let text = fs::read(path).map_err(|source| StoreError::Unreadable { path: path.into(), source })?;
+    let text = fs::read(path).map_err(|reason| StoreError::Unreadable { path: path.into(), reason })?;
     parse(&text, path, None, "name another run, or run again")
 }
 
 fn read_trials(path: &Path) -> Result<(Vec<Trial>, Tail), StoreError> {
     const REMEDY: &str = "delete that line (its trial is measured again by --resume), or run again";
-    let text = fs::read(path).map_err(|source| StoreError::Unreadable { path: path.into(), source })?;
+    let text = fs::read(path).map_err(|reason| StoreError::Unreadable { path: path.into(), reason })?;
     let mut trials = Vec::new();
     let mut tail = Tail { whole: 0, lacks_newline: false };
     for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
@@ -367,8 +367,8 @@ fn lock(dir: &Path, file: File) -> Result<Flock<File>, StoreError> {
     })
 }
 
-fn unwritable(path: &Path, source: io::Error) -> StoreError {
-    StoreError::Unwritable { path: path.to_path_buf(), source }
+fn unwritable(path: &Path, reason: io::Error) -> StoreError {
+    StoreError::Unwritable { path: path.to_path_buf(), reason }
 }
 
 #[cfg(test)]

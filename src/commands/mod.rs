@@ -16,7 +16,7 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Measure the whole matrix: every model, backend count and concurrency
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Make tables and charts again from a run's stored trials
     Report(report::Args),
     /// Compare threaded with async models in a stored run
@@ -34,7 +34,7 @@ pub(crate) enum Command {
 /// Runs `command` to its end.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(&args),
         Command::Report(args) => report::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Balance(args) => balance::run(args),

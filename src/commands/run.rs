@@ -1,11 +1,221 @@
-//! `roundtable run`.
+//! `roundtable run`: the whole matrix, from the plan to the report.
+//!
+//! Owns the order of things and what the user is told at the ends; how trials are run is the harness's.
 
+mod args;
+mod build;
+
+use std::fmt;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-/// Arguments of `roundtable run`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+use anyhow::{anyhow, bail, ensure};
+use nix::unistd::{AccessFlags, access};
+use roundtable_harness::crew::{Crew, Program};
+use roundtable_harness::data::{DIRECT, Environment, Family, ModelInfo, Plan, Stored, Trial};
+use roundtable_harness::environment;
+use roundtable_harness::host::{Counters, ensure_descriptors, port_warning};
+use roundtable_harness::progress::{Bar, Lines};
+use roundtable_harness::report;
+use roundtable_harness::runner::{self, Ending, Observer};
+use roundtable_harness::schedule::Schedule;
+use roundtable_harness::store::{self, Store};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-pub(crate) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not here yet")
+use crate::models::MODELS;
+
+pub(crate) use args::Args;
+
+/// Where runs are kept unless told otherwise.
+const RESULTS: &str = "results";
+/// What a shell reports of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let interrupt = interrupt_on_signal()?;
+    let (mut store, trials) = match &args.resume {
+        Some(run) => resume(args, run.as_deref())?,
+        None => (begin(args)?, Vec::new()),
+    };
+    let plan = store.environment().plan.clone();
+    let mut schedule = Schedule::new(&plan, &trials);
+    let mut crew = Crew::new(Program::running(), &plan, interrupt);
+    let ending = {
+        let mut observer = observer();
+        runner::run(&mut schedule, &mut crew, &mut store, observer.as_mut())?
+    };
+    drop(crew);
+
+    let dir = store.dir().to_path_buf();
+    drop(store);
+    let stored = store::read(&dir)?;
+    if ending == Ending::Interrupted {
+        let kept = stored.trials.len();
+        tell(format_args!(
+            "interrupted: {kept} trials are kept; go on with `roundtable run --resume {}`",
+            dir.display()
+        ));
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    print_report(&stored, &dir, &args.reports)?;
+    Ok(tell_invalid(&stored))
+}
+
+/// The tables on standard output, and the paths of what was written.
+fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<()> {
+    let (tables, written) = write_report(stored, reports)?;
+    let mut text = format!("{tables}\nmeasured: {}\n", dir.display());
+    text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that has seen enough, as `head`.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            bail!("cannot print the tables ({error}); they are in {} too", reports.display())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// On standard error. `eprintln!` would panic when nobody reads it any more.
+fn tell(text: fmt::Arguments<'_>) {
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// Tables for the terminal, and the files of the report.
+fn write_report(stored: &Stored, reports: &Path) -> anyhow::Result<(String, Vec<PathBuf>)> {
+    Ok((report::tables::terminal(stored), report::write(stored, reports)?))
+}
+
+/// Every model of this binary, with the direct row at their head.
+fn models() -> Vec<ModelInfo> {
+    let direct = ModelInfo {
+        name: DIRECT.to_owned(),
+        family: Family::None,
+        summary: "no balancer: the load generator takes turns between the backends itself".to_owned(),
+        unit_of_work: "none".to_owned(),
+        manifest: [].into(),
+    };
+    std::iter::once(direct).chain(MODELS.iter().map(super::models::info)).collect()
+}
+
+fn names(models: &[ModelInfo]) -> Vec<&str> {
+    models.iter().map(|model| model.name.as_str()).filter(|&name| name != DIRECT).collect()
+}
+
+/// A new run, as the arguments ask.
+fn begin(args: &Args) -> anyhow::Result<Store> {
+    let known = models();
+    let plan = args.plan(&names(&known))?;
+    check_machine(&plan, &args.reports)?;
+    let environment = describe(plan, known);
+    let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
+    let store = Store::create(&dir, &environment)?;
+    if let Some(warning) = port_warning(&environment.host, &environment.plan) {
+        tell(format_args!("warning: {warning}"));
+    }
+    announce(&environment.plan, &dir);
+    Ok(store)
+}
+
+/// A run that was interrupted, with its trials.
+fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)> {
+    let dir = store::locate(Path::new(RESULTS), run)?;
+    let (mut store, stored) = Store::resume(&dir)?;
+    let known = models();
+    let plan = stored.environment.plan.clone();
+    if let Err(error) = plan.check() {
+        bail!("{} holds a plan that was altered ({error}); begin a new run without --resume", dir.display());
+    }
+    let contradictions = args.contradictions(&plan, &names(&known))?;
+    ensure!(
+        contradictions.is_empty(),
+        "{} was begun with another plan: {}; leave these options out, or begin a new run without --resume",
+        dir.display(),
+        contradictions.join(", ")
+    );
+    if let Some(gone) = plan.models.iter().find(|&row| !known.iter().any(|model| model.name == *row)) {
+        bail!(
+            "{} measures {gone:?}, which this roundtable does not have; resume it with the roundtable that began it",
+            dir.display()
+        );
+    }
+    check_machine(&plan, &args.reports)?;
+    if Schedule::new(&plan, &stored.trials).upcoming().is_none() {
+        tell(format_args!("{} is complete: nothing is left to measure", dir.display()));
+        return Ok((store, stored.trials));
+    }
+    let now = describe(plan, known);
+    for note in environment::differences(&stored.environment, &now) {
+        tell(format_args!("warning: {note}"));
+        store.annotate(note)?;
+    }
+    tell(format_args!("resuming {} after {} trials", dir.display(), stored.trials.len()));
+    Ok((store, stored.trials))
+}
+
+fn describe(plan: Plan, known: Vec<ModelInfo>) -> Environment {
+    let measured = known.into_iter().filter(|model| plan.models.contains(&model.name)).collect();
+    environment::describe(std::env::args().collect(), plan, measured, build::build())
+}
+
+/// Everything that would fail only after minutes of measuring, or spoil them.
+fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
+    Counters::now()?;
+    ensure_descriptors(plan.descriptors())?;
+    std::fs::create_dir_all(reports)
+        .and_then(|()| access(reports, AccessFlags::W_OK).map_err(std::io::Error::from))
+        .map_err(|error| {
+            let reports = reports.display();
+            anyhow!("cannot write to {reports} ({error}); give --reports a folder that you may write to")
+        })
+}
+
+fn announce(plan: &Plan, dir: &Path) {
+    tell(format_args!(
+        "measuring {} rows x {} backend counts x {} concurrencies, {} requests a trial, seed {}, into {}",
+        plan.models.len(),
+        plan.backends.len(),
+        plan.concurrency.len(),
+        plan.requests,
+        plan.seed,
+        dir.display()
+    ));
+    if cfg!(debug_assertions) {
+        tell(format_args!("warning: this is a debug build; measure with `cargo run --release -- run`"));
+    }
+}
+
+fn observer() -> Box<dyn Observer> {
+    let stderr = std::io::stderr();
+    if stderr.is_terminal() { Box::new(Bar::new()) } else { Box::new(Lines::new(stderr)) }
+}
+
+/// The first signal ends the run in order, a second one at once.
+fn interrupt_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+    let interrupt = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&interrupt))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupt)))
+            .map_err(|error| anyhow!("cannot handle signals ({error}); raise the limit on open files"))?;
+    }
+    Ok(interrupt)
+}
+
+/// A run that leaves holes has failed, though its tables are there.
+fn tell_invalid(stored: &Stored) -> ExitCode {
+    let invalid = runner::left_invalid(&stored.trials);
+    if invalid.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    tell(format_args!(
+        "roundtable: {} cells stayed invalid after {} attempts; the reasons are in the report: mend the cause and run again",
+        invalid.len(),
+        roundtable_harness::schedule::MOST_ATTEMPTS
+    ));
+    for trial in invalid {
+        tell(format_args!("  {}", runner::place(trial)));
+    }
+    ExitCode::FAILURE
 }

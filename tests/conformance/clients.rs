@@ -7,7 +7,9 @@ use crate::support::{Server, for_every_model};
 /// The output of `program`, or `None` when it is not installed.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     match Command::new(program).args(arguments).output() {
-        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)),
+        Ok(output) => Some(
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             eprintln!("skipped: {program} is not installed");
             None
@@ -29,8 +31,14 @@ fn with_balancers(test: impl Fn(&str, &str) + std::panic::RefUnwindSafe) {
 fn curl_gets_a_whole_body() {
     with_balancers(|model, url| {
         let Some(text) = output("curl", &["-sv", url]) else { return };
-        assert!(text.contains("< HTTP/1.1 200 OK") && text.contains("< Via: 1.1 roundtable"), "{model}: {text}");
-        assert!(text.contains(&String::from_utf8(roundtable_backends::body(1024)).unwrap()), "{model}: {text}");
+        assert!(
+            text.contains("< HTTP/1.1 200 OK") && text.contains("< Via: 1.1 roundtable"),
+            "{model}: {text}"
+        );
+        assert!(
+            text.contains(&String::from_utf8(roundtable_backends::body(1024)).unwrap()),
+            "{model}: {text}"
+        );
     });
 }
 

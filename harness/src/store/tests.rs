@@ -1,69 +1,12 @@
 //! Facts about a run's folder, whole, torn and broken.
 
-use std::collections::BTreeMap;
-
 use tempfile::{TempDir, tempdir};
 
 use super::*;
-use crate::data::{Build, Cell, Connections, Family, Host, Length, ModelInfo, Outcome, Plan};
-
-fn environment() -> Environment {
-    Environment {
-        schema: SCHEMA,
-        created: "2026-01-02T03:04:05Z".into(),
-        command_line: vec!["roundtable".into(), "run".into()],
-        plan: Plan {
-            models: vec!["direct".into()],
-            backends: vec![1],
-            concurrency: vec![2],
-            requests: 10,
-            warmup: 1,
-            connections: Connections::Close,
-            body_bytes: 16,
-            seed: u64::MAX,
-            length: Length::Blocks(1),
-        },
-        models: vec![ModelInfo {
-            name: "direct".into(),
-            family: Family::None,
-            summary: "none".into(),
-            unit_of_work: "none".into(),
-            manifest: BTreeMap::new(),
-        }],
-        build: Build {
-            version: "0.1.0".into(),
-            commit: "unknown".into(),
-            dirty: false,
-            rustc: "rustc".into(),
-            profile: "debug".into(),
-            target: "x".into(),
-            crates: BTreeMap::new(),
-        },
-        host: Host {
-            kernel: "k".into(),
-            cpu: "c".into(),
-            processors: 2,
-            hypervisor: "none".into(),
-            memory_bytes: 1,
-            load_average: 0.5,
-            descriptor_limit: 1024,
-            sysctls: BTreeMap::new(),
-        },
-        notes: Vec::new(),
-    }
-}
+use crate::fixtures::{self, environment};
 
 fn trial(block: u32) -> Trial {
-    Trial {
-        schema: SCHEMA,
-        block,
-        position: 0,
-        attempt: 1,
-        cell: Cell { model: "direct".into(), backends: 1, concurrency: 2 },
-        started_unix_ms: 1,
-        took_ms: 1,
-        outcome: Outcome::Invalid { reasons: vec![format!("reason {block}")] },
-    }
+    fixtures::trial(block, fixtures::invalid(&format!("reason {block}")))
 }
 
 /// A folder with a run of `trials` trials that nobody writes to.

@@ -1,0 +1,314 @@
+//! What a run measures: the grid, and the bounds that keep a mistyped option from becoming a day's work.
+//!
+//! Owns the parsing of lists, the defaults and the checks; not the order in which cells are run
+//! ([`crate::schedule`]). Rule: whatever passes [`Plan::check`] can be run on some machine.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::data::{Cell, DIRECT, Length, Plan};
+
+/// Requests in a trial's timed window unless told otherwise: the published tables' number.
+pub const REQUESTS: u64 = 10_000;
+/// Length of each response body unless told otherwise, bytes.
+pub const BODY_BYTES: u64 = 1024;
+/// Wall-clock budget unless told otherwise, milliseconds.
+pub const BUDGET_MS: u64 = 5 * 60 * 1000;
+/// Blocks that are run however short the budget is: fewer have no spread to speak of.
+pub const MINIMUM_BLOCKS: u32 = 3;
+
+const MOST_BACKENDS: u32 = 64;
+const MOST_CONCURRENCY: u32 = 20_000;
+const MOST_REQUESTS: u64 = 100_000_000;
+const MOST_BODY_BYTES: u64 = 64 << 20;
+const MOST_BLOCKS: u32 = 1000;
+const MOST_BUDGET_MS: u64 = 7 * 24 * 3600 * 1000;
+/// Values in one list.
+const MOST_VALUES: usize = 256;
+
+/// A plan that cannot be run: the caller's doing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// Nothing in a list.
+    #[error("the list is empty; give numbers as 1-5 or 2,5,10")]
+    EmptyList,
+    /// A part of a list that is neither a number nor a range.
+    #[error("{0:?} is neither a number nor a range; give numbers as 1-5 or 2,5,10")]
+    NotANumber(String),
+    /// A range that counts down.
+    #[error("the range {0}-{1} counts down; write {1}-{0}")]
+    Backwards(u32, u32),
+    /// A range of which nobody means every value.
+    #[error("the list has more than {MOST_VALUES} values; name fewer")]
+    TooMany,
+    /// A number outside its bounds.
+    #[error("{what} {value} is out of bounds; give {least} to {most}")]
+    OutOfBounds {
+        /// The option.
+        what: &'static str,
+        /// What was given.
+        value: u64,
+        /// Smallest value taken.
+        least: u64,
+        /// Largest value taken.
+        most: u64,
+    },
+    /// A budget outside its bounds.
+    #[error("a --budget of {0} ms is out of bounds; give 1s to 7days")]
+    Budget(u64),
+    /// More connections than requests to send over them.
+    #[error(
+        "--concurrency {concurrency} is more than --requests {requests}: some connections would carry nothing; \
+         ask for at least as many requests"
+    )]
+    MoreConnectionsThanRequests {
+        /// The largest concurrency.
+        concurrency: u32,
+        /// Requests in a trial.
+        requests: u64,
+    },
+    /// A name that is no model.
+    #[error("there is no model {name:?}; the models are {known}")]
+    UnknownModel {
+        /// What was asked for.
+        name: String,
+        /// All of them.
+        known: String,
+    },
+}
+
+/// Whole numbers, as `1-5`, `2,5,10` or `1-3,8`: in the order given, each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbers(pub Vec<u32>);
+
+impl FromStr for Numbers {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        let number = |text: &str| {
+            text.trim().parse::<u32>().map_err(|_| PlanError::NotANumber(text.trim().to_owned()))
+        };
+        let mut values = Vec::new();
+        if text.trim().is_empty() {
+            return Err(PlanError::EmptyList);
+        }
+        for part in text.split(',') {
+            let (first, last) = match part.split_once('-') {
+                Some((first, last)) => (number(first)?, number(last)?),
+                None => (number(part)?, number(part)?),
+            };
+            if first > last {
+                return Err(PlanError::Backwards(first, last));
+            }
+            for value in first..=last {
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+                if values.len() > MOST_VALUES {
+                    return Err(PlanError::TooMany);
+                }
+            }
+        }
+        Ok(Numbers(values))
+    }
+}
+
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&words.join(","))
+    }
+}
+
+/// The rows for a list of models' names: `known` when none is given; always led by [`DIRECT`], each once.
+pub fn rows(asked: Option<&str>, known: &[&str]) -> Result<Vec<String>, PlanError> {
+    let asked: Vec<&str> = match asked {
+        Some(list) => list.split(',').map(str::trim).collect(),
+        None => known.to_vec(),
+    };
+    let mut rows = vec![DIRECT.to_owned()];
+    for name in asked {
+        if name != DIRECT && !known.contains(&name) {
+            let known = [known, &[DIRECT]].concat().join(", ");
+            return Err(PlanError::UnknownModel { name: name.to_owned(), known });
+        }
+        if !rows.iter().any(|row| row == name) {
+            rows.push(name.to_owned());
+        }
+    }
+    Ok(rows)
+}
+
+/// Requests sent and discarded before the timed window: ten for each connection and at least 5 % of the window, so
+/// that connections, pools, threads and the allocator have been through a whole cycle.
+pub fn warmup(requests: u64, concurrency: &[u32]) -> u64 {
+    let connections = u64::from(concurrency.iter().copied().max().unwrap_or(1));
+    (10 * connections).max(requests.div_ceil(20))
+}
+
+impl Plan {
+    /// Every combination of model, backend count and concurrency, in the order of the tables.
+    pub fn cells(&self) -> Vec<Cell> {
+        self.conditions().flat_map(|condition| self.rows_of(condition)).collect()
+    }
+
+    /// Every combination of backend count and concurrency.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.backends.iter().flat_map(|&b| self.concurrency.iter().map(move |&c| (b, c)))
+    }
+
+    /// The cells that are compared with each other.
+    pub(crate) fn rows_of(&self, (backends, concurrency): (u32, u32)) -> impl Iterator<Item = Cell> + '_ {
+        self.models.iter().map(move |model| Cell { model: model.clone(), backends, concurrency })
+    }
+
+    /// Refuses what nobody can mean.
+    pub fn check(&self) -> Result<(), PlanError> {
+        let within = |what, value: u64, least: u64, most: u64| {
+            if (least..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(PlanError::OutOfBounds { what, value, least, most })
+            }
+        };
+        if self.backends.is_empty() || self.concurrency.is_empty() || self.models.is_empty() {
+            return Err(PlanError::EmptyList);
+        }
+        for &count in &self.backends {
+            within("--backends", count.into(), 1, MOST_BACKENDS.into())?;
+        }
+        for &count in &self.concurrency {
+            within("--concurrency", count.into(), 1, MOST_CONCURRENCY.into())?;
+        }
+        within("--requests", self.requests, 1, MOST_REQUESTS)?;
+        within("--warmup", self.warmup, 0, MOST_REQUESTS)?;
+        within("--body-bytes", self.body_bytes, 0, MOST_BODY_BYTES)?;
+        match self.length {
+            Length::Blocks(blocks) => within("--blocks", blocks.into(), 1, MOST_BLOCKS.into())?,
+            Length::Budget { budget_ms, .. } if !(1000..=MOST_BUDGET_MS).contains(&budget_ms) => {
+                return Err(PlanError::Budget(budget_ms));
+            }
+            Length::Budget { .. } => {}
+        }
+        let concurrency = self.most_concurrency();
+        if u64::from(concurrency) > self.requests {
+            return Err(PlanError::MoreConnectionsThanRequests { concurrency, requests: self.requests });
+        }
+        Ok(())
+    }
+
+    /// The largest concurrency of the grid.
+    pub fn most_concurrency(&self) -> u32 {
+        self.concurrency.iter().copied().max().unwrap_or(0)
+    }
+
+    /// The largest backend count of the grid.
+    pub fn most_backends(&self) -> u32 {
+        self.backends.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Open files that any one process of a trial may need: the balancer holds two sockets a connection, an idle one
+    /// for each of them in the worst case, and its own.
+    pub fn descriptors(&self) -> u64 {
+        3 * u64::from(self.most_concurrency()) + 3 * u64::from(self.most_backends()) + 64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Connections;
+
+    fn plan() -> Plan {
+        Plan {
+            models: vec!["direct".into(), "threads".into()],
+            backends: vec![1, 3],
+            concurrency: vec![2, 5],
+            requests: 100,
+            warmup: 10,
+            connections: Connections::Close,
+            body_bytes: 0,
+            seed: 1,
+            length: Length::Blocks(2),
+        }
+    }
+
+    fn numbers(text: &str) -> Result<Vec<u32>, PlanError> {
+        text.parse().map(|Numbers(values)| values)
+    }
+
+    #[test]
+    fn ranges_and_lists_mix_and_each_value_counts_once() {
+        assert_eq!(numbers("1-5"), Ok(vec![1, 2, 3, 4, 5]));
+        assert_eq!(numbers("1,3,5"), Ok(vec![1, 3, 5]));
+        assert_eq!(numbers(" 10 , 2-3,3"), Ok(vec![10, 2, 3]));
+        assert_eq!(numbers("7-7"), Ok(vec![7]));
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused_in_words() {
+        assert_eq!(numbers(""), Err(PlanError::EmptyList));
+        assert_eq!(numbers("5-1"), Err(PlanError::Backwards(5, 1)));
+        for text in ["1,", "x", "-1", "1-2-3", "1.5", "99999999999"] {
+            assert!(matches!(numbers(text), Err(PlanError::NotANumber(_))), "{text}");
+        }
+        assert_eq!(numbers("0-4294967295"), Err(PlanError::TooMany));
+    }
+
+    #[test]
+    fn direct_leads_the_rows_whatever_is_asked() {
+        let known = ["threads", "mio"];
+        assert_eq!(rows(None, &known).unwrap(), ["direct", "threads", "mio"]);
+        assert_eq!(rows(Some("mio, mio"), &known).unwrap(), ["direct", "mio"]);
+        assert_eq!(rows(Some("direct"), &known).unwrap(), ["direct"]);
+    }
+
+    #[test]
+    fn an_unknown_model_is_answered_with_the_known_ones() {
+        for asked in ["thread", "", "mio,"] {
+            let error = rows(Some(asked), &["threads", "mio"]).unwrap_err();
+            assert!(error.to_string().ends_with("threads, mio, direct"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_grid_is_every_combination() {
+        let cells = plan().cells();
+        assert_eq!(cells.len(), 8);
+        assert_eq!(cells[0], Cell { model: "direct".into(), backends: 1, concurrency: 2 });
+        assert_eq!(cells[7], Cell { model: "threads".into(), backends: 3, concurrency: 5 });
+    }
+
+    #[test]
+    fn a_plan_within_bounds_passes_and_each_bound_holds() {
+        assert_eq!(plan().check(), Ok(()));
+        let broken: [fn(&mut Plan); 12] = [
+            |plan| plan.backends = vec![0],
+            |plan| plan.backends = vec![MOST_BACKENDS + 1],
+            |plan| plan.backends.clear(),
+            |plan| plan.concurrency = vec![0],
+            |plan| plan.concurrency = vec![MOST_CONCURRENCY + 1],
+            |plan| plan.requests = 0,
+            |plan| plan.requests = u64::MAX,
+            |plan| plan.warmup = u64::MAX,
+            |plan| plan.body_bytes = u64::MAX,
+            |plan| plan.length = Length::Blocks(0),
+            |plan| plan.length = Length::Budget { budget_ms: 0, minimum_blocks: 3 },
+            |plan| plan.requests = 4,
+        ];
+        for (index, alter) in broken.iter().enumerate() {
+            let mut plan = plan();
+            alter(&mut plan);
+            assert!(plan.check().is_err(), "alteration {index}");
+        }
+    }
+
+    #[test]
+    fn the_warmup_serves_every_connection_ten_times_and_a_twentieth_of_the_window() {
+        assert_eq!(warmup(10_000, &[2, 5, 10]), 500);
+        assert_eq!(warmup(10_000, &[2, 100]), 1000);
+        assert_eq!(warmup(1, &[1]), 10);
+    }
+}

@@ -1,0 +1,173 @@
+//! The validity gates: what must hold for a trial before any number of it is believed.
+//!
+//! Pure: counts in, reasons out. Rule: every gate that failed is named in words with the counts behind it, and
+//! none is skipped because another failed.
+
+use std::collections::BTreeMap;
+
+/// What the client saw in the timed window.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Requests answered correctly.
+    pub completed: u64,
+    /// Requests without a whole and right answer, by what went wrong, in words.
+    pub failed: Vec<(&'static str, u64)>,
+    /// The same of the warm-up, without the words.
+    pub warmup_failed: u64,
+    /// Answers that were not 2xx.
+    pub non_2xx: u64,
+    /// Response times recorded.
+    pub timed: u64,
+    /// Length of the window, nanoseconds.
+    pub elapsed_ns: u64,
+    /// Answers by the backend that named itself in them.
+    pub per_backend: BTreeMap<String, u64>,
+    /// Increase of the kernel's `ListenOverflows`.
+    pub listen_overflows: u64,
+}
+
+/// The gates that `seen` does not pass; none when the trial is valid. `requests` were to be answered by `backends`.
+pub fn reasons(seen: &Seen, requests: u64, backends: &[String]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let mut gate = |holds: bool, reason: &dyn Fn() -> String| {
+        if !holds {
+            reasons.push(reason());
+        }
+    };
+    let failed: u64 = seen.failed.iter().map(|(_, count)| count).sum();
+    gate(failed == 0, &|| {
+        let kinds = seen.failed.iter().filter(|(_, count)| *count > 0);
+        let kinds: Vec<_> = kinds.map(|(kind, count)| format!("{kind} {count}")).collect();
+        format!("{failed} of {requests} requests failed ({})", kinds.join(", "))
+    });
+    gate(seen.warmup_failed == 0, &|| {
+        format!("warm-up requests that failed or were not answered with 2xx: {}", seen.warmup_failed)
+    });
+    gate(seen.non_2xx == 0, &|| format!("{} of {requests} responses were not 2xx", seen.non_2xx));
+    gate(seen.completed == requests, &|| format!("{} of {requests} requests were completed", seen.completed));
+    gate(seen.timed == seen.completed, &|| {
+        format!("{} response times for {} completed requests", seen.timed, seen.completed)
+    });
+    gate(seen.elapsed_ns > 0, &|| "the timed window had no length".to_owned());
+
+    let named: Vec<_> = seen.per_backend.keys().filter(|&name| !backends.contains(name)).cloned().collect();
+    gate(named.is_empty(), &|| {
+        format!("responses came from {}, which this trial does not have", named.join(", "))
+    });
+    let turns = || backends.iter().map(|name| seen.per_backend.get(name).copied().unwrap_or(0));
+    let (least, most) = (turns().min().unwrap_or(0), turns().max().unwrap_or(0));
+    gate(most - least <= 1, &|| {
+        let counts: Vec<_> = backends.iter().zip(turns()).map(|(name, n)| format!("{name} {n}")).collect();
+        format!("the backends' turns were not equal: {}", counts.join(", "))
+    });
+    let answers: u64 = seen.per_backend.values().sum();
+    gate(answers == seen.completed, &|| {
+        format!("the backends named themselves in {answers} of {} responses", seen.completed)
+    });
+    gate(seen.listen_overflows == 0, &|| {
+        format!("{} connections met a full accept queue (ListenOverflows)", seen.listen_overflows)
+    });
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backends() -> Vec<String> {
+        ["b1", "b2", "b3"].map(str::to_owned).to_vec()
+    }
+
+    fn per_backend(turns: [u64; 3]) -> BTreeMap<String, u64> {
+        backends().into_iter().zip(turns).collect()
+    }
+
+    /// Ten requests over three backends, all well.
+    fn fine() -> Seen {
+        Seen {
+            completed: 10,
+            timed: 10,
+            elapsed_ns: 1,
+            per_backend: per_backend([3, 4, 3]),
+            ..Seen::default()
+        }
+    }
+
+    /// The only reason that `alter` leads to.
+    fn only_reason(alter: impl FnOnce(&mut Seen)) -> String {
+        let mut seen = fine();
+        alter(&mut seen);
+        match reasons(&seen, 10, &backends()).as_slice() {
+            [reason] => reason.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_trial_without_fault_is_valid() {
+        assert_eq!(reasons(&fine(), 10, &backends()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn turns_that_differ_by_one_are_equal_and_by_two_are_not() {
+        let one_apart = Seen { per_backend: per_backend([4, 3, 3]), ..fine() };
+        assert_eq!(reasons(&one_apart, 10, &backends()), Vec::<String>::new());
+        let reason = only_reason(|seen| seen.per_backend = per_backend([5, 3, 2]));
+        assert_eq!(reason, "the backends' turns were not equal: b1 5, b2 3, b3 2");
+    }
+
+    #[test]
+    fn a_backend_that_never_answered_is_an_unequal_turn() {
+        let reason = only_reason(|seen| {
+            seen.per_backend = BTreeMap::from([("b1".to_owned(), 5), ("b2".to_owned(), 5)]);
+        });
+        assert!(reason.ends_with("b1 5, b2 5, b3 0"), "{reason}");
+    }
+
+    #[test]
+    fn a_backend_of_another_trial_is_noticed() {
+        let reasons = reasons(
+            &Seen { per_backend: BTreeMap::from([("stranger".to_owned(), 10)]), ..fine() },
+            10,
+            &backends(),
+        );
+        assert!(reasons[0].contains("stranger"), "{reasons:?}");
+    }
+
+    #[test]
+    fn each_count_that_should_be_zero_is_a_reason_of_its_own() {
+        assert_eq!(only_reason(|seen| seen.non_2xx = 8), "8 of 10 responses were not 2xx");
+        let reason = only_reason(|seen| seen.warmup_failed = 1);
+        assert_eq!(reason, "warm-up requests that failed or were not answered with 2xx: 1");
+        let reason = only_reason(|seen| seen.listen_overflows = 3);
+        assert_eq!(reason, "3 connections met a full accept queue (ListenOverflows)");
+        assert_eq!(only_reason(|seen| seen.elapsed_ns = 0), "the timed window had no length");
+    }
+
+    #[test]
+    fn failures_are_told_by_their_kind() {
+        let reason = only_reason(|seen| {
+            seen.failed = vec![("no connection", 2), ("not HTTP", 0), ("wrong content", 1)];
+        });
+        assert_eq!(reason, "3 of 10 requests failed (no connection 2, wrong content 1)");
+    }
+
+    #[test]
+    fn response_times_that_are_missing_are_noticed() {
+        assert_eq!(only_reason(|seen| seen.timed = 9), "9 response times for 10 completed requests");
+    }
+
+    #[test]
+    fn every_failing_gate_is_named() {
+        let seen = Seen {
+            completed: 7,
+            timed: 7,
+            failed: vec![("cut short", 2)],
+            non_2xx: 1,
+            listen_overflows: 1,
+            ..fine()
+        };
+        let reasons = reasons(&seen, 10, &backends());
+        assert_eq!(reasons.len(), 5, "{reasons:?}");
+    }
+}

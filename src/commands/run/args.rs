@@ -1,0 +1,245 @@
+//! The arguments of `roundtable run`, and the plan that they mean.
+//!
+//! Rule: an argument that was not given is `None`, so that `--resume` can tell a contradiction from a default.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use roundtable_harness::data::{Connections, Length, Plan};
+use roundtable_harness::environment::random_seed;
+use roundtable_harness::plan::{self, Numbers, PlanError};
+
+/// Requests of a trial with `--quick`: 75 cells took 33 s on two cores that had other work besides.
+const QUICK_REQUESTS: u64 = 4000;
+
+/// Arguments of `roundtable run`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Models to measure, as in threads,mio; `direct` (no balancer) is always added [default: all]
+    #[arg(long, value_name = "NAMES")]
+    pub(super) models: Option<String>,
+    /// How many backends stand behind the balancer, as in 1-5 or 1,3,5 [default: 1-5]
+    #[arg(long, value_name = "LIST")]
+    pub(super) backends: Option<Numbers>,
+    /// How many requests are outstanding at any time, as in 2,5,10 [default: 2,5,10]
+    #[arg(long, value_name = "LIST")]
+    pub(super) concurrency: Option<Numbers>,
+    /// Requests that are timed in each trial [default: 10000; with --quick 4000]
+    #[arg(long, value_name = "N")]
+    pub(super) requests: Option<u64>,
+    /// Requests that are sent before and discarded [default: 10 for each connection of the largest concurrency, and
+    /// at least a twentieth of --requests]
+    #[arg(long, value_name = "N")]
+    pub(super) warmup: Option<u64>,
+    /// One request on each client connection (close) or many (keepalive) [default: close]
+    #[arg(long, value_name = "close|keepalive")]
+    pub(super) connections: Option<Kind>,
+    /// Length of each response body, bytes [default: 1024]
+    #[arg(long, value_name = "N")]
+    pub(super) body_bytes: Option<u64>,
+    /// Measure the whole grid so many times
+    #[arg(long, value_name = "N", conflicts_with = "budget")]
+    pub(super) blocks: Option<u32>,
+    /// Measure the whole grid as often as fits into this time, at least three times [default: 5min]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) budget: Option<Duration>,
+    /// Decides the random order of the trials; recorded in environment.json [default: drawn]
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Folder for what is measured; must not hold a run [default: results/<UTC time>]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Folder under which the run's tables and charts are written
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub(super) reports: PathBuf,
+    /// Go on with an interrupted run: a name under results/ or a path [default: the newest]
+    #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["out", "quick"])]
+    pub(super) resume: Option<Option<String>>,
+    /// A first look at the whole grid in about 30 s: once, with few requests
+    #[arg(long, conflicts_with_all = ["blocks", "budget"])]
+    pub(super) quick: bool,
+}
+
+/// [`Connections`] on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Kind {
+    /// One request on each connection, as `ab`
+    Close,
+    /// Persistent connections, as `ab -k`
+    Keepalive,
+}
+
+impl From<Kind> for Connections {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Close => Connections::Close,
+            Kind::Keepalive => Connections::Keepalive,
+        }
+    }
+}
+
+impl Args {
+    /// The plan that was asked for, with the defaults in place of what was not. `known` are the models' names.
+    pub(super) fn plan(&self, known: &[&str]) -> Result<Plan, PlanError> {
+        let requests = self.requests.unwrap_or(if self.quick { QUICK_REQUESTS } else { plan::REQUESTS });
+        let concurrency = self.concurrency.clone().map_or(vec![2, 5, 10], |Numbers(list)| list);
+        let plan = Plan {
+            models: plan::rows(self.models.as_deref(), known)?,
+            backends: self.backends.clone().map_or_else(|| (1..=5).collect(), |Numbers(list)| list),
+            requests,
+            warmup: self.warmup.unwrap_or_else(|| plan::warmup(requests, &concurrency)),
+            concurrency,
+            connections: self.connections.map_or(Connections::Close, Connections::from),
+            body_bytes: self.body_bytes.unwrap_or(plan::BODY_BYTES),
+            seed: self.seed.unwrap_or_else(random_seed),
+            length: self.length().unwrap_or(if self.quick {
+                Length::Blocks(1)
+            } else {
+                Length::Budget { budget_ms: plan::BUDGET_MS, minimum_blocks: plan::MINIMUM_BLOCKS }
+            }),
+        };
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// The arguments that ask for something else than `stored`, each in words.
+    pub(super) fn contradictions(&self, stored: &Plan, known: &[&str]) -> Result<Vec<String>, PlanError> {
+        let asked = Plan {
+            models: match &self.models {
+                Some(list) => plan::rows(Some(list), known)?,
+                None => stored.models.clone(),
+            },
+            backends: self.backends.clone().map_or(stored.backends.clone(), |Numbers(list)| list),
+            concurrency: self.concurrency.clone().map_or(stored.concurrency.clone(), |Numbers(list)| list),
+            requests: self.requests.unwrap_or(stored.requests),
+            warmup: self.warmup.unwrap_or(stored.warmup),
+            connections: self.connections.map_or(stored.connections, Connections::from),
+            body_bytes: self.body_bytes.unwrap_or(stored.body_bytes),
+            seed: self.seed.unwrap_or(stored.seed),
+            length: self.length().unwrap_or(stored.length),
+        };
+        let mut found = Vec::new();
+        let mut compare = |option: &str, asked: &dyn std::fmt::Debug, stored: &dyn std::fmt::Debug| {
+            let (asked, stored) = (format!("{asked:?}"), format!("{stored:?}"));
+            if asked != stored {
+                found.push(format!("{option} {asked} (the run has {stored})"));
+            }
+        };
+        compare("--models", &asked.models, &stored.models);
+        compare("--backends", &asked.backends, &stored.backends);
+        compare("--concurrency", &asked.concurrency, &stored.concurrency);
+        compare("--requests", &asked.requests, &stored.requests);
+        compare("--warmup", &asked.warmup, &stored.warmup);
+        compare("--connections", &asked.connections, &stored.connections);
+        compare("--body-bytes", &asked.body_bytes, &stored.body_bytes);
+        compare("--seed", &asked.seed, &stored.seed);
+        compare("--blocks or --budget", &asked.length, &stored.length);
+        Ok(found)
+    }
+
+    fn length(&self) -> Option<Length> {
+        let budget = |budget: Duration| Length::Budget {
+            budget_ms: u64::try_from(budget.as_millis()).unwrap_or(u64::MAX),
+            minimum_blocks: plan::MINIMUM_BLOCKS,
+        };
+        self.blocks.map(Length::Blocks).or_else(|| self.budget.map(budget))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    const KNOWN: [&str; 2] = ["threads", "mio"];
+
+    fn parse(line: &str) -> Result<Args, String> {
+        let words = std::iter::once("run").chain(line.split_whitespace());
+        Cli::try_parse_from(words).map(|cli| cli.args).map_err(|error| error.to_string())
+    }
+
+    fn plan_of(line: &str) -> Plan {
+        parse(line).unwrap().plan(&KNOWN).unwrap()
+    }
+
+    #[test]
+    fn nothing_asked_is_the_published_grid_within_five_minutes() {
+        let plan = plan_of("");
+        assert_eq!(plan.models, ["direct", "threads", "mio"]);
+        assert_eq!((plan.backends, plan.concurrency), (vec![1, 2, 3, 4, 5], vec![2, 5, 10]));
+        assert_eq!((plan.requests, plan.warmup, plan.connections), (10_000, 500, Connections::Close));
+        assert_eq!(plan.length, Length::Budget { budget_ms: 300_000, minimum_blocks: 3 });
+    }
+
+    #[test]
+    fn what_is_asked_is_planned() {
+        let plan = plan_of(
+            "--models mio --backends 2,4 --concurrency 1-3 --requests 50 --warmup 0 --connections keepalive \
+             --body-bytes 0 --budget 2m --seed 18446744073709551615",
+        );
+        assert_eq!(plan.models, ["direct", "mio"]);
+        assert_eq!((plan.backends, plan.concurrency), (vec![2, 4], vec![1, 2, 3]));
+        assert_eq!((plan.requests, plan.warmup, plan.connections), (50, 0, Connections::Keepalive));
+        assert_eq!((plan.body_bytes, plan.seed), (0, u64::MAX));
+        assert_eq!(plan.length, Length::Budget { budget_ms: 120_000, minimum_blocks: 3 });
+        assert_eq!(plan_of("--blocks 7").length, Length::Blocks(7));
+        assert_eq!(plan_of("--quick").length, Length::Blocks(1));
+        assert_eq!(plan_of("--quick --requests 77").requests, 77);
+    }
+
+    #[test]
+    fn options_that_exclude_each_other_are_refused() {
+        for line in [
+            "--blocks 1 --budget 1m",
+            "--quick --blocks 2",
+            "--quick --budget 1m",
+            "--resume x --out y",
+            "--resume --quick",
+        ] {
+            assert!(parse(line).unwrap_err().contains("cannot be used with"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_means_nothing_is_refused_with_its_remedy() {
+        for (line, told) in [
+            ("--backends 5-1", "write 1-5"),
+            ("--concurrency x", "neither a number nor a range"),
+            ("--connections open", "possible values: close, keepalive"),
+            ("--budget soon", "--budget"),
+            ("--requests many", "--requests"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(told), "{line}: {error}");
+        }
+        for (line, told) in [
+            ("--models thread", "the models are threads, mio, direct"),
+            ("--backends 0", "--backends 0 is out of bounds"),
+            ("--requests 0", "--requests 0 is out of bounds"),
+            ("--concurrency 20 --requests 10", "ask for at least as many requests"),
+            ("--blocks 0", "--blocks 0 is out of bounds"),
+            ("--budget 0s", "out of bounds"),
+        ] {
+            let error = parse(line).unwrap().plan(&KNOWN).unwrap_err().to_string();
+            assert!(error.contains(told), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_an_argument_that_was_given_can_contradict_a_stored_plan() {
+        let stored = plan_of("--requests 50 --blocks 2 --seed 1 --models mio");
+        let contradictions = |line: &str| parse(line).unwrap().contradictions(&stored, &KNOWN).unwrap();
+        assert_eq!(contradictions("--resume"), Vec::<String>::new());
+        assert_eq!(contradictions("--resume x --requests 50 --models mio --blocks 2"), Vec::<String>::new());
+        assert_eq!(contradictions("--resume --requests 60"), ["--requests 60 (the run has 50)"]);
+        assert_eq!(contradictions("--resume --models threads --seed 2 --budget 1m").len(), 3);
+    }
+}

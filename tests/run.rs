@@ -1,0 +1,203 @@
+//! `roundtable run` from outside, with its real processes: what it leaves behind when it ends, is interrupted, is
+//! killed, or loses a child.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use roundtable_harness::data::{Outcome, Stored};
+use roundtable_harness::store;
+use tempfile::{TempDir, tempdir};
+
+/// Two rows, two backend counts, one concurrency: four cells a block.
+const GRID: &str = "--models mio --backends 1-2 --concurrency 2 --seed 1";
+/// How long anything here may take on a machine that is busy otherwise.
+const LONG: Duration = Duration::from_secs(120);
+
+fn roundtable(dir: &TempDir, args: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roundtable"));
+    command.current_dir(dir.path()).arg("run").args(args.split_whitespace());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn output(dir: &TempDir, args: &str) -> Output {
+    roundtable(dir, args).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stored(dir: &TempDir) -> Stored {
+    store::read(&dir.path().join("out")).unwrap()
+}
+
+/// Blocks and positions of the trials that were measured.
+fn places(stored: &Stored) -> BTreeSet<(u32, u32)> {
+    stored.trials.iter().map(|trial| (trial.block, trial.position)).collect()
+}
+
+fn wait_for(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Starts a run that is long enough to be disturbed, and waits for its first trial.
+fn begin_long(dir: &TempDir) -> Child {
+    let run = roundtable(dir, &format!("{GRID} --out out --requests 1000 --blocks 8")).spawn().unwrap();
+    let trials = dir.path().join("out/trials.jsonl");
+    wait_for("the first trial", || fs::metadata(&trials).is_ok_and(|file| file.len() > 0));
+    run
+}
+
+/// The command lines of the processes that `parent` started, by their ids.
+fn children(parent: u32) -> Vec<(i32, String)> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    ids.filter(|&pid| state_and_parent(pid).is_some_and(|(_, of)| of == parent))
+        .map(|pid| {
+            let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            (pid, words.replace('\0', " "))
+        })
+        .collect()
+}
+
+fn state_and_parent(pid: i32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// Gone, or dead and not yet reaped by whoever inherited it.
+fn has_left(pid: i32) -> bool {
+    state_and_parent(pid).is_none_or(|(state, _)| state == 'Z')
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+}
+
+#[test]
+fn a_run_measures_every_cell_and_leaves_its_data_and_report() {
+    let dir = tempdir().unwrap();
+    let done = output(&dir, &format!("{GRID} --out out --requests 200 --blocks 2"));
+    assert!(done.status.success(), "{}", stderr(&done));
+    let stored = stored(&dir);
+    let cells: BTreeSet<_> = stored.trials.iter().map(|trial| (trial.block, trial.cell.clone())).collect();
+    assert_eq!(cells.len(), 8);
+    for trial in &stored.trials {
+        let Outcome::Measured(sample) = &trial.outcome else { panic!("{trial:?}") };
+        assert_eq!((sample.completed, sample.non_2xx), (200, 0));
+        assert_eq!(sample.per_backend.len(), trial.cell.backends as usize);
+        assert_eq!(sample.balancer.is_none(), trial.cell.model == "direct");
+    }
+    let rows: Vec<_> = stored.environment.models.iter().map(|model| model.name.as_str()).collect();
+    assert_eq!(rows, ["direct", "mio"]);
+    assert_eq!(stored.environment.plan.seed, 1);
+    let told = String::from_utf8(done.stdout).unwrap();
+    for path in told.lines().filter_map(|line| line.strip_prefix("written:")) {
+        assert!(dir.path().join(path.trim()).exists(), "{path}");
+    }
+    assert!(told.contains("measured: out") && told.contains("reports/out"), "{told}");
+}
+
+#[test]
+fn an_interrupted_run_says_how_to_go_on_and_its_resumption_repeats_nothing() {
+    let dir = tempdir().unwrap();
+    let run = begin_long(&dir);
+    signal(&run, Signal::SIGINT);
+    let stopped = run.wait_with_output().unwrap();
+    assert_eq!(stopped.status.code(), Some(130));
+    assert!(stderr(&stopped).contains("go on with `roundtable run --resume out`"), "{}", stderr(&stopped));
+    let before = stored(&dir).trials;
+    assert!(!before.is_empty() && before.len() < 32, "{}", before.len());
+
+    let resumed = output(&dir, "--resume out");
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    let after = stored(&dir);
+    assert_eq!(after.trials[..before.len()], before);
+    assert_eq!(places(&after).len(), after.trials.len());
+    assert!(after.trials.len() >= 32);
+}
+
+#[test]
+fn no_process_outlives_a_run_that_is_killed() {
+    let dir = tempdir().unwrap();
+    let mut run = begin_long(&dir);
+    let started = children(run.id());
+    assert!(started.iter().filter(|(_, line)| line.contains(" backend ")).count() == 2, "{started:?}");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    wait_for("the end of every child", || started.iter().all(|&(pid, _)| has_left(pid)));
+    // What was measured is readable all the same.
+    assert!(!stored(&dir).trials.is_empty());
+}
+
+#[test]
+fn a_backend_that_is_killed_is_started_again_and_the_run_goes_on() {
+    let dir = tempdir().unwrap();
+    let run = begin_long(&dir);
+    let (backend, _) = children(run.id()).into_iter().find(|(_, line)| line.contains(" b1 ")).unwrap();
+    kill(Pid::from_raw(backend), Signal::SIGKILL).unwrap();
+    let done = run.wait_with_output().unwrap();
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(stderr(&done).contains("backend b1 ended unasked (signal: 9"), "{}", stderr(&done));
+    let stored = stored(&dir);
+    let measured: BTreeSet<_> = stored
+        .trials
+        .iter()
+        .filter(|trial| matches!(trial.outcome, Outcome::Measured(_)))
+        .map(|trial| (trial.block, trial.cell.clone()))
+        .collect();
+    assert_eq!(measured.len(), 32);
+}
+
+#[test]
+fn a_run_that_cannot_be_begun_leaves_nothing_behind() {
+    for (args, told) in [
+        ("--models thread --out out", "the models are threads, pool, mio, tokio, direct"),
+        ("--backends 65 --out out", "give 1 to 64"),
+        ("--requests 0 --out out", "--requests 0 is out of bounds"),
+        ("--reports /proc/reports --out out", "give --reports a folder that you may write to"),
+        ("--blocks 1 --budget 1m --out out", "cannot be used with"),
+    ] {
+        let dir = tempdir().unwrap();
+        let refused = output(&dir, args);
+        assert!(!refused.status.success(), "{args}");
+        assert!(stderr(&refused).contains(told), "{args}: {}", stderr(&refused));
+        assert!(!dir.path().join("out").exists(), "{args}");
+    }
+}
+
+#[test]
+fn a_run_is_resumed_with_its_own_plan_or_not_at_all() {
+    let dir = tempdir().unwrap();
+    let one = output(&dir, "--models mio --backends 1 --concurrency 1 --requests 50 --blocks 1 --out out");
+    assert!(one.status.success(), "{}", stderr(&one));
+    let lines = fs::read_to_string(dir.path().join("out/trials.jsonl")).unwrap();
+    for (args, told) in [
+        ("--resume out --requests 60", "--requests 60 (the run has 50)"),
+        ("--resume nowhere", "there is no run \"nowhere\""),
+        ("--out out", "already holds a run"),
+    ] {
+        let refused = output(&dir, args);
+        assert_eq!(refused.status.code(), Some(1), "{args}");
+        assert!(stderr(&refused).contains(told), "{args}: {}", stderr(&refused));
+    }
+    let again = output(&dir, "--resume");
+    assert!(!again.status.success(), "there is no run under results/");
+    let again = output(&dir, "--resume out");
+    assert!(again.status.success() && stderr(&again).contains("nothing is left to measure"));
+    assert_eq!(fs::read_to_string(dir.path().join("out/trials.jsonl")).unwrap(), lines);
+    assert!(Path::new(&dir.path().join("reports/out")).exists());
+}
