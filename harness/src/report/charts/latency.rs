@@ -30,6 +30,8 @@ const TICKS: [(f64, &str); 7] = [
     (6.0, "99.9999"),
 ];
 
+/// The nines of the last tick.
+const NINES: u8 = 6;
 /// Backend counts, and concurrencies, that are drawn at most.
 const PANELS_A_SIDE: usize = 6;
 
@@ -107,12 +109,14 @@ impl Latency {
         self.frame.draw(area)?;
         for (index, curves) in self.panels.iter().enumerate() {
             let panel = self.frame.panel(index);
-            for (look, curve) in curves {
+            for (place, (look, curve)) in curves.iter().enumerate() {
                 let points: Vec<_> = curve.iter().map(|&(nines, ms)| panel.at(nines, ms.ln())).collect();
                 if points.len() > 1 {
                     line(area, &points, look.color, 3)?;
                 }
-                let marked = TICKS.iter().filter_map(|&(nines, _)| nearest(curve, nines));
+                // One marker a nine, no two models' at the same place: at the same place the last would hide the rest.
+                let first = MEDIAN + STEP * 4.0 + place as f64 / curves.len() as f64;
+                let marked = (0..NINES).filter_map(|nine| nearest(curve, first + f64::from(nine)));
                 for (nines, ms) in marked {
                     mark(area, *look, panel.at(nines, ms.ln()), 6)?;
                 }
