@@ -10,7 +10,7 @@ use roundtable_harness::data::{Connections, Length, Plan};
 use roundtable_harness::environment::random_seed;
 use roundtable_harness::plan::{self, Numbers, PlanError};
 
-/// Requests of a trial with `--quick`: 75 cells took 33 s on two cores that had other work besides.
+/// Requests of a trial with `--quick`: the 75 cells of the whole grid take 25 s on two idle cores, 33 s on busy ones.
 const QUICK_REQUESTS: u64 = 4000;
 
 /// Arguments of `roundtable run`.
