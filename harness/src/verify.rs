@@ -22,6 +22,8 @@ pub struct Seen {
     pub elapsed_ns: u64,
     /// Answers by the backend that named itself in them.
     pub per_backend: BTreeMap<String, u64>,
+    /// Connections that the server was asked to close and did not: each made the client wait.
+    pub left_open: u64,
     /// Increase of the kernel's `ListenOverflows`.
     pub listen_overflows: u64,
 }
@@ -63,6 +65,9 @@ pub fn reasons(seen: &Seen, requests: u64, backends: &[String]) -> Vec<String> {
     let answers: u64 = seen.per_backend.values().sum();
     gate(answers == seen.completed, &|| {
         format!("the backends named themselves in {answers} of {} responses", seen.completed)
+    });
+    gate(seen.left_open == 0, &|| {
+        format!("{} connections were not closed though the client had asked for it", seen.left_open)
     });
     gate(seen.listen_overflows == 0, &|| {
         format!("{} connections met a full accept queue (ListenOverflows)", seen.listen_overflows)
@@ -139,6 +144,8 @@ mod tests {
         assert_eq!(only_reason(|seen| seen.non_2xx = 8), "8 of 10 responses were not 2xx");
         let reason = only_reason(|seen| seen.warmup_failed = 1);
         assert_eq!(reason, "warm-up requests that failed or were not answered with 2xx: 1");
+        let reason = only_reason(|seen| seen.left_open = 4);
+        assert_eq!(reason, "4 connections were not closed though the client had asked for it");
         let reason = only_reason(|seen| seen.listen_overflows = 3);
         assert_eq!(reason, "3 connections met a full accept queue (ListenOverflows)");
         assert_eq!(only_reason(|seen| seen.elapsed_ns = 0), "the timed window had no length");

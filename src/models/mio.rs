@@ -205,7 +205,7 @@ impl Loop {
         backend.socket.ready(event);
         match backend.client {
             Some(client) if self.clients.get(client).is_some_and(|client| !client.queued) => {
-                self.resume(client)
+                self.resume(client);
             }
             // An idle connection that says anything, even goodbye, is of no more use.
             None if event.is_readable() || event.is_read_closed() || event.is_error() => {

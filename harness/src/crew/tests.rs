@@ -6,6 +6,7 @@ use nix::unistd::Pid;
 use super::*;
 use crate::data::Length;
 use crate::fixtures;
+use crate::load::{Failures, LoadReport};
 
 /// Every server listens somewhere, tells 1 ns more of usage each time, and obeys. `@LOAD@` is what the load generator
 /// does on `go`, `@BALANCE@` what the balancer does before it listens.
@@ -46,13 +47,28 @@ fn cell(model: &str) -> Cell {
 fn report(failed: u64) -> String {
     let mut histogram = crate::latency::histogram();
     histogram.saturating_record_n(2_000, 100 - failed);
-    let report = serde_json::json!({
-        "completed": 100 - failed, "non_2xx": 0, "elapsed_ns": 5, "received_bytes": 9, "warmup_failed": 0,
-        "failed": { "connect": 0, "receive": failed, "length": 0, "content": 0, "malformed": 0, "timeout": 0 },
-        "latency_ns_hdr": crate::latency::encode(&histogram),
-        "per_backend": { "b1": 50, "b2": 50 - failed },
-    });
-    format!("echo '{report}'")
+    let report = LoadReport {
+        urls: Vec::new(),
+        concurrency: 5,
+        keep_alive: false,
+        requests: 100,
+        completed: 100 - failed,
+        failed: Failures { receive: failed, ..Failures::default() },
+        non_2xx: 0,
+        elapsed_ns: 5,
+        received_bytes: 9,
+        body_bytes: 0,
+        latency_ns_hdr: crate::latency::encode(&histogram),
+        per_backend: [("b1".to_owned(), 50), ("b2".to_owned(), 50 - failed)].into(),
+        connections_opened: 100,
+        keep_alive_requests: 0,
+        closed_by_client: 0,
+        server_software: None,
+        document_bytes: 0,
+        warmup_requests: 10,
+        warmup_failed: 0,
+    };
+    format!("echo '{}'", serde_json::to_string(&report).unwrap())
 }
 
 fn reasons(attempt: &Attempt) -> String {

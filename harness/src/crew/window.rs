@@ -1,9 +1,7 @@
 //! The timed window of one trial: what every role used in it, and whether its numbers may be believed.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
@@ -11,31 +9,9 @@ use crate::crew::unix_ms;
 use crate::data::{HostWindow, Outcome, Sample, Usage};
 use crate::host::{Counters, HostError};
 use crate::latency;
+use crate::load::LoadReport;
 use crate::process::{ChildError, Supervised};
 use crate::verify::{self, Seen};
-
-/// The load generator's report, as far as a trial needs it.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct LoadReport {
-    completed: u64,
-    failed: Failures,
-    non_2xx: u64,
-    elapsed_ns: u64,
-    received_bytes: u64,
-    latency_ns_hdr: String,
-    per_backend: BTreeMap<String, u64>,
-    warmup_failed: u64,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Failures {
-    connect: u64,
-    receive: u64,
-    length: u64,
-    content: u64,
-    malformed: u64,
-    timeout: u64,
-}
 
 /// The processes of one trial.
 pub(super) struct Window<'a> {
@@ -127,6 +103,7 @@ impl Measured {
             timed: latency::decode(&report.latency_ns_hdr).map_or(0, |histogram| histogram.len()),
             elapsed_ns: report.elapsed_ns,
             per_backend: report.per_backend,
+            left_open: report.closed_by_client,
             listen_overflows: self.host.listen_overflows,
         };
         let mut reasons = verify::reasons(&seen, requests, backends);

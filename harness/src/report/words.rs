@@ -85,9 +85,19 @@ pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
             .into(),
     ];
     if summary.models.iter().any(|model| model == DIRECT) {
+        let ceiling = match plan.connections {
+            Connections::Keepalive => {
+                "It is the ceiling of client, servers and machine: where a model comes near it, they may be the limit \
+                 rather than the model."
+            }
+            Connections::Close => {
+                "It shows what client, servers and machine can do, but it is no strict ceiling: its servers meet a \
+                 new connection with every request, while a balancer keeps its connections to them, so a model can be \
+                 above it. A model that is near or above it was limited by the client or the machine."
+            }
+        };
         paragraphs.push(format!(
-            "The row {DIRECT} has no balancer: the client talks to the servers in turn. It is the ceiling of client, \
-             servers and machine, and no competitor. Where a model comes near it, they may be the limit rather than the model."
+            "The row {DIRECT} has no balancer and is no competitor: the client talks to the servers in turn. {ceiling}"
         ));
     }
     paragraphs
