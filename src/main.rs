@@ -6,17 +6,24 @@ mod models;
 use std::process::ExitCode;
 
 use clap::Parser;
+use roundtable_harness::host::confine_to;
 
 /// One round-robin HTTP load balancer under every concurrency model, measured side by side.
 #[derive(Debug, Parser)]
 #[command(name = "roundtable", version, about, propagate_version = true)]
 struct Cli {
+    /// Processors that this process may use: the harness's way to lay out its roles
+    #[arg(long, global = true, hide = true, value_delimiter = ',')]
+    processors: Vec<usize>,
     #[command(subcommand)]
     command: commands::Command,
 }
 
 fn main() -> ExitCode {
-    match commands::run(Cli::parse().command) {
+    let cli = Cli::parse();
+    // Before any thread is started: threads inherit it.
+    let confined = if cli.processors.is_empty() { Ok(()) } else { confine_to(&cli.processors) };
+    match confined.map_err(anyhow::Error::from).and_then(|()| commands::run(cli.command)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("roundtable: {error:#}");

@@ -17,8 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::control::Ready;
-use crate::data::{Cell, Connections, DIRECT, Outcome, Plan};
+use crate::data::{Cell, Connections, Layout, Outcome, Plan};
+use crate::host::allowed_processors;
 use crate::process::{ChildError, Supervised};
+use crate::row::Row;
 use crate::runner::{Attempt, Executor, Interrupted};
 
 use window::{Window, WindowError};
@@ -60,8 +62,17 @@ impl Program {
 pub struct Crew {
     program: Program,
     plan: Plan,
+    /// Those that this process may use.
+    processors: Vec<usize>,
     backends: Vec<Backend>,
     interrupt: Arc<AtomicBool>,
+}
+
+/// Who gets which processors.
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Balancer,
+    Other,
 }
 
 #[derive(Debug)]
@@ -83,7 +94,7 @@ impl Crew {
         let backends = (1..=plan.most_backends())
             .map(|number| Backend { name: format!("b{number}"), server: None })
             .collect();
-        Crew { program, plan: plan.clone(), backends, interrupt }
+        Crew { program, plan: plan.clone(), processors: allowed_processors(), backends, interrupt }
     }
 
     fn start(&self, role: String, args: &[String]) -> Result<Supervised, ChildError> {
@@ -109,18 +120,40 @@ impl Crew {
             if backend.server.is_none() {
                 let name = backend.name.clone();
                 let args = ["backend", "--name", &name, "--body-bytes", &self.plan.body_bytes.to_string()];
-                let server =
-                    self.start_server(format!("backend {name}"), args.map(str::to_owned).to_vec())?;
+                let args = args.into_iter().map(str::to_owned).chain(self.processors_of(Role::Other));
+                let server = self.start_server(format!("backend {name}"), args.collect())?;
                 self.backends[index].server = Some(server);
             }
         }
         Ok(())
     }
 
-    fn start_balancer(&self, model: &str, backends: &[SocketAddr]) -> Result<Server, ChildError> {
-        let mut args: Vec<String> = ["balance", "--model", model].map(str::to_owned).to_vec();
+    fn start_balancer(&self, row: &Row, backends: &[SocketAddr]) -> Result<Server, ChildError> {
+        let mut args: Vec<String> = ["balance", "--model", &row.model].map(str::to_owned).to_vec();
         args.extend(backends.iter().flat_map(|address| ["--backend".to_owned(), address.to_string()]));
-        self.start_server(format!("the balancer ({model})"), args)
+        if row.handicap_percent > 0 {
+            args.extend(["--handicap".to_owned(), row.handicap_percent.to_string()]);
+        }
+        if let Some(workers) = self.plan.workers {
+            args.extend(["--workers".to_owned(), workers.to_string()]);
+        }
+        args.extend(self.processors_of(Role::Balancer));
+        self.start_server(format!("the balancer ({row})"), args)
+    }
+
+    /// The option that confines a role to its processors.
+    fn processors_of(&self, role: Role) -> Vec<String> {
+        match (self.plan.layout, self.processors.split_first()) {
+            (Layout::Pinned, Some((first, others))) if !others.is_empty() => {
+                let own = match role {
+                    Role::Balancer => std::slice::from_ref(first),
+                    Role::Other => others,
+                };
+                let own: Vec<_> = own.iter().map(ToString::to_string).collect();
+                vec!["--processors".to_owned(), own.join(",")]
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn start_load(&self, targets: &[SocketAddr], concurrency: u32) -> Result<Supervised, ChildError> {
@@ -135,6 +168,7 @@ impl Crew {
             args.push("-k".to_owned());
         }
         args.extend(["--json".to_owned(), "--supervised".to_owned()]);
+        args.extend(self.processors_of(Role::Other));
         self.start("the load generator".to_owned(), &args)
     }
 
@@ -150,10 +184,8 @@ impl Crew {
         let count = cell.backends as usize;
         let running = self.backends.iter().filter_map(|backend| Some(backend.server.as_ref()?.address));
         let addresses: Vec<_> = running.take(count).collect();
-        let mut balancer = match cell.model.as_str() {
-            DIRECT => None,
-            model => Some(self.start_balancer(model, &addresses)?),
-        };
+        let row = Row::of(&cell.model);
+        let mut balancer = if row.is_direct() { None } else { Some(self.start_balancer(&row, &addresses)?) };
         let targets = balancer.as_ref().map_or(addresses, |balancer| vec![balancer.address]);
         let load = self.start_load(&targets, cell.concurrency)?;
 
@@ -167,7 +199,7 @@ impl Crew {
                 + PATIENCE_A_REQUEST.saturating_mul(u32::try_from(self.plan.requests).unwrap_or(u32::MAX)),
         };
         match trial.measure(started) {
-            Ok(measured) => Ok(measured.judge(self.plan.requests, &names, trial.fates())),
+            Ok(measured) => Ok(measured.judge(&self.plan, &names, trial.fates())),
             Err(WindowError::Child(ChildError::Interrupted)) => Err(ChildError::Interrupted),
             Err(error) => {
                 let mut reasons = vec![error.to_string()];

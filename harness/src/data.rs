@@ -39,7 +39,7 @@ pub enum Family {
 /// One condition of the experiment: what is varied between trials.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cell {
-    /// A model's name, or [`DIRECT`].
+    /// A row's label (see [`Row`](crate::row::Row)): a model's name in most cases, or [`DIRECT`].
     pub model: String,
     /// Number of backend servers.
     pub backends: u32,
@@ -191,6 +191,36 @@ pub struct Plan {
     pub seed: u64,
     /// When to stop.
     pub length: Length,
+    /// Which processors the roles may use.
+    #[serde(default)]
+    pub layout: Layout,
+    /// Worker threads of the models that have a fixed number of them; `None`: each model's default.
+    #[serde(default)]
+    pub workers: Option<u32>,
+    /// A trial during which the hypervisor took more than this share of the processors' time is invalid, percent.
+    #[serde(default = "no_steal_limit")]
+    pub steal_limit_percent: u32,
+    /// Blocks are added, to the conditions that need them, until each ratio's 95 % interval is no wider than this on
+    /// either side, percent; `None`: every block holds every cell.
+    #[serde(default)]
+    pub precision_percent: Option<u32>,
+}
+
+/// Runs of before there was a limit had none.
+fn no_steal_limit() -> u32 {
+    100
+}
+
+/// Which processors the roles may use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Every role may use all of them; the kernel decides, and moves processes about.
+    #[default]
+    Shared,
+    /// The balancer has one to itself, client and backends have the others: less noise, but a model that would use
+    /// several cannot.
+    Pinned,
 }
 
 /// When a run has enough blocks.

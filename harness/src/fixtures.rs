@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::data::{
-    Build, Cell, Connections, Environment, Family, Host, HostWindow, Length, ModelInfo, Outcome, Plan,
-    SCHEMA, Sample, Trial, Usage,
+    Build, Cell, Connections, Environment, Family, Host, HostWindow, Layout, Length, ModelInfo, Outcome,
+    Plan, SCHEMA, Sample, Trial, Usage,
 };
 
 /// Three rows, two backend counts, two concurrencies: twelve cells.
@@ -19,6 +19,10 @@ pub(crate) fn plan(length: Length) -> Plan {
         body_bytes: 16,
         seed: u64::MAX,
         length,
+        layout: Layout::Shared,
+        workers: None,
+        steal_limit_percent: 100,
+        precision_percent: None,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod counters;
 mod limit;
+mod processors;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,6 +18,7 @@ use crate::data::{Connections, Host, Plan};
 
 pub use counters::Counters;
 pub use limit::ensure_descriptors;
+pub use processors::{allowed_processors, confine_to};
 
 /// Settings that bear on the result, by their names in `sysctl`.
 const SYSCTLS: [&str; 10] = [
@@ -56,6 +58,21 @@ pub enum HostError {
         /// What can be had.
         hard: u64,
     },
+    /// A role cannot have the processors that the layout gives it.
+    #[error(
+        "cannot run on processors {processors:?} ({reason}); name some that this process may use, or use --layout shared"
+    )]
+    Processors {
+        /// By number.
+        processors: Vec<usize>,
+        /// The system's reason.
+        reason: io::Error,
+    },
+    /// One processor cannot be shared out.
+    #[error(
+        "--layout pinned needs at least two processors and this process may use {0}; use --layout shared"
+    )]
+    TooFewProcessors(usize),
     /// The system does not tell or change its limit.
     #[error("cannot read or raise the limit on open files ({0}); set it before the run, with `ulimit -n`")]
     Limit(io::Error),

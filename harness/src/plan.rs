@@ -9,6 +9,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::data::{Cell, DIRECT, Length, Plan};
+use crate::row::Row;
 
 /// Requests in a trial's timed window unless told otherwise: the published tables' number.
 pub const REQUESTS: u64 = 10_000;
@@ -24,6 +25,7 @@ const MOST_CONCURRENCY: u32 = 20_000;
 const MOST_REQUESTS: u64 = 100_000_000;
 const MOST_BODY_BYTES: u64 = 64 << 20;
 const MOST_BLOCKS: u32 = 1000;
+const MOST_WORKERS: u64 = 1024;
 const MOST_BUDGET_MS: u64 = 7 * 24 * 3600 * 1000;
 /// Values in one list.
 const MOST_VALUES: usize = 256;
@@ -122,20 +124,42 @@ impl fmt::Display for Numbers {
     }
 }
 
-/// The rows for a list of models' names: `known` when none is given; always led by [`DIRECT`], each once.
-pub fn rows(asked: Option<&str>, known: &[&str]) -> Result<Vec<String>, PlanError> {
+/// The model that others are compared with unless it is not measured.
+pub const REFERENCE: &str = "threads";
+/// Share of the processors' time that the hypervisor may take during a valid trial, percent, unless told otherwise.
+pub const STEAL_LIMIT_PERCENT: u32 = 10;
+
+/// The rows for a list of labels: `known` when none is given; always led by [`DIRECT`], each once, and with an A/A
+/// pair: the second of `again`, else of the reference model, else of the first model.
+pub fn rows(asked: Option<&str>, again: Option<&str>, known: &[&str]) -> Result<Vec<String>, PlanError> {
     let asked: Vec<&str> = match asked {
         Some(list) => list.split(',').map(str::trim).collect(),
         None => known.to_vec(),
     };
     let mut rows = vec![DIRECT.to_owned()];
-    for name in asked {
-        if name != DIRECT && !known.contains(&name) {
+    for label in asked.into_iter().chain(again) {
+        let row = Row::of(label);
+        if !known.contains(&row.model.as_str()) && label != DIRECT {
             let known = [known, &[DIRECT]].concat().join(", ");
-            return Err(PlanError::UnknownModel { name: name.to_owned(), known });
+            return Err(PlanError::UnknownModel { name: label.to_owned(), known });
         }
-        if !rows.iter().any(|row| row == name) {
-            rows.push(name.to_owned());
+        if !rows.iter().any(|row| row == label) {
+            rows.push(label.to_owned());
+        }
+    }
+    let model = |label: &&String| !Row::of(label).is_direct();
+    let paired = match again {
+        Some(label) => Some(label),
+        None => rows
+            .iter()
+            .find(|label| *label == REFERENCE)
+            .or_else(|| rows.iter().find(model))
+            .map(String::as_str),
+    };
+    if let Some(label) = paired {
+        let twin = Row::of(label).again().to_string();
+        if !rows.contains(&twin) {
+            rows.push(twin);
         }
     }
     Ok(rows)
@@ -185,6 +209,13 @@ impl Plan {
         within("--requests", self.requests, 1, MOST_REQUESTS)?;
         within("--warmup", self.warmup, 0, MOST_REQUESTS)?;
         within("--body-bytes", self.body_bytes, 0, MOST_BODY_BYTES)?;
+        within("--steal-limit", self.steal_limit_percent.into(), 0, 100)?;
+        if let Some(workers) = self.workers {
+            within("--workers", workers.into(), 1, MOST_WORKERS)?;
+        }
+        if let Some(percent) = self.precision_percent {
+            within("--precision", percent.into(), 1, 100)?;
+        }
         match self.length {
             Length::Blocks(blocks) => within("--blocks", blocks.into(), 1, MOST_BLOCKS.into())?,
             Length::Budget { budget_ms, .. } if !(1000..=MOST_BUDGET_MS).contains(&budget_ms) => {
@@ -219,7 +250,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Connections;
+    use crate::data::{Connections, Layout};
 
     fn plan() -> Plan {
         Plan {
@@ -232,6 +263,10 @@ mod tests {
             body_bytes: 0,
             seed: 1,
             length: Length::Blocks(2),
+            layout: Layout::Shared,
+            workers: None,
+            steal_limit_percent: STEAL_LIMIT_PERCENT,
+            precision_percent: None,
         }
     }
 
@@ -260,15 +295,29 @@ mod tests {
     #[test]
     fn direct_leads_the_rows_whatever_is_asked() {
         let known = ["threads", "mio"];
-        assert_eq!(rows(None, &known).unwrap(), ["direct", "threads", "mio"]);
-        assert_eq!(rows(Some("mio, mio"), &known).unwrap(), ["direct", "mio"]);
-        assert_eq!(rows(Some("direct"), &known).unwrap(), ["direct"]);
+        assert_eq!(rows(None, None, &known).unwrap(), ["direct", "threads", "mio", "threads#2"]);
+        assert_eq!(rows(Some("mio, mio"), None, &known).unwrap(), ["direct", "mio", "mio#2"]);
+        assert_eq!(rows(Some("direct"), None, &known).unwrap(), ["direct"]);
+    }
+
+    #[test]
+    fn every_run_carries_a_pair_and_the_pair_can_be_chosen() {
+        let known = ["threads", "mio"];
+        assert_eq!(
+            rows(Some("threads"), Some("mio"), &known).unwrap(),
+            ["direct", "threads", "mio", "mio#2"]
+        );
+        assert_eq!(
+            rows(Some("mio,mio#2,mio+10%"), None, &known).unwrap(),
+            ["direct", "mio", "mio#2", "mio+10%"]
+        );
+        assert!(rows(None, Some("thread"), &known).is_err());
     }
 
     #[test]
     fn an_unknown_model_is_answered_with_the_known_ones() {
-        for asked in ["thread", "", "mio,"] {
-            let error = rows(Some(asked), &["threads", "mio"]).unwrap_err();
+        for asked in ["thread", "", "mio,", "mio#3", "mio+0%", "direct#2"] {
+            let error = rows(Some(asked), None, &["threads", "mio"]).unwrap_err();
             assert!(error.to_string().ends_with("threads, mio, direct"), "{error}");
         }
     }
@@ -284,7 +333,10 @@ mod tests {
     #[test]
     fn a_plan_within_bounds_passes_and_each_bound_holds() {
         assert_eq!(plan().check(), Ok(()));
-        let broken: [fn(&mut Plan); 12] = [
+        let broken: [fn(&mut Plan); 15] = [
+            |plan| plan.workers = Some(0),
+            |plan| plan.steal_limit_percent = 101,
+            |plan| plan.precision_percent = Some(0),
             |plan| plan.backends = vec![0],
             |plan| plan.backends = vec![MOST_BACKENDS + 1],
             |plan| plan.backends.clear(),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 /// What the client saw in the timed window.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Seen {
     /// Requests answered correctly.
     pub completed: u64,
@@ -26,10 +26,13 @@ pub struct Seen {
     pub left_open: u64,
     /// Increase of the kernel's `ListenOverflows`.
     pub listen_overflows: u64,
+    /// Share of the processors' time that the hypervisor gave to others, percent.
+    pub steal_percent: f64,
 }
 
-/// The gates that `seen` does not pass; none when the trial is valid. `requests` were to be answered by `backends`.
-pub fn reasons(seen: &Seen, requests: u64, backends: &[String]) -> Vec<String> {
+/// The gates that `seen` does not pass; none when the trial is valid. `requests` were to be answered by `backends`,
+/// while the hypervisor took no more than `steal_limit_percent`.
+pub fn reasons(seen: &Seen, requests: u64, backends: &[String], steal_limit_percent: u32) -> Vec<String> {
     let mut reasons = Vec::new();
     let mut gate = |holds: bool, reason: &dyn Fn() -> String| {
         if !holds {
@@ -72,6 +75,12 @@ pub fn reasons(seen: &Seen, requests: u64, backends: &[String]) -> Vec<String> {
     gate(seen.listen_overflows == 0, &|| {
         format!("{} connections met a full accept queue (ListenOverflows)", seen.listen_overflows)
     });
+    gate(seen.steal_percent <= f64::from(steal_limit_percent), &|| {
+        format!(
+            "the hypervisor took {:.1} % of the processors' time (the limit is {steal_limit_percent} %)",
+            seen.steal_percent
+        )
+    });
     reasons
 }
 
@@ -102,7 +111,7 @@ mod tests {
     fn only_reason(alter: impl FnOnce(&mut Seen)) -> String {
         let mut seen = fine();
         alter(&mut seen);
-        match reasons(&seen, 10, &backends()).as_slice() {
+        match reasons(&seen, 10, &backends(), 10).as_slice() {
             [reason] => reason.clone(),
             other => panic!("{other:?}"),
         }
@@ -110,13 +119,13 @@ mod tests {
 
     #[test]
     fn a_trial_without_fault_is_valid() {
-        assert_eq!(reasons(&fine(), 10, &backends()), Vec::<String>::new());
+        assert_eq!(reasons(&fine(), 10, &backends(), 10), Vec::<String>::new());
     }
 
     #[test]
     fn turns_that_differ_by_one_are_equal_and_by_two_are_not() {
         let one_apart = Seen { per_backend: per_backend([4, 3, 3]), ..fine() };
-        assert_eq!(reasons(&one_apart, 10, &backends()), Vec::<String>::new());
+        assert_eq!(reasons(&one_apart, 10, &backends(), 10), Vec::<String>::new());
         let reason = only_reason(|seen| seen.per_backend = per_backend([5, 3, 2]));
         assert_eq!(reason, "the backends' turns were not equal: b1 5, b2 3, b3 2");
     }
@@ -135,6 +144,7 @@ mod tests {
             &Seen { per_backend: BTreeMap::from([("stranger".to_owned(), 10)]), ..fine() },
             10,
             &backends(),
+            10,
         );
         assert!(reasons[0].contains("stranger"), "{reasons:?}");
     }
@@ -148,6 +158,8 @@ mod tests {
         assert_eq!(reason, "4 connections were not closed though the client had asked for it");
         let reason = only_reason(|seen| seen.listen_overflows = 3);
         assert_eq!(reason, "3 connections met a full accept queue (ListenOverflows)");
+        let reason = only_reason(|seen| seen.steal_percent = 12.34);
+        assert_eq!(reason, "the hypervisor took 12.3 % of the processors' time (the limit is 10 %)");
         assert_eq!(only_reason(|seen| seen.elapsed_ns = 0), "the timed window had no length");
     }
 
@@ -174,7 +186,7 @@ mod tests {
             listen_overflows: 1,
             ..fine()
         };
-        let reasons = reasons(&seen, 10, &backends());
+        let reasons = reasons(&seen, 10, &backends(), 10);
         assert_eq!(reasons.len(), 5, "{reasons:?}");
     }
 }

@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use roundtable::proxy::{Config, Limits, Proxy};
 use roundtable_harness::control::{Control, Ready, announce};
+use roundtable_harness::row::MOST_HANDICAP_PERCENT;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
-use crate::models::{self, AccessLog, MODELS, Server, listen, raise_descriptor_limit};
+use crate::models::{self, AccessLog, Handicap, MODELS, Server, listen, raise_descriptor_limit};
 
 /// How often a draining balancer looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
@@ -49,6 +50,9 @@ pub(crate) struct Args {
     /// On the first SIGTERM or SIGINT, how long exchanges in hand may take to finish
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     drain_timeout: Duration,
+    /// Test aid: do so many percent more CPU work for each request than it needs, to see whether a measurement finds it
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=MOST_HANDICAP_PERCENT as i64))]
+    handicap: Option<u32>,
     /// Obey the harness on standard input
     #[arg(long, hide = true)]
     supervised: bool,
@@ -157,6 +161,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         proxy: Arc::clone(&proxy),
         workers: model.workers.count(args.workers).unwrap_or(0),
         log: log.transpose()?,
+        handicap: args.handicap.map(Handicap::new),
     });
     thread::Builder::new()
         .name("accept".into())

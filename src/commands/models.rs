@@ -6,6 +6,7 @@ use anyhow::Context;
 use roundtable::proxy::Limits;
 use roundtable_harness::data::ModelInfo;
 
+pub(crate) use crate::models::find;
 use crate::models::{MODELS, Model, manifest};
 
 /// Arguments of `roundtable models`.
@@ -17,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let infos: Vec<ModelInfo> = MODELS.iter().map(info).collect();
+    let infos: Vec<ModelInfo> = MODELS.iter().map(|model| info(model, None)).collect();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&infos).context("cannot write the models as JSON")?);
         return Ok(ExitCode::SUCCESS);
@@ -34,13 +35,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `model` as it is stored beside the trials.
-pub(crate) fn info(model: &Model) -> ModelInfo {
+/// `model` with `workers` threads as it is stored beside the trials.
+pub(crate) fn info(model: &Model, workers: Option<u32>) -> ModelInfo {
     ModelInfo {
         name: model.name.to_owned(),
         family: model.family,
         summary: model.summary.to_owned(),
         unit_of_work: model.unit_of_work.to_owned(),
-        manifest: manifest(model, &Limits::default(), None),
+        manifest: manifest(model, &Limits::default(), workers.map(|workers| workers as usize)),
     }
 }

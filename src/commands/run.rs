@@ -15,11 +15,12 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{anyhow, bail, ensure};
 use nix::unistd::{AccessFlags, access};
 use roundtable_harness::crew::{Crew, Program};
-use roundtable_harness::data::{DIRECT, Environment, Family, ModelInfo, Plan, Stored, Trial};
+use roundtable_harness::data::{DIRECT, Environment, Family, Layout, ModelInfo, Plan, Stored, Trial};
 use roundtable_harness::environment;
-use roundtable_harness::host::{Counters, ensure_descriptors, port_warning};
+use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
 use roundtable_harness::progress::{Bar, Lines};
 use roundtable_harness::report;
+use roundtable_harness::row::Row;
 use roundtable_harness::runner::{self, Ending, Observer};
 use roundtable_harness::schedule::Schedule;
 use roundtable_harness::store::{self, Store};
@@ -97,7 +98,7 @@ fn models() -> Vec<ModelInfo> {
         unit_of_work: "none".to_owned(),
         manifest: [].into(),
     };
-    std::iter::once(direct).chain(MODELS.iter().map(super::models::info)).collect()
+    std::iter::once(direct).chain(MODELS.iter().map(|model| super::models::info(model, None))).collect()
 }
 
 fn names(models: &[ModelInfo]) -> Vec<&str> {
@@ -135,7 +136,7 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
         dir.display(),
         contradictions.join(", ")
     );
-    if let Some(gone) = plan.models.iter().find(|&row| !known.iter().any(|model| model.name == *row)) {
+    if let Some(gone) = plan.models.iter().find(|label| described(label, &known, None).is_none()) {
         bail!(
             "{} measures {gone:?}, which this roundtable does not have; resume it with the roundtable that began it",
             dir.display()
@@ -156,13 +157,34 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
 }
 
 fn describe(plan: Plan, known: Vec<ModelInfo>) -> Environment {
-    let measured = known.into_iter().filter(|model| plan.models.contains(&model.name)).collect();
+    let measured = plan.models.iter().filter_map(|label| described(label, &known, plan.workers)).collect();
     environment::describe(std::env::args().collect(), plan, measured, build::build())
+}
+
+/// The row with that label: its model, under the row's name, with what is peculiar to the row.
+fn described(label: &str, known: &[ModelInfo], workers: Option<u32>) -> Option<ModelInfo> {
+    let row = Row::of(label);
+    let mut info = match super::models::find(&row.model) {
+        Some(model) => super::models::info(model, workers),
+        None => known.iter().find(|model| model.name == row.model)?.clone(),
+    };
+    info.name = label.to_owned();
+    if row.handicap_percent > 0 {
+        info.summary =
+            format!("{}, with {} % more CPU work for each request", info.summary, row.handicap_percent);
+    }
+    if row.twin {
+        info.summary = format!("{}, measured once more: what differs is noise", info.summary);
+    }
+    Some(info)
 }
 
 /// Everything that would fail only after minutes of measuring, or spoil them.
 fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
     Counters::now()?;
+    if plan.layout == Layout::Pinned && allowed_processors().len() < 2 {
+        bail!(HostError::TooFewProcessors(allowed_processors().len()));
+    }
     ensure_descriptors(plan.descriptors())?;
     std::fs::create_dir_all(reports)
         .and_then(|()| access(reports, AccessFlags::W_OK).map_err(std::io::Error::from))

@@ -5,6 +5,7 @@
 //! stands in `listener` (sockets), `idle` (connections to backends that are kept), `log` and `manifest`.
 
 mod blocking;
+mod handicap;
 mod idle;
 mod listener;
 mod log;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use roundtable::proxy::{BackendId, Proxy};
 pub(crate) use roundtable_harness::data::Family;
 
+pub(crate) use handicap::Handicap;
 pub(crate) use listener::{BACKLOG, listen, raise_descriptor_limit};
 pub(crate) use log::AccessLog;
 pub(crate) use manifest::manifest;
@@ -82,6 +84,8 @@ pub(crate) struct Server {
     /// Threads that carry exchanges, for the models that have a fixed number of them.
     pub(crate) workers: usize,
     pub(crate) log: Option<AccessLog>,
+    /// Extra work for each request: a test aid.
+    pub(crate) handicap: Option<Handicap>,
 }
 
 impl Server {
@@ -94,6 +98,9 @@ impl Server {
 
     /// To be called for every [`Op::Connect`](roundtable::proxy::Op::Connect); tells where to.
     fn forwarded(&self, backend: BackendId) -> SocketAddr {
+        if let Some(handicap) = &self.handicap {
+            handicap.burden();
+        }
         let address = self.proxy.address(backend);
         if let Some(log) = &self.log {
             log.forwarded(address);

@@ -4,7 +4,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::*;
-use crate::data::Length;
+use crate::data::{DIRECT, Length};
 use crate::fixtures;
 use crate::load::{Failures, LoadReport};
 

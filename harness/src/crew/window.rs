@@ -1,12 +1,13 @@
 //! The timed window of one trial: what every role used in it, and whether its numbers may be believed.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use crate::crew::unix_ms;
-use crate::data::{HostWindow, Outcome, Sample, Usage};
+use crate::data::{HostWindow, Outcome, Plan, Sample, Usage};
 use crate::host::{Counters, HostError};
 use crate::latency;
 use crate::load::LoadReport;
@@ -86,7 +87,7 @@ impl Window<'_> {
 
 impl Measured {
     /// The sample, when every gate is passed and no server has died (`fates`).
-    pub(super) fn judge(self, requests: u64, backends: &[String], fates: Vec<String>) -> Outcome {
+    pub(super) fn judge(self, plan: &Plan, backends: &[String], fates: Vec<String>) -> Outcome {
         let report = self.report;
         let seen = Seen {
             completed: report.completed,
@@ -105,8 +106,9 @@ impl Measured {
             per_backend: report.per_backend,
             left_open: report.closed_by_client,
             listen_overflows: self.host.listen_overflows,
+            steal_percent: share_of_processors(self.host.steal_ns, report.elapsed_ns) * 100.0,
         };
-        let mut reasons = verify::reasons(&seen, requests, backends);
+        let mut reasons = verify::reasons(&seen, plan.requests, backends, plan.steal_limit_percent);
         reasons.extend(fates);
         if !reasons.is_empty() {
             return Outcome::Invalid { reasons };
@@ -124,6 +126,12 @@ impl Measured {
             host: self.host,
         }))
     }
+}
+
+/// What part `spent_ns` is of all that the processors had to give in `elapsed_ns`.
+fn share_of_processors(spent_ns: u64, elapsed_ns: u64) -> f64 {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    spent_ns as f64 / (elapsed_ns.max(1) as f64 * processors as f64)
 }
 
 /// Counters add up from the process's start; threads and peak memory are as they are at the end.

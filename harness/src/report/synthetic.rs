@@ -174,6 +174,10 @@ impl Run {
                 body_bytes: 1024,
                 seed: 1,
                 length: Length::Blocks(self.blocks),
+                layout: Layout::Shared,
+                workers: None,
+                steal_limit_percent: 10,
+                precision_percent: None,
             },
             models: models.collect(),
             build: Build {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use roundtable_harness::data::{Connections, Length, Plan};
+use roundtable_harness::data::{Connections, Layout, Length, Plan};
 use roundtable_harness::environment::random_seed;
 use roundtable_harness::plan::{self, Numbers, PlanError};
 
@@ -16,9 +16,14 @@ const QUICK_REQUESTS: u64 = 4000;
 /// Arguments of `roundtable run`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Models to measure, as in threads,mio; `direct` (no balancer) is always added [default: all]
+    /// Models to measure, as in threads,mio; mio+10% is mio with 10 % more CPU work for each request; `direct` (no
+    /// balancer) is always added [default: all]
     #[arg(long, value_name = "NAMES")]
     pub(super) models: Option<String>,
+    /// Measure this row twice under two names: what differs between the two is noise [default: threads, or the first
+    /// model]
+    #[arg(long, value_name = "NAME")]
+    pub(super) aa: Option<String>,
     /// How many backends stand behind the balancer, as in 1-5 or 1,3,5 [default: 1-5]
     #[arg(long, value_name = "LIST")]
     pub(super) backends: Option<Numbers>,
@@ -38,6 +43,15 @@ pub(crate) struct Args {
     /// Length of each response body, bytes [default: 1024]
     #[arg(long, value_name = "N")]
     pub(super) body_bytes: Option<u64>,
+    /// Let all processes use all processors (shared), or give the balancer one to itself (pinned) [default: shared]
+    #[arg(long, value_name = "shared|pinned")]
+    pub(super) layout: Option<LayoutKind>,
+    /// Worker threads of `pool` and `tokio` [default: each model's own]
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<u32>,
+    /// A trial during which the hypervisor took more than this share of the processors' time is invalid [default: 10]
+    #[arg(long, value_name = "PERCENT")]
+    pub(super) steal_limit: Option<u32>,
     /// Measure the whole grid so many times
     #[arg(long, value_name = "N", conflicts_with = "budget")]
     pub(super) blocks: Option<u32>,
@@ -79,13 +93,31 @@ impl From<Kind> for Connections {
     }
 }
 
+/// [`Layout`] on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum LayoutKind {
+    /// Every process may use every processor
+    Shared,
+    /// The balancer has one processor, client and backends have the others
+    Pinned,
+}
+
+impl From<LayoutKind> for Layout {
+    fn from(kind: LayoutKind) -> Self {
+        match kind {
+            LayoutKind::Shared => Layout::Shared,
+            LayoutKind::Pinned => Layout::Pinned,
+        }
+    }
+}
+
 impl Args {
     /// The plan that was asked for, with the defaults in place of what was not. `known` are the models' names.
     pub(super) fn plan(&self, known: &[&str]) -> Result<Plan, PlanError> {
         let requests = self.requests.unwrap_or(if self.quick { QUICK_REQUESTS } else { plan::REQUESTS });
         let concurrency = self.concurrency.clone().map_or(vec![2, 5, 10], |Numbers(list)| list);
         let plan = Plan {
-            models: plan::rows(self.models.as_deref(), known)?,
+            models: plan::rows(self.models.as_deref(), self.aa.as_deref(), known)?,
             backends: self.backends.clone().map_or_else(|| (1..=5).collect(), |Numbers(list)| list),
             requests,
             warmup: self.warmup.unwrap_or_else(|| plan::warmup(requests, &concurrency)),
@@ -98,6 +130,10 @@ impl Args {
             } else {
                 Length::Budget { budget_ms: plan::BUDGET_MS, minimum_blocks: plan::MINIMUM_BLOCKS }
             }),
+            layout: self.layout.map_or(Layout::Shared, Layout::from),
+            workers: self.workers,
+            steal_limit_percent: self.steal_limit.unwrap_or(plan::STEAL_LIMIT_PERCENT),
+            precision_percent: None,
         };
         plan.check()?;
         Ok(plan)
@@ -106,9 +142,9 @@ impl Args {
     /// The arguments that ask for something else than `stored`, each in words.
     pub(super) fn contradictions(&self, stored: &Plan, known: &[&str]) -> Result<Vec<String>, PlanError> {
         let asked = Plan {
-            models: match &self.models {
-                Some(list) => plan::rows(Some(list), known)?,
-                None => stored.models.clone(),
+            models: match (&self.models, &self.aa) {
+                (None, None) => stored.models.clone(),
+                (list, again) => plan::rows(list.as_deref(), again.as_deref(), known)?,
             },
             backends: self.backends.clone().map_or(stored.backends.clone(), |Numbers(list)| list),
             concurrency: self.concurrency.clone().map_or(stored.concurrency.clone(), |Numbers(list)| list),
@@ -118,6 +154,10 @@ impl Args {
             body_bytes: self.body_bytes.unwrap_or(stored.body_bytes),
             seed: self.seed.unwrap_or(stored.seed),
             length: self.length().unwrap_or(stored.length),
+            layout: self.layout.map_or(stored.layout, Layout::from),
+            workers: self.workers.or(stored.workers),
+            steal_limit_percent: self.steal_limit.unwrap_or(stored.steal_limit_percent),
+            precision_percent: stored.precision_percent,
         };
         let mut found = Vec::new();
         let mut compare = |option: &str, asked: &dyn std::fmt::Debug, stored: &dyn std::fmt::Debug| {
@@ -135,6 +175,9 @@ impl Args {
         compare("--body-bytes", &asked.body_bytes, &stored.body_bytes);
         compare("--seed", &asked.seed, &stored.seed);
         compare("--blocks or --budget", &asked.length, &stored.length);
+        compare("--layout", &asked.layout, &stored.layout);
+        compare("--workers", &asked.workers, &stored.workers);
+        compare("--steal-limit", &asked.steal_limit_percent, &stored.steal_limit_percent);
         Ok(found)
     }
 
@@ -173,7 +216,7 @@ mod tests {
     #[test]
     fn nothing_asked_is_the_published_grid_within_five_minutes() {
         let plan = plan_of("");
-        assert_eq!(plan.models, ["direct", "threads", "mio"]);
+        assert_eq!(plan.models, ["direct", "threads", "mio", "threads#2"]);
         assert_eq!((plan.backends, plan.concurrency), (vec![1, 2, 3, 4, 5], vec![2, 5, 10]));
         assert_eq!((plan.requests, plan.warmup, plan.connections), (10_000, 500, Connections::Close));
         assert_eq!(plan.length, Length::Budget { budget_ms: 300_000, minimum_blocks: 3 });
@@ -183,9 +226,10 @@ mod tests {
     fn what_is_asked_is_planned() {
         let plan = plan_of(
             "--models mio --backends 2,4 --concurrency 1-3 --requests 50 --warmup 0 --connections keepalive \
-             --body-bytes 0 --budget 2m --seed 18446744073709551615",
+             --body-bytes 0 --budget 2m --seed 18446744073709551615 --layout pinned --workers 3 --steal-limit 7",
         );
-        assert_eq!(plan.models, ["direct", "mio"]);
+        assert_eq!(plan.models, ["direct", "mio", "mio#2"]);
+        assert_eq!((plan.layout, plan.workers, plan.steal_limit_percent), (Layout::Pinned, Some(3), 7));
         assert_eq!((plan.backends, plan.concurrency), (vec![2, 4], vec![1, 2, 3]));
         assert_eq!((plan.requests, plan.warmup, plan.connections), (50, 0, Connections::Keepalive));
         assert_eq!((plan.body_bytes, plan.seed), (0, u64::MAX));
