@@ -15,6 +15,7 @@ pub mod host;
 pub mod latency;
 pub mod load;
 pub mod plan;
+pub mod precision;
 pub mod process;
 pub mod progress;
 pub mod report;

@@ -4,7 +4,8 @@
 //! exactly where the interrupted one would have. Rules: a block holds every cell once, in an order that the seed and
 //! the block's number decide; the rows that are compared (same backends, same concurrency) stand next to each other
 //! in random order, because the machine's mood changes over minutes; an invalid trial is run again at the end of
-//! its block, at most [`MOST_ATTEMPTS`] times in all; a budget ends a run between blocks only.
+//! its block, at most [`MOST_ATTEMPTS`] times in all; a budget ends a run between blocks only; with a precision asked, a
+//! block leaves out the conditions that the blocks before it know exactly enough ([`crate::precision`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::{Cell, Length, Outcome, Plan, Trial};
+use crate::precision::Precision;
 
 /// Times that a cell is tried within one block before it stays invalid.
 pub const MOST_ATTEMPTS: u32 = 3;
@@ -54,6 +56,7 @@ pub struct Schedule {
     last: u32,
     order: Vec<Cell>,
     tries: HashMap<(u32, Cell), Tries>,
+    precision: Precision,
     took_ms: BTreeMap<Cell, Vec<u64>>,
     spent_ms: u64,
 }
@@ -95,6 +98,7 @@ impl Schedule {
             last: 0,
             order: order(plan, 0),
             tries: HashMap::new(),
+            precision: Precision::default(),
             took_ms: BTreeMap::new(),
             spent_ms: 0,
         };
@@ -110,6 +114,7 @@ impl Schedule {
         tries.attempts = tries.attempts.max(trial.attempt);
         tries.measured |= matches!(trial.outcome, Outcome::Measured(_));
         self.took_ms.entry(trial.cell.clone()).or_default().push(trial.took_ms.max(1));
+        self.precision.record(trial);
         self.spent_ms += trial.took_ms;
         self.last = self.last.max(trial.block);
     }
@@ -125,8 +130,15 @@ impl Schedule {
                 return None;
             }
             self.block += 1;
-            self.order = order(&self.plan, self.block);
+            self.order = self.order_of(self.block);
         }
+    }
+
+    /// The cells of `block` in their order: all of them, or those that earlier blocks do not know exactly enough.
+    fn order_of(&self, block: u32) -> Vec<Cell> {
+        let mut order = order(&self.plan, block);
+        order.retain(|cell| self.precision.wants(&self.plan, (cell.backends, cell.concurrency), block));
+        order
     }
 
     /// How far the run is, and how long the rest will take if trials take what they took.
@@ -139,7 +151,7 @@ impl Schedule {
             .flat_map(|block| self.order.iter().filter(move |cell| !settled(block, cell)))
             .map(|cell| self.expected_ms(cell))
             .sum();
-        let block_ms = self.block_ms();
+        let block_ms = self.expected_of(&self.order);
         let begun = self.block.max(self.last) + 1;
         let blocks = match self.plan.length {
             Length::Blocks(blocks) => blocks.max(begun),
@@ -157,7 +169,9 @@ impl Schedule {
             Duration::from_millis(rest + u64::from(blocks - begun).saturating_mul(block))
         });
         let done = self.tries.values().filter(|tries| tries.settled()).count() as u64;
-        Forecast { done, total: (u64::from(blocks) * cells).max(done), blocks, left }
+        let earlier = self.tries.keys().filter(|(block, _)| *block < self.block).count() as u64;
+        let total = (earlier + u64::from(blocks - self.block) * cells).max(done);
+        Forecast { done, total, blocks, left }
     }
 
     fn tries(&self, cell: &Cell) -> Tries {
@@ -188,18 +202,24 @@ impl Schedule {
 
     fn wants_another_block(&self) -> bool {
         let finished = self.block + 1;
+        let next = self.order_of(finished);
+        if next.is_empty() {
+            return false;
+        }
         match self.plan.length {
             Length::Blocks(blocks) => finished < blocks,
             Length::Budget { budget_ms, minimum_blocks } => {
                 finished < minimum_blocks
-                    || self.block_ms().is_some_and(|block| self.spent_ms.saturating_add(block) <= budget_ms)
+                    || self
+                        .expected_of(&next)
+                        .is_some_and(|block| self.spent_ms.saturating_add(block) <= budget_ms)
             }
         }
     }
 
-    /// What a whole block is expected to take.
-    fn block_ms(&self) -> Option<u64> {
-        self.order.iter().map(|cell| self.expected_ms(cell)).sum()
+    /// What these cells are expected to take.
+    fn expected_of(&self, cells: &[Cell]) -> Option<u64> {
+        cells.iter().map(|cell| self.expected_ms(cell)).sum()
     }
 
     /// The median of what the cell's trials took; where it has none yet, the mean of the other cells' medians.

@@ -3,6 +3,8 @@
 //! Pure functions of numbers; knows nothing of trials or files. Rules: nothing is dropped as an outlier, and
 //! an answer that the numbers do not support is `None`, never a default.
 
+pub mod interval;
+
 use std::cmp::Ordering;
 
 /// Middle and extent of a sample.

@@ -155,3 +155,47 @@ proptest! {
         prop_assert_eq!(resumed, whole);
     }
 }
+
+/// A measured trial of which throughput and CPU time vary with the block, by `noise` percent, in one condition alone.
+fn noisy(job: &Job, noise: u32) -> (Outcome, u64) {
+    let Outcome::Measured(mut sample) = measured() else { unreachable!("a sample was made") };
+    let loud = job.cell.backends == 1 && job.cell.concurrency == 2 && job.cell.model == "mio";
+    let percent = if loud { 100 + noise * (job.block % 3) } else { 100 };
+    sample.completed = 1000;
+    sample.elapsed_ns = 10_000 * u64::from(percent);
+    sample.balancer = Some(crate::data::Usage { user_ns: 10_000 * u64::from(percent), ..Default::default() });
+    (Outcome::Measured(sample), 10)
+}
+
+#[test]
+fn with_a_precision_only_the_conditions_that_need_it_get_more_blocks() {
+    let budget = Length::Budget { budget_ms: 100_000, minimum_blocks: 3 };
+    let plan = Plan { precision_percent: Some(5), ..plan(budget) };
+    let trials = complete(&plan, Vec::new(), |job| noisy(job, 20));
+    let later: Vec<_> = trials.iter().filter(|trial| trial.block >= crate::precision::LEAST_BLOCKS).collect();
+    assert!(!later.is_empty());
+    assert!(later.iter().all(|trial| (trial.cell.backends, trial.cell.concurrency) == (1, 2)));
+    // Such a block still holds every row of the condition, so that there are pairs.
+    assert_eq!(later.len() % plan.models.len(), 0);
+    // And it ends when the ratio is known, long before the budget.
+    assert!(trials.iter().map(|trial| trial.took_ms).sum::<u64>() < 90_000);
+}
+
+#[test]
+fn with_a_precision_the_budget_still_ends_the_run() {
+    let budget = Length::Budget { budget_ms: 2_000, minimum_blocks: 3 };
+    let plan = Plan { precision_percent: Some(1), ..plan(budget) };
+    let trials = complete(&plan, Vec::new(), |job| noisy(job, 50));
+    assert!(trials.iter().map(|trial| trial.took_ms).sum::<u64>() <= 2_000);
+}
+
+proptest! {
+    #[test]
+    fn a_run_with_a_precision_resumed_after_any_prefix_is_the_same_run(kept in 0usize..200) {
+        let budget = Length::Budget { budget_ms: 100_000, minimum_blocks: 3 };
+        let plan = Plan { precision_percent: Some(5), ..plan(budget) };
+        let whole = complete(&plan, Vec::new(), |job| noisy(job, 20));
+        let prefix = whole[..kept.min(whole.len())].to_vec();
+        prop_assert_eq!(complete(&plan, prefix, |job| noisy(job, 20)), whole);
+    }
+}

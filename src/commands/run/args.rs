@@ -58,6 +58,10 @@ pub(crate) struct Args {
     /// Measure the whole grid as often as fits into this time, at least three times [default: 5min]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(super) budget: Option<Duration>,
+    /// Add blocks where they are needed, until every ratio to the reference model is known to so many percent on either
+    /// side (95 % intervals) or the budget ends
+    #[arg(long, value_name = "PERCENT", conflicts_with = "blocks")]
+    pub(super) precision: Option<u32>,
     /// Decides the random order of the trials; recorded in environment.json [default: drawn]
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
@@ -71,7 +75,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["out", "quick"])]
     pub(super) resume: Option<Option<String>>,
     /// A first look at the whole grid in about 30 s: once, with few requests
-    #[arg(long, conflicts_with_all = ["blocks", "budget"])]
+    #[arg(long, conflicts_with_all = ["blocks", "budget", "precision"])]
     pub(super) quick: bool,
 }
 
@@ -133,7 +137,7 @@ impl Args {
             layout: self.layout.map_or(Layout::Shared, Layout::from),
             workers: self.workers,
             steal_limit_percent: self.steal_limit.unwrap_or(plan::STEAL_LIMIT_PERCENT),
-            precision_percent: None,
+            precision_percent: self.precision,
         };
         plan.check()?;
         Ok(plan)
@@ -157,7 +161,7 @@ impl Args {
             layout: self.layout.map_or(stored.layout, Layout::from),
             workers: self.workers.or(stored.workers),
             steal_limit_percent: self.steal_limit.unwrap_or(stored.steal_limit_percent),
-            precision_percent: stored.precision_percent,
+            precision_percent: self.precision.or(stored.precision_percent),
         };
         let mut found = Vec::new();
         let mut compare = |option: &str, asked: &dyn std::fmt::Debug, stored: &dyn std::fmt::Debug| {
@@ -175,6 +179,7 @@ impl Args {
         compare("--body-bytes", &asked.body_bytes, &stored.body_bytes);
         compare("--seed", &asked.seed, &stored.seed);
         compare("--blocks or --budget", &asked.length, &stored.length);
+        compare("--precision", &asked.precision_percent, &stored.precision_percent);
         compare("--layout", &asked.layout, &stored.layout);
         compare("--workers", &asked.workers, &stored.workers);
         compare("--steal-limit", &asked.steal_limit_percent, &stored.steal_limit_percent);
@@ -226,10 +231,12 @@ mod tests {
     fn what_is_asked_is_planned() {
         let plan = plan_of(
             "--models mio --backends 2,4 --concurrency 1-3 --requests 50 --warmup 0 --connections keepalive \
-             --body-bytes 0 --budget 2m --seed 18446744073709551615 --layout pinned --workers 3 --steal-limit 7",
+             --body-bytes 0 --budget 2m --seed 18446744073709551615 --layout pinned --workers 3 --steal-limit 7 \
+             --precision 5",
         );
         assert_eq!(plan.models, ["direct", "mio", "mio#2"]);
         assert_eq!((plan.layout, plan.workers, plan.steal_limit_percent), (Layout::Pinned, Some(3), 7));
+        assert_eq!(plan.precision_percent, Some(5));
         assert_eq!((plan.backends, plan.concurrency), (vec![2, 4], vec![1, 2, 3]));
         assert_eq!((plan.requests, plan.warmup, plan.connections), (50, 0, Connections::Keepalive));
         assert_eq!((plan.body_bytes, plan.seed), (0, u64::MAX));
@@ -243,6 +250,7 @@ mod tests {
     fn options_that_exclude_each_other_are_refused() {
         for line in [
             "--blocks 1 --budget 1m",
+            "--blocks 1 --precision 5",
             "--quick --blocks 2",
             "--quick --budget 1m",
             "--resume x --out y",
