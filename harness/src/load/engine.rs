@@ -30,6 +30,12 @@ pub const CLOSE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The longest time between two sweeps for what takes too long.
 const SWEEP: Duration = Duration::from_millis(50);
+/// How long before a request is due the timer rings; what is left is spent looking at the event queue without waiting.
+/// A thread that sleeps is woken some 30 µs late on a virtual machine: at 2000 requests per second on two busy cores,
+/// the median request was sent 31 µs late (p90 48 µs) with a timer set to the due time, and less than 1 µs late (p90
+/// 14 µs) with one set 30 µs before, for 11 % more CPU time of the client. Ringing 60 µs before cost 72 % more and
+/// bettered only the p90.
+const WAKE_EARLY: Duration = Duration::from_micros(30);
 /// Failures in a row, beside one for each slot, after which a load is given up.
 const BARREN_LIMIT: u64 = 10;
 /// Bytes read at once.
@@ -196,8 +202,8 @@ impl Load {
         self.dispatch();
         while self.free.len() < self.slots.len() || self.is_to_go_on() {
             self.check_barren()?;
-            self.set_timer()?;
-            match self.poll.poll(&mut events, Some(patience)) {
+            let wait = self.wait(patience)?;
+            match self.poll.poll(&mut events, Some(wait)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(LoadError::Poll(error)),
@@ -219,13 +225,18 @@ impl Load {
         Ok(self.began.elapsed())
     }
 
-    /// Has the kernel wake this thread when the next request is due, if a slot is free for it.
-    fn set_timer(&mut self) -> Result<(), LoadError> {
+    /// How long to wait for events at most. Has the kernel wake this thread in time for the next request, if a slot is
+    /// free for it.
+    fn wait(&mut self, patience: Duration) -> Result<Duration, LoadError> {
         let (Some(timer), Some(due), false) = (&mut self.timer, self.pace.upcoming(), self.free.is_empty())
         else {
-            return Ok(());
+            return Ok(patience);
         };
-        timer.wake_in((self.began + due).saturating_duration_since(Instant::now())).map_err(LoadError::Poll)
+        let left = (self.began + due).saturating_duration_since(Instant::now());
+        match left.checked_sub(WAKE_EARLY) {
+            Some(wait) => timer.wake_in(wait).map(|()| patience).map_err(LoadError::Poll),
+            None => Ok(Duration::ZERO),
+        }
     }
 
     fn follow(&mut self, event: &Event) {

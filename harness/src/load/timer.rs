@@ -1,6 +1,7 @@
 //! A timer among the event queue's sources, for waits that its own timeout, of whole milliseconds, is too coarse for.
 //!
-//! Owns one timerfd on the monotonic clock. Rules: it never spins; a wait of no time is no wait.
+//! Owns one timerfd on the monotonic clock. Rules: it only ends waits, and never
+//! spins.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
