@@ -19,6 +19,7 @@ pub(crate) fn plan(length: Length) -> Plan {
         body_bytes: 16,
         seed: u64::MAX,
         length,
+        rate: None,
     }
 }
 
@@ -65,6 +66,7 @@ pub(crate) fn measured() -> Outcome {
         elapsed_ns: 1,
         received_bytes: 1,
         latency_ns_hdr: String::new(),
+        open_loop: None,
         per_backend: BTreeMap::new(),
         client: Usage::default(),
         balancer: None,

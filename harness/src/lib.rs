@@ -17,6 +17,7 @@ pub mod load;
 pub mod plan;
 pub mod process;
 pub mod progress;
+pub mod rate;
 pub mod report;
 pub mod runner;
 pub mod schedule;

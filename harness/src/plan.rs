@@ -232,6 +232,7 @@ mod tests {
             body_bytes: 0,
             seed: 1,
             length: Length::Blocks(2),
+            rate: None,
         }
     }
 

@@ -129,6 +129,7 @@ impl Run {
             elapsed_ns,
             received_bytes: self.requests * 1_187,
             latency_ns_hdr: latency::encode(&latency),
+            open_loop: None,
             per_backend: (0..cell.backends).map(|i| (format!("backend-{i}"), share)).collect(),
             client: usage(9.0, 40.0, &mut rng),
             balancer: (cell.model != DIRECT).then(|| usage(user, system, &mut rng)),
@@ -174,6 +175,7 @@ impl Run {
                 body_bytes: 1024,
                 seed: 1,
                 length: Length::Blocks(self.blocks),
+                rate: None,
             },
             models: models.collect(),
             build: Build {

@@ -98,6 +98,7 @@ impl Args {
             } else {
                 Length::Budget { budget_ms: plan::BUDGET_MS, minimum_blocks: plan::MINIMUM_BLOCKS }
             }),
+            rate: None,
         };
         plan.check()?;
         Ok(plan)
@@ -118,6 +119,7 @@ impl Args {
             body_bytes: self.body_bytes.unwrap_or(stored.body_bytes),
             seed: self.seed.unwrap_or(stored.seed),
             length: self.length().unwrap_or(stored.length),
+            rate: stored.rate,
         };
         let mut found = Vec::new();
         let mut compare = |option: &str, asked: &dyn std::fmt::Debug, stored: &dyn std::fmt::Debug| {
