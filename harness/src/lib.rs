@@ -7,6 +7,7 @@
 
 pub mod control;
 pub mod crew;
+pub mod crosscheck;
 pub mod data;
 pub mod environment;
 #[cfg(test)]
@@ -21,6 +22,8 @@ pub mod rate;
 pub mod report;
 pub mod runner;
 pub mod schedule;
+pub mod stand;
 pub mod statistics;
 pub mod store;
+pub mod tool;
 pub mod verify;
