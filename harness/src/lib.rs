@@ -25,5 +25,6 @@ pub mod schedule;
 pub mod stand;
 pub mod statistics;
 pub mod store;
+pub mod syscalls;
 pub mod tool;
 pub mod verify;

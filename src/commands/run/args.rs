@@ -59,6 +59,12 @@ pub(crate) struct Args {
     /// A first look at the whole grid in about 30 s: once, with few requests
     #[arg(long, conflicts_with_all = ["blocks", "budget"])]
     pub(super) quick: bool,
+    /// Afterwards, repeat some cells with ab and wrk, where they are installed, and tell how far load agrees with them
+    #[arg(long)]
+    pub(super) cross_check: bool,
+    /// Afterwards, count each model's system calls (with strace, where it is installed) and context switches per request
+    #[arg(long)]
+    pub(super) system_calls: bool,
 }
 
 /// [`Connections`] on the command line.
