@@ -46,7 +46,7 @@ impl Program {
         Program { path: PathBuf::from("/proc/self/exe"), args: Vec::new() }
     }
 
-    fn command(&self, role: &[String]) -> Command {
+    pub(crate) fn command(&self, role: &[String]) -> Command {
         let mut command = Command::new(&self.path);
         if self.args.is_empty() {
             // For its own messages, and for whoever lists processes.
@@ -164,12 +164,24 @@ impl Crew {
         option("-c", &concurrency);
         option("--warmup", &self.plan.warmup);
         option("--expect-body-bytes", &self.plan.body_bytes);
+        if let Some(rate) = self.plan.rate {
+            option("--rate", &rate);
+        }
         if self.plan.connections == Connections::Keepalive {
             args.push("-k".to_owned());
         }
         args.extend(["--json".to_owned(), "--supervised".to_owned()]);
         args.extend(self.processors_of(Role::Other));
         self.start("the load generator".to_owned(), &args)
+    }
+
+    /// A rate may be slower than anything else worth measuring.
+    fn patience_a_request(&self) -> Duration {
+        let interval = self
+            .plan
+            .rate
+            .map(|rate| Duration::from_secs(1) / u32::try_from(rate).unwrap_or(u32::MAX).max(1));
+        PATIENCE_A_REQUEST.max(2 * interval.unwrap_or_default())
     }
 
     /// One trial. `started` is set when the window opens. An error is a process that did not come up, or the
@@ -189,6 +201,7 @@ impl Crew {
         let targets = balancer.as_ref().map_or(addresses, |balancer| vec![balancer.address]);
         let load = self.start_load(&targets, cell.concurrency)?;
 
+        let a_request = self.patience_a_request();
         let names: Vec<_> = self.backends[..count].iter().map(|backend| backend.name.clone()).collect();
         let servers = self.backends.iter_mut().filter_map(|backend| backend.server.as_mut());
         let mut trial = Window {
@@ -196,7 +209,7 @@ impl Crew {
             balancer: balancer.as_mut().map(|server| &mut server.child),
             backends: servers.take(count).map(|server| &mut server.child).collect(),
             patience: PATIENCE
-                + PATIENCE_A_REQUEST.saturating_mul(u32::try_from(self.plan.requests).unwrap_or(u32::MAX)),
+                + a_request.saturating_mul(u32::try_from(self.plan.requests).unwrap_or(u32::MAX)),
         };
         match trial.measure(started) {
             Ok(measured) => Ok(measured.judge(&self.plan, &names, trial.fates())),

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::load::OpenLoop;
+
 /// Version of the shapes in this file. Files of another version are refused, not guessed at.
 pub const SCHEMA: u32 = 1;
 
@@ -96,6 +98,9 @@ pub struct Sample {
     /// Response times in nanoseconds: an HdrHistogram, V2 serialisation, base64. Closed loop: it leaves out the
     /// wait that the loop itself avoids (coordinated omission).
     pub latency_ns_hdr: String,
+    /// At a fixed rate: how it was kept, and the times from when each request was due. Absent in the closed loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_loop: Option<OpenLoop>,
     /// Responses by the backend that named itself in them.
     pub per_backend: BTreeMap<String, u64>,
     /// What the load generator used.
@@ -191,6 +196,9 @@ pub struct Plan {
     pub seed: u64,
     /// When to stop.
     pub length: Length,
+    /// Requests per second of the open loop; `None`: closed loop.
+    #[serde(default)]
+    pub rate: Option<u64>,
     /// Which processors the roles may use.
     #[serde(default)]
     pub layout: Layout,

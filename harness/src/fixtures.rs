@@ -23,6 +23,7 @@ pub(crate) fn plan(length: Length) -> Plan {
         workers: None,
         steal_limit_percent: 100,
         precision_percent: None,
+        rate: None,
     }
 }
 
@@ -69,6 +70,7 @@ pub(crate) fn measured() -> Outcome {
         elapsed_ns: 1,
         received_bytes: 1,
         latency_ns_hdr: String::new(),
+        open_loop: None,
         per_backend: BTreeMap::new(),
         client: Usage::default(),
         balancer: None,

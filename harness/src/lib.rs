@@ -7,6 +7,7 @@
 
 pub mod control;
 pub mod crew;
+pub mod crosscheck;
 pub mod data;
 pub mod environment;
 #[cfg(test)]
@@ -18,10 +19,14 @@ pub mod plan;
 pub mod precision;
 pub mod process;
 pub mod progress;
+pub mod rate;
 pub mod report;
 pub mod row;
 pub mod runner;
 pub mod schedule;
+pub mod stand;
 pub mod statistics;
 pub mod store;
+pub mod syscalls;
+pub mod tool;
 pub mod verify;

@@ -267,6 +267,7 @@ mod tests {
             workers: None,
             steal_limit_percent: STEAL_LIMIT_PERCENT,
             precision_percent: None,
+            rate: None,
         }
     }
 

@@ -9,8 +9,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::data::{Environment, SCHEMA, Stored, Trial};
@@ -99,6 +99,17 @@ pub enum StoreError {
         /// What the reader can do.
         remedy: &'static str,
     },
+}
+
+/// Keeps `value` as the file `name` of the run in `dir`: what a pass beside the trials found. One of before is replaced.
+pub fn keep(dir: &Path, name: &str, value: &impl Serialize) -> Result<PathBuf, StoreError> {
+    let (path, draft) = (dir.join(name), dir.join(format!(".{name}.new")));
+    let written = serde_json::to_string_pretty(value)
+        .map_err(io::Error::from)
+        .and_then(|text| fs::write(&draft, text + "\n"))
+        .and_then(|()| fs::rename(&draft, &path));
+    written.map_err(|reason| unwritable(&path, reason))?;
+    Ok(path)
 }
 
 /// The writing end of a run's folder.

@@ -18,9 +18,13 @@ pub(crate) struct Args {
     /// Requests to send, as ab's -n
     #[arg(short = 'n', long, value_name = "N")]
     requests: u64,
-    /// Requests outstanding at any time, as ab's -c
+    /// Requests outstanding at any time, as ab's -c; with --rate, at most
     #[arg(short, long, value_name = "C")]
     concurrency: u32,
+    /// Open loop: this many requests per second are due, evenly spaced, on up to C connections; latency counts from
+    /// when each was due [default: closed loop, as ab]
+    #[arg(long, value_name = "R")]
+    rate: Option<u64>,
     /// Keep connections open between requests, as ab's -k
     #[arg(short, long)]
     keep_alive: bool,
@@ -70,6 +74,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         urls: args.urls,
         requests: args.requests,
         concurrency: args.concurrency,
+        rate: args.rate,
         keep_alive: args.keep_alive,
         warmup: args.warmup,
         timeout: args.timeout,

@@ -4,6 +4,7 @@
 
 mod args;
 mod build;
+mod passes;
 
 use std::fmt;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let plan = store.environment().plan.clone();
     let mut schedule = Schedule::new(&plan, &trials);
-    let mut crew = Crew::new(Program::running(), &plan, interrupt);
+    let mut crew = Crew::new(Program::running(), &plan, Arc::clone(&interrupt));
     let ending = {
         let mut observer = observer();
         runner::run(&mut schedule, &mut crew, &mut store, observer.as_mut())?
@@ -62,6 +63,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     print_report(&stored, &dir, &args.reports)?;
+    let found = passes::run(args, &plan, &names(&models()), &dir, &interrupt)?;
+    // As above: a reader may have seen enough.
+    drop(std::io::stdout().write_all(found.as_bytes()));
     Ok(tell_invalid(&stored))
 }
 

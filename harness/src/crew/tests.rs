@@ -67,6 +67,7 @@ fn report(failed: u64) -> String {
         document_bytes: 0,
         warmup_requests: 10,
         warmup_failed: 0,
+        open_loop: None,
     };
     format!("echo '{}'", serde_json::to_string(&report).unwrap())
 }

@@ -119,6 +119,7 @@ impl Measured {
             elapsed_ns: seen.elapsed_ns,
             received_bytes: report.received_bytes,
             latency_ns_hdr: report.latency_ns_hdr,
+            open_loop: report.open_loop,
             per_backend: seen.per_backend,
             client: self.client,
             balancer: self.balancer,

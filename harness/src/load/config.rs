@@ -11,6 +11,9 @@ pub const MAX_CONCURRENCY: u32 = 20_000;
 /// The most requests of one run, its warm-up included.
 pub const MAX_REQUESTS: u64 = 1_000_000_000;
 
+/// The most requests per second of the open loop: beyond it, a nanosecond clock and one thread have no say.
+pub const MAX_RATE: u64 = 1_000_000;
+
 /// Descriptors beside the connections: standard streams, event queue, whatever the process has open.
 const SPARE_DESCRIPTORS: u64 = 32;
 
@@ -21,8 +24,11 @@ pub struct LoadConfig {
     pub urls: Vec<String>,
     /// Requests in the timed window.
     pub requests: u64,
-    /// Requests outstanding at any time.
+    /// Requests outstanding at any time; with a rate, at most.
     pub concurrency: u32,
+    /// Requests per second that are due (open loop), in the warm-up too; `None`: each slot's next request follows its
+    /// last response (closed loop).
+    pub rate: Option<u64>,
     /// Persistent connections; else each request has one of its own.
     pub keep_alive: bool,
     /// Requests before the timed window, verified but not counted.
@@ -46,6 +52,7 @@ impl Default for LoadConfig {
             urls: Vec::new(),
             requests: 1,
             concurrency: 1,
+            rate: None,
             keep_alive: false,
             warmup: 0,
             timeout: Duration::from_secs(30),
@@ -79,6 +86,9 @@ impl LoadConfig {
         }
         if concurrency > MAX_CONCURRENCY {
             return too_many(concurrency.into(), MAX_CONCURRENCY.into(), "concurrent requests");
+        }
+        if let Some(rate) = self.rate.filter(|rate| !(1..=MAX_RATE).contains(rate)) {
+            return Err(LoadError::Rate { asked: rate });
         }
         if self.timeout < Duration::from_millis(1) || self.timeout > Duration::from_secs(3600) {
             return Err(LoadError::Timeout { asked: self.timeout });
@@ -124,6 +134,10 @@ mod tests {
         assert!(matches!(config(1, 2).check(), Err(LoadError::ConcurrencyAboveRequests { .. })));
         assert!(matches!(config(u64::MAX, 1).check(), Err(LoadError::TooMany { .. })));
         assert!(matches!(config(30_000, 20_001).check(), Err(LoadError::TooMany { .. })));
+        for rate in [0, MAX_RATE + 1] {
+            let paced = LoadConfig { rate: Some(rate), ..config(1, 1) };
+            assert!(matches!(paced.check(), Err(LoadError::Rate { .. })));
+        }
         for timeout in [Duration::ZERO, Duration::MAX] {
             let impatient = LoadConfig { timeout, ..config(1, 1) };
             assert!(matches!(impatient.check(), Err(LoadError::Timeout { .. })));

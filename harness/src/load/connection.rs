@@ -74,6 +74,8 @@ pub(crate) struct Connection {
     /// When the request in hand began, or, while closing, when the response ended.
     pub(crate) since: Instant,
     stream: Option<TcpStream>,
+    /// When the request in hand was to begin, in the open loop.
+    due: Option<Instant>,
     /// Tells events of this connection from late ones of the one before.
     generation: u32,
     /// Its connect is not known to have succeeded.
@@ -81,6 +83,8 @@ pub(crate) struct Connection {
     sent: usize,
     /// Time of the response in hand, once it is whole.
     took: Duration,
+    /// The same from when it was due.
+    since_due: Option<Duration>,
     writing_watched: bool,
     parser: Parser,
     check: Check,
@@ -98,10 +102,12 @@ impl Connection {
             state: State::Closed,
             since: now,
             stream: None,
+            due: None,
             generation: 0,
             connecting: false,
             sent: 0,
             took: Duration::ZERO,
+            since_due: None,
             writing_watched: false,
             parser: Parser::new(),
             check: Check::new(),
@@ -112,15 +118,21 @@ impl Connection {
         }
     }
 
-    /// Sends the request of `target`, over the open connection if there is one. The connection stands at `place`.
+    /// Sends the request of `target`, which was `due` then, over the open connection if there is one. The connection
+    /// stands at `place`.
     pub(crate) fn send(
         &mut self,
         place: usize,
+        due: Option<Instant>,
         target: &Target,
         reference: &mut Reference,
         shared: &mut Shared,
     ) -> Step {
         self.since = shared.now();
+        self.due = due;
+        if let Some(due) = due {
+            shared.tally.sent(self.since.saturating_duration_since(due));
+        }
         self.sent = 0;
         self.parser.begin(shared.head_only);
         self.check.begin(reference);
@@ -325,6 +337,7 @@ impl Connection {
             return self.fail(mismatch.into(), None, shared);
         }
         self.took = took;
+        self.since_due = self.due.map(|due| shared.clock.saturating_duration_since(due));
         if shared.keep_alive && self.parser.persistent() && !read_closed {
             self.settle(shared);
             shared.tally.keep_alive_requests += 1;
@@ -344,7 +357,7 @@ impl Connection {
         let tally = &mut shared.tally;
         tally.completed += 1;
         tally.non_2xx += u64::from(!(200..300).contains(&self.status));
-        tally.latency_ns.saturating_record(u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX));
+        tally.answered(self.took, self.since_due);
         tally.document_bytes.get_or_insert(self.body_bytes);
         if let Some(place) = self.backend {
             tally.per_backend.count(place);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::config::MAX_RATE;
+
 /// Why no load was driven, or why it was given up.
 #[derive(Debug, Error)]
 pub enum LoadError {
@@ -69,6 +71,12 @@ pub enum LoadError {
         limit: u64,
         /// Of what.
         what: &'static str,
+    },
+    /// No rate, or one that cannot be kept.
+    #[error("a rate of {asked} requests per second is not between 1 and {MAX_RATE}; choose another")]
+    Rate {
+        /// As it was given.
+        asked: u64,
     },
     /// No or too much patience.
     #[error("a timeout of {asked:?} is not between 1 ms and 1 h; choose another")]

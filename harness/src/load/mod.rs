@@ -1,7 +1,8 @@
-//! The load generator: a closed loop on one thread, with `ab`'s meanings of n, c and k, that verifies every response.
+//! The load generator: one thread that drives a closed loop, with `ab`'s meanings of n, c and k, or an open one, at a
+//! fixed rate, and verifies every response.
 //!
 //! In scope: HTTP/1.1 over TCP, persistent or one connection a request, one or more URLs in strict turn, a warm-up
-//! that is not counted. Out of scope: TLS, request bodies, fixed-rate load. Rules: a failed request is counted by
+//! that is not counted. Out of scope: TLS, request bodies, more than one thread. Rules: a failed request is counted by
 //! what went wrong and never stops the others; every wait is bounded; the parser is its own, so that it shares no
 //! bug with what it measures; targets beyond this machine need explicit consent.
 //!
@@ -10,6 +11,10 @@
 //! [`CLOSE_PATIENCE`] of a complete response is closed upon, and that is counted. With keep-alive, a connection that the
 //! server closes between two responses is opened again and is no failure; one that it closes after the next request
 //! has been written is a `receive` failure.
+//!
+//! The open loop's requests are due at fixed times ([`pace`] says how they are spaced and why). One that is due while
+//! all C connections are busy waits here, and that wait counts: its latency runs from when it was due. The service
+//! time, from when it was sent, stands beside it; the difference is what a closed loop does not see.
 //!
 //! ```no_run
 //! use roundtable_harness::load::{Load, LoadConfig};
@@ -27,14 +32,17 @@ mod config;
 mod connection;
 mod engine;
 mod error;
+mod pace;
 mod report;
 mod response;
 mod summary;
 mod target;
+mod timer;
 mod verify;
 
-pub use config::{LoadConfig, MAX_CONCURRENCY, MAX_REQUESTS};
+pub use config::{LoadConfig, MAX_CONCURRENCY, MAX_RATE, MAX_REQUESTS};
 pub use engine::{CLOSE_PATIENCE, Load};
 pub use error::LoadError;
-pub use report::{Failures, LoadReport};
+pub use pace::SUSTAINED_PERCENT;
+pub use report::{Failures, LoadReport, OpenLoop};
 pub use response::MAX_HEAD_BYTES;

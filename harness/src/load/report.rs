@@ -4,6 +4,7 @@
 //! beside; integers carry their units; the JSON form is read back by the harness with the same type.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use crate::latency;
 pub struct LoadReport {
     /// Where the requests went, in turn.
     pub urls: Vec<String>,
-    /// Requests outstanding at any time.
+    /// Requests outstanding at any time; in the open loop, at most.
     pub concurrency: u32,
     /// Whether connections were persistent.
     pub keep_alive: bool,
@@ -35,8 +36,8 @@ pub struct LoadReport {
     /// Bytes of bodies among them.
     pub body_bytes: u64,
     /// Time of each completed response in nanoseconds: an HdrHistogram, V2 serialisation, base64. From just before
-    /// the connect (close) or the write (keep-alive) to the last byte of the response. Closed loop: it leaves out the
-    /// wait that the loop itself avoids (coordinated omission).
+    /// the connect (close) or the write (keep-alive) to the last byte of the response. In both loops it leaves out the
+    /// wait before that: the closed loop has none to tell (coordinated omission), the open loop's is in `open_loop`.
     pub latency_ns_hdr: String,
     /// Completed responses by the name in their `X-Backend` field; those without one are not in it.
     pub per_backend: BTreeMap<String, u64>,
@@ -54,6 +55,42 @@ pub struct LoadReport {
     pub warmup_requests: u64,
     /// Of these, how many failed or were not answered with 2xx.
     pub warmup_failed: u64,
+    /// What only the open loop has to tell; absent when the loop was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_loop: Option<OpenLoop>,
+}
+
+/// A window at a fixed rate: how its schedule was kept, and the times from when each request was due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenLoop {
+    /// Requests per second that were due, evenly spaced.
+    pub rate: u64,
+    /// Completed requests per thousand seconds. The window counts until the last response, and at least for
+    /// `requests / rate`.
+    pub achieved_milli_per_s: u64,
+    /// Whether the rate was kept: at least 99 % of it achieved, and no backlog that grew to the end. Latencies at a
+    /// rate that was not are as long as the window lets them become, and say nothing about the server.
+    pub sustained: bool,
+    /// Whether in the last quarter of the schedule no request found a free connection when it came due, and they
+    /// waited longer than those of the quarter before.
+    pub backlog_grew: bool,
+    /// Requests that came due while every connection was busy.
+    pub waited: u64,
+    /// The longest time from when a request was due to when it was sent, nanoseconds.
+    pub behind_ns: u64,
+    /// Time of each completed response from when its request was due to its last byte, nanoseconds, in the form of
+    /// `latency_ns_hdr`.
+    pub latency_ns_hdr: String,
+    /// How much later than due each request was sent, nanoseconds, in the same form: timer and scheduler where it did
+    /// not wait for a connection. Failed requests are in it.
+    pub late_ns_hdr: String,
+}
+
+impl OpenLoop {
+    /// Completed requests per second.
+    pub fn achieved_per_second(&self) -> f64 {
+        self.achieved_milli_per_s as f64 / 1e3
+    }
 }
 
 impl LoadReport {
@@ -121,6 +158,10 @@ pub(crate) struct Tally {
     pub(crate) received_bytes: u64,
     pub(crate) body_bytes: u64,
     pub(crate) latency_ns: Histogram<u64>,
+    /// From when each request was due; empty in the closed loop.
+    pub(crate) since_due_ns: Histogram<u64>,
+    /// From when each request was due to when it was sent; empty in the closed loop.
+    pub(crate) late_ns: Histogram<u64>,
     pub(crate) per_backend: Names,
     pub(crate) connections_opened: u64,
     pub(crate) keep_alive_requests: u64,
@@ -138,12 +179,27 @@ impl Tally {
             received_bytes: 0,
             body_bytes: 0,
             latency_ns: latency::histogram(),
+            since_due_ns: latency::histogram(),
+            late_ns: latency::histogram(),
             per_backend: Names::default(),
             connections_opened: 0,
             keep_alive_requests: 0,
             closed_by_client: 0,
             server_software: None,
             document_bytes: None,
+        }
+    }
+
+    /// A request has been sent, `late` after it was due.
+    pub(crate) fn sent(&mut self, late: Duration) {
+        self.late_ns.saturating_record(nanoseconds(late));
+    }
+
+    /// A request was answered, `took` after it was sent and `since_due` after it was due.
+    pub(crate) fn answered(&mut self, took: Duration, since_due: Option<Duration>) {
+        self.latency_ns.saturating_record(nanoseconds(took));
+        if let Some(since_due) = since_due {
+            self.since_due_ns.saturating_record(nanoseconds(since_due));
         }
     }
 
@@ -158,6 +214,11 @@ impl Tally {
             Failure::Timeout => &mut failed.timeout,
         } += 1;
     }
+}
+
+/// `duration` in nanoseconds; the highest number for one of centuries.
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Counts by name, for few names: no allocation once each has been met.

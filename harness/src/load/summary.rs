@@ -1,8 +1,11 @@
-//! A load report for people: the lines that a user of `ab` knows, in `ab`'s order.
+//! A load report for people: the lines that a user of `ab` knows, in `ab`'s order, and the open loop's beside them.
 
 use std::fmt::Write;
 
-use super::report::LoadReport;
+use hdrhistogram::Histogram;
+
+use super::pace::SUSTAINED_PERCENT;
+use super::report::{LoadReport, OpenLoop};
 use super::target::Target;
 use crate::latency::{LatencyError, decode};
 
@@ -29,6 +32,10 @@ pub(crate) fn summary(report: &LoadReport, first: &Target) -> Result<String, Lat
     line("Document Length", format!("{} bytes", report.document_bytes));
     for (turn, url) in report.urls.iter().enumerate().skip(1) {
         line(&format!("URL {}", turn + 1), url.clone());
+    }
+    match &report.open_loop {
+        None => line("Loop", "closed".to_owned()),
+        Some(open) => line("Loop", format!("open, {} requests per second due, evenly spaced", open.rate)),
     }
     line("Concurrency Level", report.concurrency.to_string());
     line("Time taken for tests", format!("{seconds:.3} seconds"));
@@ -64,8 +71,22 @@ pub(crate) fn summary(report: &LoadReport, first: &Target) -> Result<String, Lat
     line("Total transferred", format!("{} bytes", report.received_bytes));
     line("HTML transferred", format!("{} bytes", report.body_bytes));
     line("Requests per second", format!("{:.2} [#/sec] (mean)", report.requests_per_second()));
-    line("Time per request", format!("{:.3} [ms] (mean)", each_ms * f64::from(report.concurrency)));
-    line("Time per request", format!("{each_ms:.3} [ms] (mean, across all concurrent requests)"));
+    match &report.open_loop {
+        // Little's law holds for a closed loop alone.
+        None => {
+            line("Time per request", format!("{:.3} [ms] (mean)", each_ms * f64::from(report.concurrency)));
+            line("Time per request", format!("{each_ms:.3} [ms] (mean, across all concurrent requests)"));
+        }
+        Some(open) => {
+            line(
+                "Rate achieved",
+                format!("{:.2} [#/sec] of {} asked", open.achieved_per_second(), open.rate),
+            );
+            line("Rate sustained", sustained(open));
+            line("Behind schedule", format!("{:.3} [ms] at most", open.behind_ns as f64 / 1e6));
+            line("Waited to be sent", format!("{} requests, for want of a free connection", open.waited));
+        }
+    }
     let rate = report.received_bytes as f64 / 1024.0 / seconds.max(1e-9);
     line("Transfer rate", format!("{rate:.2} [Kbytes/sec] received"));
     for (name, turns) in &report.per_backend {
@@ -73,15 +94,49 @@ pub(crate) fn summary(report: &LoadReport, first: &Target) -> Result<String, Lat
     }
     if !latency.is_empty() {
         text.push_str("\nPercentage of the requests served within a certain time (ms)\n");
-        for percent in PERCENTS {
-            let ms = latency.value_at_percentile(percent) as f64 / 1e6;
-            let longest = if percent == 100.0 { " (longest request)" } else { "" };
-            writeln!(text, "{percent:>4.0}%  {ms:>9.3}{longest}").expect("writing to memory cannot fail");
+        match &report.open_loop {
+            None => closed_percentiles(&mut text, &latency),
+            Some(open) => open_percentiles(&mut text, &decode(&open.latency_ns_hdr)?, &latency),
         }
-        text.push_str(
-            "\nClosed loop: a slot sends its next request only when its last response is in, so these times leave out\n\
-             the wait of requests that a stalled server kept from being sent (coordinated omission).\n",
-        );
     }
     Ok(text)
+}
+
+fn sustained(open: &OpenLoop) -> String {
+    if open.sustained {
+        return "yes".to_owned();
+    }
+    let reason = match open.backlog_grew {
+        true => "the backlog grew to the end".to_owned(),
+        false => format!("less than {SUSTAINED_PERCENT} % of it was achieved"),
+    };
+    format!("NO: {reason}; the times below are those of a queue: lower --rate")
+}
+
+fn closed_percentiles(text: &mut String, latency: &Histogram<u64>) {
+    for percent in PERCENTS {
+        let ms = latency.value_at_percentile(percent) as f64 / 1e6;
+        text.push_str(&format!("{percent:>4.0}%  {ms:>9.3}{}\n", longest(percent)));
+    }
+    text.push_str(
+        "\nClosed loop: a slot sends its next request only when its last response is in, so these times leave out\n\
+         the wait of requests that a stalled server kept from being sent (coordinated omission).\n",
+    );
+}
+
+fn open_percentiles(text: &mut String, since_due: &Histogram<u64>, since_sent: &Histogram<u64>) {
+    text.push_str("       from due  from sent\n");
+    for percent in PERCENTS {
+        let ms = |times: &Histogram<u64>| times.value_at_percentile(percent) as f64 / 1e6;
+        let (due, sent) = (ms(since_due), ms(since_sent));
+        text.push_str(&format!("{percent:>4.0}%  {due:>9.3}  {sent:>9.3}{}\n", longest(percent)));
+    }
+    text.push_str(
+        "\nOpen loop: 'from due' counts from when each request was due, and so holds its wait for a free connection;\n\
+         'from sent' is the service time alone.\n",
+    );
+}
+
+fn longest(percent: f64) -> &'static str {
+    if percent == 100.0 { " (longest request)" } else { "" }
 }

@@ -129,6 +129,7 @@ impl Run {
             elapsed_ns,
             received_bytes: self.requests * 1_187,
             latency_ns_hdr: latency::encode(&latency),
+            open_loop: None,
             per_backend: (0..cell.backends).map(|i| (format!("backend-{i}"), share)).collect(),
             client: usage(9.0, 40.0, &mut rng),
             balancer: (cell.model != DIRECT).then(|| usage(user, system, &mut rng)),
@@ -178,6 +179,7 @@ impl Run {
                 workers: None,
                 steal_limit_percent: 10,
                 precision_percent: None,
+                rate: None,
             },
             models: models.collect(),
             build: Build {

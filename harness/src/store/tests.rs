@@ -174,3 +174,14 @@ fn a_run_is_found_by_name_by_path_and_by_age() {
     assert!(error.to_string().contains("a, z"), "{error}");
     assert!(matches!(locate(results.path(), Some("")), Err(StoreError::NoSuchRun { .. })));
 }
+
+#[test]
+fn what_a_pass_found_is_kept_and_replaced_as_a_whole() {
+    let dir = tempdir().unwrap();
+    keep(dir.path(), "pass.json", &[1, 2]).unwrap();
+    let path = keep(dir.path(), "pass.json", &[3]).unwrap();
+    assert_eq!(serde_json::from_str::<Vec<u32>>(&fs::read_to_string(path).unwrap()).unwrap(), [3]);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    let error = keep(&dir.path().join("nowhere"), "pass.json", &[1]).unwrap_err();
+    assert!(matches!(error, StoreError::Unwritable { .. }), "{error}");
+}

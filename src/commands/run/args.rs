@@ -77,6 +77,12 @@ pub(crate) struct Args {
     /// A first look at the whole grid in about 30 s: once, with few requests
     #[arg(long, conflicts_with_all = ["blocks", "budget", "precision"])]
     pub(super) quick: bool,
+    /// Afterwards, repeat some cells with ab and wrk, where they are installed, and tell how far load agrees with them
+    #[arg(long)]
+    pub(super) cross_check: bool,
+    /// Afterwards, count each model's system calls (with strace, where it is installed) and context switches per request
+    #[arg(long)]
+    pub(super) system_calls: bool,
 }
 
 /// [`Connections`] on the command line.
@@ -138,6 +144,7 @@ impl Args {
             workers: self.workers,
             steal_limit_percent: self.steal_limit.unwrap_or(plan::STEAL_LIMIT_PERCENT),
             precision_percent: self.precision,
+            rate: None,
         };
         plan.check()?;
         Ok(plan)
@@ -162,6 +169,7 @@ impl Args {
             workers: self.workers.or(stored.workers),
             steal_limit_percent: self.steal_limit.unwrap_or(stored.steal_limit_percent),
             precision_percent: self.precision.or(stored.precision_percent),
+            rate: stored.rate,
         };
         let mut found = Vec::new();
         let mut compare = |option: &str, asked: &dyn std::fmt::Debug, stored: &dyn std::fmt::Debug| {

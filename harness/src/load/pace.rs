@@ -1,0 +1,256 @@
+//! Which request is due when, and how well that was kept: the clockless half of the two loops.
+//!
+//! Owns the intended times, the count of what has been sent and the verdict whether a rate was sustained; reads no
+//! clock (every time is an argument, measured from the phase's beginning), owns no connection. In the closed loop
+//! every request is due at once, and only a free connection is waited for.
+//!
+//! The open loop's requests are evenly spaced: request i is due i/R seconds after the beginning, whatever became of
+//! those before it. Poisson arrivals would be nearer to many independent users, and hit a server with bursts; even
+//! spacing is what wrk2 and its like do, adds no variance of its own to a trial, and gives every model the same
+//! arrivals. It is the milder test: a queue that a burst would have caused is not seen.
+//!
+//! Sources: Schroeder, Wierman, Harchol-Balter, "Open versus closed" (NSDI 2006); Tene, "How not to measure latency".
+
+use std::time::Duration;
+
+/// A rate whose requests were answered at less than this share of it was not sustained, percent.
+pub const SUSTAINED_PERCENT: u64 = 99;
+
+const SECOND_NS: u128 = 1_000_000_000;
+
+/// The order and times of one phase's requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
+    /// Requests per second; `None`: all are due at once.
+    rate: Option<u64>,
+    requests: u64,
+    issued: u64,
+    behind: Duration,
+    waited: u64,
+    third: Quarter,
+    fourth: Quarter,
+}
+
+/// What the requests of a quarter of the schedule had to wait.
+#[derive(Debug, Clone, Copy, Default)]
+struct Quarter {
+    requests: u64,
+    waited: u64,
+    behind: Duration,
+}
+
+/// How a phase kept to its schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Answered requests, per thousand seconds. The window lasts until the last response, and at least as long as
+    /// all intervals together.
+    pub(crate) achieved_milli_per_s: u64,
+    /// The longest time from when a request was due to when it was sent.
+    pub(crate) behind: Duration,
+    /// Requests that came due while no connection was free.
+    pub(crate) waited: u64,
+    /// At the end, no request found a free connection and they waited ever longer.
+    pub(crate) backlog_grew: bool,
+    pub(crate) sustained: bool,
+}
+
+impl Pace {
+    pub(crate) fn new(rate: Option<u64>, requests: u64) -> Self {
+        Pace {
+            rate,
+            requests,
+            issued: 0,
+            behind: Duration::ZERO,
+            waited: 0,
+            third: Quarter::default(),
+            fourth: Quarter::default(),
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.rate.is_some()
+    }
+
+    pub(crate) fn issued(&self) -> u64 {
+        self.issued
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// When the next request is due; `None` when all have been issued.
+    pub(crate) fn upcoming(&self) -> Option<Duration> {
+        (self.issued < self.requests).then(|| self.due(self.issued))
+    }
+
+    /// Issues the next request if it is due at `now`: its number and when it was due. `waited` says that no
+    /// connection was free when it came due.
+    pub(crate) fn take(&mut self, now: Duration, waited: bool) -> Option<(u64, Duration)> {
+        let due = self.upcoming().filter(|due| *due <= now)?;
+        let index = self.issued;
+        self.issued += 1;
+        if self.is_open() {
+            self.note(index, now - due, waited);
+        }
+        Some((index, due))
+    }
+
+    /// How the schedule was kept, once `answered` of its requests have been, the last one at `end`.
+    pub(crate) fn kept(&self, answered: u64, end: Duration) -> Kept {
+        let window = end.max(self.due(self.requests));
+        let achieved = u128::from(answered) * 1000 * SECOND_NS / window.as_nanos().max(1);
+        let achieved_milli_per_s = u64::try_from(achieved).unwrap_or(u64::MAX);
+        let (third, fourth) = (&self.third, &self.fourth);
+        let backlog_grew = fourth.requests > 0
+            && fourth.waited == fourth.requests
+            // Means, without the division.
+            && fourth.behind.as_nanos() * u128::from(third.requests)
+                > third.behind.as_nanos() * u128::from(fourth.requests);
+        let enough = self.rate.is_none_or(|rate| {
+            u128::from(achieved_milli_per_s) * 100 >= u128::from(rate) * 1000 * u128::from(SUSTAINED_PERCENT)
+        });
+        Kept {
+            achieved_milli_per_s,
+            behind: self.behind,
+            waited: self.waited,
+            backlog_grew,
+            sustained: enough && !backlog_grew,
+        }
+    }
+
+    fn due(&self, index: u64) -> Duration {
+        let Some(rate) = self.rate else { return Duration::ZERO };
+        let ns = u128::from(index) * SECOND_NS / u128::from(rate.max(1));
+        Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+
+    fn note(&mut self, index: u64, behind: Duration, waited: bool) {
+        self.behind = self.behind.max(behind);
+        self.waited += u64::from(waited);
+        let quarter = match u128::from(index) * 4 / u128::from(self.requests) {
+            2 => &mut self.third,
+            3 => &mut self.fourth,
+            _ => return,
+        };
+        quarter.requests += 1;
+        quarter.waited += u64::from(waited);
+        quarter.behind += behind;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// Drives `pace` over `connections` against a server that works on each request alone, and answers what it gets
+    /// at `t` at `serve(t)`. Returns each request's due, sent and answered times.
+    fn simulate(
+        pace: &mut Pace,
+        connections: usize,
+        serve: impl Fn(Duration) -> Duration,
+    ) -> Vec<[Duration; 3]> {
+        let mut free_at = vec![Duration::ZERO; connections];
+        let mut done = Vec::new();
+        while let Some(due) = pace.upcoming() {
+            let soonest = free_at.iter_mut().min().unwrap();
+            let now = due.max(*soonest);
+            let waited = *soonest > due;
+            let (index, due) = pace.take(now, waited).unwrap();
+            assert_eq!(index, done.len() as u64);
+            *soonest = serve(now);
+            done.push([due, now, *soonest]);
+        }
+        done
+    }
+
+    fn kept(pace: &Pace, done: &[[Duration; 3]]) -> Kept {
+        pace.kept(done.len() as u64, done.iter().map(|times| times[2]).max().unwrap())
+    }
+
+    #[test]
+    fn nothing_is_issued_before_it_is_due() {
+        let mut pace = Pace::new(Some(100), 3);
+        assert_eq!(pace.take(ms(0), false), Some((0, ms(0))));
+        assert_eq!(pace.take(ms(9), false), None);
+        assert_eq!(pace.upcoming(), Some(ms(10)));
+        assert_eq!(pace.take(ms(35), false), Some((1, ms(10))));
+        assert_eq!(pace.take(ms(35), true), Some((2, ms(20))));
+        assert_eq!((pace.take(ms(99), false), pace.upcoming()), (None, None));
+        let kept = pace.kept(3, ms(40));
+        assert_eq!((kept.behind, kept.waited), (ms(25), 1));
+    }
+
+    #[test]
+    fn the_closed_loop_has_everything_due_at_once_and_is_never_late() {
+        let mut pace = Pace::new(None, 2);
+        assert_eq!(pace.take(ms(5), true), Some((0, ms(0))));
+        assert_eq!(pace.take(ms(7), true), Some((1, ms(0))));
+        assert_eq!(pace.upcoming(), None);
+        let kept = pace.kept(2, ms(1000));
+        assert_eq!((kept.behind, kept.waited, kept.sustained), (ms(0), 0, true));
+        assert_eq!(kept.achieved_milli_per_s, 2000);
+    }
+
+    #[test]
+    fn one_stall_delays_all_that_came_due_in_it_and_the_rate_is_sustained_after_all() {
+        let mut pace = Pace::new(Some(1000), 20_000);
+        // From 5 s on the server stands still for 200 ms.
+        let stalls = ms(5000)..ms(5200);
+        let done = simulate(&mut pace, 1, |t| if stalls.contains(&t) { ms(5200) } else { t } + ms(1) / 2);
+        let service_slow = done.iter().filter(|[_, sent, end]| *end - *sent > ms(1)).count();
+        let corrected_slow = done.iter().filter(|[due, _, end]| *end - *due > ms(1)).count();
+        // The queue of 200 ms is worked off at twice the rate at which it grows.
+        assert_eq!(service_slow, 1);
+        assert!((395..=405).contains(&corrected_slow), "{corrected_slow}");
+        let kept = kept(&pace, &done);
+        assert!(kept.sustained && !kept.backlog_grew, "{kept:?}");
+        assert!(kept.behind > ms(195) && kept.behind < ms(205), "{kept:?}");
+        assert!((395..=405).contains(&kept.waited), "{kept:?}");
+    }
+
+    #[test]
+    fn a_server_that_is_too_slow_does_not_sustain_the_rate() {
+        let mut pace = Pace::new(Some(1000), 1000);
+        let done = simulate(&mut pace, 2, |t| t + ms(4));
+        let kept = kept(&pace, &done);
+        assert!(!kept.sustained && kept.backlog_grew, "{kept:?}");
+        assert!((499_000..=501_000).contains(&kept.achieved_milli_per_s), "{kept:?}");
+        assert!(kept.behind > ms(900), "{kept:?}");
+    }
+
+    #[test]
+    fn a_backlog_that_grows_slowly_is_seen_before_it_shows_in_the_rate() {
+        let mut pace = Pace::new(Some(1000), 10_000);
+        // Half a percent too slow.
+        let done = simulate(&mut pace, 1, |t| t + Duration::from_micros(1005));
+        let kept = kept(&pace, &done);
+        assert!(kept.achieved_milli_per_s >= 990_000, "{kept:?}");
+        assert!(kept.backlog_grew && !kept.sustained, "{kept:?}");
+    }
+
+    #[test]
+    fn requests_that_were_not_answered_count_against_the_rate() {
+        let pace = Pace::new(Some(1000), 1000);
+        assert!(pace.kept(1000, ms(1001)).sustained);
+        assert!(!pace.kept(980, ms(1001)).sustained);
+        // The last interval belongs to the window.
+        assert_eq!(pace.kept(1000, ms(999)).achieved_milli_per_s, 1_000_000);
+    }
+
+    proptest! {
+        #[test]
+        fn any_rate_is_kept_evenly(rate in 1_u64..=1_000_000, index in 0_u64..1_000_000_000) {
+            let pace = Pace::new(Some(rate), u64::MAX);
+            let due = pace.due(index).as_nanos();
+            let exact = u128::from(index) * SECOND_NS;
+            prop_assert!(due * u128::from(rate) <= exact && exact < (due + 1) * u128::from(rate));
+        }
+    }
+}

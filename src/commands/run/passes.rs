@@ -1,0 +1,87 @@
+//! The passes beside the trials: the cross-check with other load generators, and system calls per request.
+//!
+//! Owns when they are made (after the last trial, never between), and what the user is told; how they are made is the
+//! harness's. Rule: what they find is printed and kept apart from the tables of the trials.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use roundtable_harness::crew::Program;
+use roundtable_harness::crosscheck::{self, CrossCheck};
+use roundtable_harness::data::Plan;
+use roundtable_harness::report::table::Table;
+use roundtable_harness::stand::{PassError, Workshop};
+use roundtable_harness::store;
+use roundtable_harness::syscalls::{self, SystemCalls};
+
+use super::{Args, tell};
+
+/// Pairs of the cross-check, each model and tool.
+const PAIRS: u32 = 5;
+/// Columns of a terminal.
+const WIDTH: u16 = 120;
+
+/// Makes the passes that were asked for; their tables.
+pub(super) fn run(
+    args: &Args,
+    plan: &Plan,
+    models: &[&str],
+    dir: &Path,
+    interrupt: &Arc<AtomicBool>,
+) -> anyhow::Result<String> {
+    let workshop = Workshop {
+        program: Program::running(),
+        interrupt: Arc::clone(interrupt),
+        body_bytes: plan.body_bytes,
+    };
+    // Each model once: neither the direct row nor those that are a model under another name.
+    let models: Vec<String> =
+        plan.models.iter().filter(|label| models.contains(&label.as_str())).cloned().collect();
+    let mut text = String::new();
+    let mut tell = |what: &str| tell(format_args!("{what}"));
+    if args.cross_check {
+        match crosscheck::measure(&workshop, &models, PAIRS, &mut tell) {
+            Err(PassError::Interrupted) => return Ok(left_out("cross-check")),
+            check => text.push_str(&keep_cross_check(&check?, dir)?),
+        }
+    }
+    if args.system_calls {
+        match syscalls::measure(&workshop, &models, &mut tell) {
+            Err(PassError::Interrupted) => return Ok(text + &left_out("pass of system calls")),
+            calls => text.push_str(&keep_system_calls(&calls?, dir)?),
+        }
+    }
+    Ok(text)
+}
+
+fn left_out(pass: &str) -> String {
+    format!("\nThe {pass} was interrupted and not kept.\n")
+}
+
+fn keep_cross_check(check: &CrossCheck, dir: &Path) -> anyhow::Result<String> {
+    let path = store::keep(dir, crosscheck::FILE, check)?;
+    let title = format!(
+        "Cross-check: requests per second by `load` divided by another tool's, {} backends, concurrency {}",
+        check.backends, check.concurrency
+    );
+    let notes = check.missing.iter().map(|missing| format!("left out: {missing}\n")).collect::<String>();
+    Ok(section(&title, &check.table(), &notes, &path))
+}
+
+fn keep_system_calls(calls: &SystemCalls, dir: &Path) -> anyhow::Result<String> {
+    let path = store::keep(dir, syscalls::FILE, calls)?;
+    let title = format!(
+        "System calls of the balancer (traced, untimed) and its context switches (not traced), {} backends, \
+         concurrency {}",
+        calls.backends, calls.concurrency
+    );
+    let untraced = calls.rows.iter().any(|row| row.calls.is_none());
+    let note = if untraced { format!("no system calls: {}\n", calls.strace) } else { String::new() };
+    Ok(section(&title, &calls.table(), &note, &path))
+}
+
+fn section(title: &str, table: &Table, notes: &str, path: &Path) -> String {
+    let table = if table.rows.is_empty() { String::new() } else { table.terminal(WIDTH) };
+    format!("\n{title}\n\n{table}{notes}kept in: {}\n", path.display())
+}
