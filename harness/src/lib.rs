@@ -18,6 +18,7 @@ pub mod plan;
 pub mod process;
 pub mod progress;
 pub mod report;
+pub mod row;
 pub mod runner;
 pub mod schedule;
 pub mod statistics;
