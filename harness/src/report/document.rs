@@ -196,7 +196,8 @@ fn trust(summary: &Summary, verdicts: &Verdicts) -> Vec<Part> {
             "A row called again is the same model under a second name, in every block: what differs between the two is \
              noise. {pair} The noise floor is the largest geometric-mean ratio of any such cell, or what their pooled \
              spread lets expect of one cell in 95 % of cases, whichever is further from 1. One in twenty of their intervals \
-             is expected to leave out 1; a verdict on one, after correction, would be an alarm. The last column is a second \
+             is expected to leave out 1; after correction, one run in twenty has any A/A comparison of a metric that is not \
+             indistinguishable. The last column is a second \
              opinion on the models' intervals: the studentised bootstrap over blocks, {} resamples.",
             words::grouped(&RESAMPLES.to_string())
         )),

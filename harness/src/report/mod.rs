@@ -2,11 +2,13 @@
 //!
 //! Everything here is a pure function of [`Stored`](crate::data::Stored): the same run gives the same bytes. [`summary`]
 //! reduces the trials, [`verdicts`] says which differences are real and [`bottleneck`] what limited a cell, [`tables`] and
-//! [`charts`] show them, [`write`] puts a report on disk, [`comparison`] sets the two families against each other. Reads no clock and no system font.
+//! [`charts`] show them, [`write`] puts a report on disk, [`comparison`] sets the two families against each other,
+//! [`difference`] two runs of one grid. Reads no clock and no system font.
 
 pub mod bottleneck;
 pub mod charts;
 pub mod comparison;
+pub mod difference;
 pub mod metric;
 pub mod published;
 pub mod summary;

@@ -337,6 +337,14 @@ mod tests {
         | 1 | 10 | 1.35 (1.28–1.43) faster |
         | 2 | 10 | 1.33 (1.28–1.39) faster |
         ");
-        insta::assert_snapshot!(trust(&verdicts).markdown(), @"");
+        insta::assert_snapshot!(trust(&verdicts).markdown(), @r"
+        | metric | noise floor | A/A: comparisons | of these indistinguishable | their intervals without 1 | furthest from 1 | models: intervals that the bootstrap confirms |
+        | --- | ---: | ---: | ---: | ---: | ---: | ---: |
+        | requests per second | ±4.8 % | 2 | 2 | 0 | 0.989 | 2 of 2 |
+        | CPU per request, balancer | ±1.6 % | 2 | 2 | 0 | 0.985 | 2 of 2 |
+        | CPU per request, all roles | ±1.1 % | 2 | 1 | 1 | 0.989 | 2 of 2 |
+        | response time, p50 | ±4.9 % | 2 | 2 | 0 | 1.008 | 2 of 2 |
+        | response time, p99 | ±5.8 % | 2 | 2 | 0 | 1.026 | 2 of 2 |
+        ");
     }
 }
