@@ -1,7 +1,14 @@
 //! Statistics of few blocks: medians and quartiles, paired log-ratios, the exact sign test, Holm's correction.
 //!
 //! Pure functions of numbers; knows nothing of trials or files. Rules: nothing is dropped as an outlier, and
-//! an answer that the numbers do not support is `None`, never a default.
+//! an answer that the numbers do not support is `None`, never a default. [`interval`] has the confidence intervals,
+//! [`verdict`] what may be concluded from them, [`bootstrap`] the check on both that assumes no distribution.
+
+pub mod bootstrap;
+#[cfg(test)]
+mod coverage;
+pub mod interval;
+pub mod verdict;
 
 pub mod interval;
 

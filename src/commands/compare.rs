@@ -1,9 +1,12 @@
-//! `roundtable compare`: threaded against async in a stored run.
+//! `roundtable compare`: threaded against async in a stored run, or what changed between two runs.
 
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use roundtable_harness::data::Stored;
 use roundtable_harness::report::comparison::Comparison;
+use roundtable_harness::report::difference::{Difference, Outcome};
 use roundtable_harness::report::published::{self, Published};
 use roundtable_harness::store;
 use serde::Serialize;
@@ -12,12 +15,24 @@ use super::report::print;
 
 /// Width of the tables, columns.
 const WIDTH: u16 = 120;
+/// Exit code of a regression.
+const REGRESSION: u8 = 1;
+/// Exit code of two runs that cannot be compared, or that cannot tell.
+const CANNOT_TELL: u8 = 2;
 
 /// Arguments of `roundtable compare`.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Exit codes of `compare BASE NEW`: 0 no regression was found, 1 something is worse in NEW, 2 the runs cannot tell, do not \
+match or cannot be read. With one run: 0, or 1 when it cannot be read or has only one family.")]
 pub(crate) struct Args {
     /// The run: its name under the results folder, or a path [default: the newest run]
     run: Option<String>,
+    /// A later run of the same grid: tell what changed from RUN to it, model by model
+    new: Option<String>,
+    /// Compare two runs although their grids, loads or machines differ: the cells that they have in common
+    #[arg(long, requires = "new")]
+    force: bool,
     /// Folder that holds the runs, and the tables of 2021 in `published`
     #[arg(long, value_name = "DIR", default_value = "results")]
     results: PathBuf,
@@ -34,18 +49,37 @@ struct Answer<'a> {
     published: &'a [Published],
 }
 
+#[derive(Serialize)]
+struct Changed<'a> {
+    #[serde(flatten)]
+    difference: &'a Difference,
+    sentence: String,
+}
+
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { run, results, json } = args;
-    let stored = store::read(&store::locate(&results, run.as_deref())?)?;
+    let Args { run, new, force, results, json } = args;
+    match (run, new) {
+        (Some(base), Some(new)) => {
+            Ok(two_runs(&results, [&base, &new], force, json).unwrap_or_else(|error| {
+                // `eprintln!` would panic when nobody reads it any more.
+                drop(writeln!(io::stderr(), "roundtable: {error:#}"));
+                ExitCode::from(CANNOT_TELL)
+            }))
+        }
+        (run, _) => families(&results, run.as_deref(), json),
+    }
+}
+
+/// Threaded against async.
+fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
+    let stored = read(results, run)?;
     let comparison = Comparison::of(&stored)?;
     let published = published::read(&results.join("published"))?;
     let sentence = comparison.sentence();
 
     let mut text = String::new();
     if json {
-        let answer = Answer { comparison: &comparison, sentence, published: &published };
-        text.push_str(&serde_json::to_string_pretty(&answer)?);
-        text.push('\n');
+        text = object(&Answer { comparison: &comparison, sentence, published: &published })?;
     } else {
         text.push_str(&format!(
             "{}\n{}\n",
@@ -60,6 +94,41 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What changed.
+fn two_runs(results: &Path, [base, new]: [&str; 2], force: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let (base, new) = (read(results, Some(base))?, read(results, Some(new))?);
+    let difference = Difference::of(&base, &new, force)?;
+    let sentence = difference.sentence();
+    let text = if json {
+        object(&Changed { difference: &difference, sentence })?
+    } else {
+        let cells = match difference.cells() {
+            Some(cells) => format!("Cells that changed:\n{}", cells.terminal(WIDTH)),
+            None => "No single cell changed beyond noise.\n".to_owned(),
+        };
+        let mind = match difference.mismatches.as_slice() {
+            [] => String::new(),
+            mismatches => wrapped(&format!("Mind, these differ: {}.", mismatches.join("; "))) + "\n",
+        };
+        let overall = difference.overall().terminal(WIDTH);
+        format!("{mind}{overall}\n{cells}\n{}\n{}", wrapped(&difference.method()), wrapped(&sentence))
+    };
+    print(&text)?;
+    Ok(match difference.outcome {
+        Outcome::NoRegression => ExitCode::SUCCESS,
+        Outcome::Regression => ExitCode::from(REGRESSION),
+        Outcome::CannotTell => ExitCode::from(CANNOT_TELL),
+    })
+}
+
+fn read(results: &Path, run: Option<&str>) -> anyhow::Result<Stored> {
+    Ok(store::read(&store::locate(results, run)?)?)
+}
+
+fn object(answer: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(answer)? + "\n")
 }
 
 fn wrapped(text: &str) -> String {

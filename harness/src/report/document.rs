@@ -1,11 +1,15 @@
 //! The report's content, once, for both of its forms: what is said, in which order.
 
 use crate::data::Stored;
+use crate::report::bottleneck::{self, Bottlenecks};
 use crate::report::charts::Chart;
 use crate::report::comparison::Comparison;
+use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::table::Table;
+use crate::report::verdicts::{self, Verdicts};
 use crate::report::{provenance, tables, words};
+use crate::statistics::bootstrap::RESAMPLES;
 
 /// A report.
 #[derive(Debug, Clone)]
@@ -38,7 +42,13 @@ pub(super) enum Part {
 
 impl Document {
     /// The report of `stored`.
-    pub(super) fn of(stored: &Stored, summary: &Summary, charts: &[Chart]) -> Self {
+    pub(super) fn of(
+        stored: &Stored,
+        summary: &Summary,
+        bottlenecks: &Bottlenecks,
+        verdicts: &Verdicts,
+        charts: &[Chart],
+    ) -> Self {
         let environment = &stored.environment;
         let plan = &environment.plan;
         let mut parts = Vec::new();
@@ -71,16 +81,13 @@ impl Document {
              balancer's, user and system."
                 .into(),
         ));
-        parts.push(Part::Table(tables::throughput(summary)));
-        if let Some(ratios) = tables::ratios(summary) {
-            parts.push(Part::Heading("Throughput as a ratio".into()));
-            parts.push(Part::Paragraph(
-                "Median of the ratios within each block, and in brackets the smallest and the largest block."
-                    .into(),
-            ));
-            parts.push(Part::Table(ratios));
-        }
-        if let Ok(comparison) = Comparison::within(&stored.name, summary) {
+        parts.push(Part::Table(tables::throughput(summary, bottlenecks)));
+        parts.extend(ratios(verdicts));
+        parts.extend(trust(summary, verdicts));
+        parts.push(Part::Heading("What limited each cell".into()));
+        parts.push(Part::Paragraph(bottleneck::method(summary)));
+        parts.push(Part::Table(bottleneck::table(summary, bottlenecks)));
+        if let Ok(comparison) = Comparison::within(&stored.name, summary, bottlenecks, verdicts) {
             parts.push(Part::Heading("Threaded against async".into()));
             parts.push(Part::Paragraph(comparison.sentence()));
             parts.push(Part::Table(comparison.table()));
@@ -133,4 +140,67 @@ impl Document {
         }
         text
     }
+}
+
+/// A table of ratios and verdicts for each metric, and the planted slowdowns.
+fn ratios(verdicts: &Verdicts) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for of in verdicts.iter() {
+        let Some(table) = verdicts::table(of) else { continue };
+        let closed = if matches!(of.metric, Metric::P50 | Metric::P99) { " (closed loop)" } else { "" };
+        parts.push(Part::Heading(format!("Ratios of {}{closed}", of.metric.name())));
+        let floor = match of.floor {
+            Some(floor) => format!("Noise floor: {}.", words::floor(floor)),
+            None => "The noise floor is unknown: this run has no model measured twice (A/A).".into(),
+        };
+        let capped = if of.models.iter().any(|comparison| comparison.capped) {
+            " Client-bound: the client was the limit on one side at least, so the ratio is not ranked."
+        } else {
+            ""
+        };
+        parts.push(Part::Paragraph(format!(
+            "Geometric mean of the ratios within each block, in brackets its 95 % interval, then the verdict. \
+             {floor}{capped}"
+        )));
+        parts.push(Part::Table(table));
+    }
+    let planted: Vec<_> =
+        verdicts.iter().filter_map(|of| Some((of.metric, verdicts::planted(of)?))).collect();
+    if !planted.is_empty() {
+        parts.push(Part::Heading("Planted slowdowns".into()));
+        parts.push(Part::Paragraph(
+            "A model that was made to burn more CPU time for each request, compared with itself: what this run finds of a \
+             difference that is known to be there. No competitor."
+                .into(),
+        ));
+        for (metric, table) in planted {
+            parts.push(Part::Paragraph(format!("{}:", metric.name())));
+            parts.push(Part::Table(table));
+        }
+    }
+    parts
+}
+
+/// The noise floor, and how far verdicts may be trusted.
+fn trust(summary: &Summary, verdicts: &Verdicts) -> Vec<Part> {
+    let twins = summary.controls().filter(|(_, row)| row.twin).map(|(label, _)| words::row(label));
+    let twins: Vec<_> = twins.collect();
+    let pair = if twins.is_empty() {
+        "This run has no such row: verdicts rest on the intervals alone.".to_owned()
+    } else {
+        format!("Here: {}.", twins.join(", "))
+    };
+    vec![
+        Part::Heading("A/A: the noise floor".into()),
+        Part::Paragraph(format!(
+            "A row called again is the same model under a second name, in every block: what differs between the two is \
+             noise. {pair} The noise floor is the largest geometric-mean ratio of any such cell, or what their pooled \
+             spread lets expect of one cell in 95 % of cases, whichever is further from 1. One in twenty of their intervals \
+             is expected to leave out 1; after correction, one run in twenty has any A/A comparison of a metric that is not \
+             indistinguishable. The last column is a second \
+             opinion on the models' intervals: the studentised bootstrap over blocks, {} resamples.",
+            words::grouped(&RESAMPLES.to_string())
+        )),
+        Part::Table(verdicts::trust(verdicts)),
+    ]
 }

@@ -1,15 +1,20 @@
 //! Tables and charts of a stored run.
 //!
 //! Everything here is a pure function of [`Stored`](crate::data::Stored): the same run gives the same bytes. [`summary`]
-//! reduces the trials, [`tables`] and [`charts`] show them, [`write`] puts a report on disk, [`comparison`] sets the two
-//! families against each other. Reads no clock and no system font.
+//! reduces the trials, [`verdicts`] says which differences are real and [`bottleneck`] what limited a cell, [`tables`] and
+//! [`charts`] show them, [`write`] puts a report on disk, [`comparison`] sets the two families against each other,
+//! [`difference`] two runs of one grid. Reads no clock and no system font.
 
+pub mod bottleneck;
 pub mod charts;
 pub mod comparison;
+pub mod difference;
+pub mod metric;
 pub mod published;
 pub mod summary;
 pub mod table;
 pub mod tables;
+pub mod verdicts;
 
 mod document;
 mod html;
@@ -30,9 +35,11 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use thiserror::Error;
 
+use self::bottleneck::Bottlenecks;
 use self::charts::ChartError;
 use self::document::Document;
 use self::summary::Summary;
+use self::verdicts::Verdicts;
 use crate::data::Stored;
 
 /// Why there is no report, or not all of it.
@@ -61,8 +68,10 @@ pub enum ReportError {
 /// `index.html`, and each chart as PNG and SVG. Returns the files, in that order.
 pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
     let summary = Summary::of(stored);
-    let charts = charts::prepare(&summary, &stored.environment.plan);
-    let document = Document::of(stored, &summary, &charts);
+    let bottlenecks = Bottlenecks::of(&summary);
+    let verdicts = Verdicts::of(&summary, &bottlenecks);
+    let charts = charts::prepare(&summary, &stored.environment.plan, &verdicts);
+    let document = Document::of(stored, &summary, &bottlenecks, &verdicts, &charts);
 
     let mut files = vec![
         ("report.md".to_owned(), document.markdown(&stored.name).into_bytes()),

@@ -138,12 +138,13 @@ impl Published {
 fn this_run(comparison: &Comparison, concurrency: u32) -> String {
     let cells = comparison.cells.iter().filter(|cell| cell.concurrency == concurrency);
     let compared: Vec<_> = cells.filter_map(|cell| cell.throughput).collect();
-    let Some(medians) = Spread::of(&compared.iter().map(|c| c.median).collect::<Vec<_>>()) else {
+    let Some(medians) = Spread::of(&compared.iter().map(|c| c.judged.ratio).collect::<Vec<_>>()) else {
         return tables::NOTHING.into();
     };
-    let with = |verdict| compared.iter().filter(|c| c.verdict == verdict).count();
+    let with = |verdict| compared.iter().filter(|c| c.verdict() == verdict).count();
     let all = compared.len();
     let verdict = match (with(Verdict::Higher), with(Verdict::Lower)) {
+        (0, 0) if with(Verdict::ClientBound) == all => "client-bound".into(),
         (0, 0) => "cannot tell".into(),
         (faster, 0) => format!("faster in {faster} of {all}"),
         (0, slower) => format!("slower in {slower} of {all}"),

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use rayon::prelude::*;
 
-use crate::data::{Cell, DIRECT, Family, Outcome, Sample, Stored, Trial};
+use crate::data::{Cell, Connections, DIRECT, Family, Outcome, Sample, Stored, Trial, Usage};
 use crate::latency;
+use crate::row::Row;
 use crate::statistics::{self, Spread};
 
 /// How many requests must lie beyond a percentile before it is printed. p99.9 of one trial of 10000 rests on 10
@@ -33,6 +34,9 @@ pub struct Summary {
     /// Trials of both kinds.
     pub trials: usize,
     families: BTreeMap<String, Family>,
+    workers: BTreeMap<String, u32>,
+    processors: u32,
+    connections: Connections,
 }
 
 /// What is known of one cell.
@@ -59,6 +63,12 @@ pub struct Measured {
     pub user_us: Option<f64>,
     /// The balancer's CPU time a request, in the kernel, µs.
     pub system_us: Option<f64>,
+    /// CPU time a request of client, balancer and backends together, µs.
+    pub all_cpu_us: f64,
+    /// What each role used of one processor's time.
+    pub used: Used,
+    /// Share of all processors' time that was idle, 0 to 1.
+    pub idle: f64,
     /// Response times, ns.
     pub latency: Histogram<u64>,
     /// Share of the machine's time that the hypervisor gave to others, 0 to 1.
@@ -67,6 +77,17 @@ pub struct Measured {
     pub listen_overflows: u64,
     /// Retransmission timers that fired.
     pub tcp_timeouts: u64,
+}
+
+/// CPU time over the window's length: 1 is one processor all the time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Used {
+    /// The load generator.
+    pub client: f64,
+    /// The balancer; `None` in the direct row.
+    pub balancer: Option<f64>,
+    /// The backends, summed.
+    pub backends: f64,
 }
 
 /// A trial that is shown, not ranked.
@@ -94,6 +115,14 @@ impl Summary {
             invalid: Vec::new(),
             trials: stored.trials.len(),
             families: stored.environment.models.iter().map(|m| (m.name.clone(), m.family)).collect(),
+            workers: stored
+                .environment
+                .models
+                .iter()
+                .filter_map(|m| Some((m.name.clone(), m.manifest.get("threads")?.parse().ok()?)))
+                .collect(),
+            processors: stored.environment.host.processors.max(1),
+            connections: plan.connections,
         };
         for trial in &stored.trials {
             if !summary.models.contains(&trial.cell.model) {
@@ -119,7 +148,7 @@ impl Summary {
                 }
             }
         }
-        let processors = stored.environment.host.processors.max(1);
+        let processors = summary.processors;
         let read: Vec<_> = stored.trials.par_iter().map(|trial| measured(trial, processors)).collect();
         for (trial, outcome) in stored.trials.iter().zip(read) {
             summary.admit(trial, outcome);
@@ -154,20 +183,51 @@ impl Summary {
         self.cells.get(&Cell { model: model.to_owned(), backends, concurrency }).unwrap_or(&NOTHING)
     }
 
-    /// The model that ratios are taken to: `threads`, else the first that is not the direct row.
+    /// The model that ratios are taken to: `threads`, else the first.
     pub fn reference(&self) -> Option<&str> {
         let balancers = || self.balancers();
         balancers().find(|model| *model == "threads").or_else(|| balancers().next())
     }
 
-    /// Every row but the direct one.
+    /// The rows that are models: not the direct one, nor those that control the measurement.
     pub fn balancers(&self) -> impl Iterator<Item = &str> {
-        self.models.iter().map(String::as_str).filter(|model| *model != DIRECT)
+        self.models
+            .iter()
+            .map(String::as_str)
+            .filter(|&label| label != DIRECT && !Row::of(label).is_control())
+    }
+
+    /// The rows that control the measurement: a model again, or a model with a handicap.
+    pub fn controls(&self) -> impl Iterator<Item = (&str, Row)> {
+        let rows = self.models.iter().map(|label| (label.as_str(), Row::of(label)));
+        rows.filter(|(_, row)| row.is_control())
+    }
+
+    /// Every backend count with every concurrency, in the order of the tables.
+    pub fn places(&self) -> Vec<(u32, u32)> {
+        let with = |&backends: &u32| self.concurrency.iter().map(move |&concurrency| (backends, concurrency));
+        self.backends.iter().flat_map(with).collect()
+    }
+
+    /// Processors of the machine.
+    pub fn processors(&self) -> u32 {
+        self.processors
+    }
+
+    /// Worker threads of `model`, where its manifest says a number.
+    pub fn workers(&self, model: &str) -> Option<u32> {
+        self.workers.get(&Row::of(model).model).copied()
     }
 
     /// Threaded or async; [`Family::None`] for the direct row and for a model that the run does not describe.
     pub fn family(&self, model: &str) -> Family {
-        self.families.get(model).copied().unwrap_or(Family::None)
+        let of = |name: &str| self.families.get(name).copied();
+        of(model).or_else(|| of(&Row::of(model).model)).unwrap_or(Family::None)
+    }
+
+    /// Client connections.
+    pub fn connections(&self) -> Connections {
+        self.connections
     }
 
     /// Every valid trial, in the order of the cells.
@@ -278,6 +338,11 @@ fn read_sample(block: u32, sample: &Sample, processors: u32) -> Result<Measured,
     let mut fitting = latency::histogram();
     fitting.add(&latency).map_err(|error| format!("the latency histogram has foreign bounds ({error})"))?;
     let completed = sample.completed as f64;
+    let whole = sample.elapsed_ns as f64 * f64::from(processors);
+    let cpu_ns = |usage: &Usage| usage.cpu_ns() as f64;
+    let share = |usage: &Usage| cpu_ns(usage) / sample.elapsed_ns as f64;
+    let all_cpu_ns =
+        cpu_ns(&sample.client) + sample.balancer.as_ref().map_or(0.0, cpu_ns) + cpu_ns(&sample.backends);
     let a_request_us = |ns: u64| ns as f64 / 1e3 / completed;
     Ok(Measured {
         block,
@@ -286,8 +351,15 @@ fn read_sample(block: u32, sample: &Sample, processors: u32) -> Result<Measured,
         rate: completed * 1e9 / sample.elapsed_ns as f64,
         user_us: sample.balancer.map(|usage| a_request_us(usage.user_ns)),
         system_us: sample.balancer.map(|usage| a_request_us(usage.system_ns)),
+        all_cpu_us: all_cpu_ns / 1e3 / completed,
+        used: Used {
+            client: share(&sample.client),
+            balancer: sample.balancer.as_ref().map(share),
+            backends: share(&sample.backends),
+        },
+        idle: sample.host.idle_ns as f64 / whole,
         latency: fitting,
-        steal: sample.host.steal_ns as f64 / (sample.elapsed_ns as f64 * f64::from(processors)),
+        steal: sample.host.steal_ns as f64 / whole,
         listen_overflows: sample.host.listen_overflows,
         tcp_timeouts: sample.host.tcp_timeouts,
     })

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::data::*;
 use crate::latency;
+use crate::row::Row;
 
 /// A run to be made up.
 #[derive(Debug, Clone)]
@@ -86,13 +87,15 @@ impl Run {
 
     fn sample(&self, block: u32, cell: &Cell) -> Sample {
         // (requests a second at c = 2, gain by c = 10, user µs, system µs, tail)
-        let (base, gain, user, system, tail) = match cell.model.as_str() {
+        let row = Row::of(&cell.model);
+        let (base, gain, user, system, tail) = match row.model.as_str() {
             "direct" => (14_000.0, 1.5, 0.0, 0.0, 3.0),
             "threads" => (7_200.0, 1.15, 21.0, 88.0, 5.0),
             "pool" => (7_900.0, 1.2, 19.0, 71.0, 4.5),
             "mio" => (8_300.0, 1.35, 14.0, 62.0, 3.5),
             _ => (7_600.0, 1.32, 24.0, 66.0, 4.0),
         };
+        let burnt = 1.0 + f64::from(row.handicap_percent) / 100.0;
         let name: u64 = cell.model.bytes().fold(7, |hash, b| hash * 31 + u64::from(b));
         let seed = name
             .wrapping_add(u64::from(block) * 1_000_003)
@@ -132,7 +135,7 @@ impl Run {
             open_loop: None,
             per_backend: (0..cell.backends).map(|i| (format!("backend-{i}"), share)).collect(),
             client: usage(9.0, 40.0, &mut rng),
-            balancer: (cell.model != DIRECT).then(|| usage(user, system, &mut rng)),
+            balancer: (cell.model != DIRECT).then(|| usage(user * burnt, system * burnt, &mut rng)),
             backends: usage(6.0, 35.0, &mut rng),
             host: HostWindow {
                 steal_ns: (elapsed_ns as f64 * 0.05 * rng.random::<f64>()) as u64,

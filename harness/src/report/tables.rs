@@ -1,13 +1,16 @@
-//! The tables of a run: throughput in the shape of the published ones, its short form, and the ratios.
+//! The tables of a run: throughput in the shape of the published ones, and its short form.
 //!
 //! A figure is the median over a cell's valid blocks. An invalid cell says so where its rate would stand; rows
 //! keep the plan's order, so that nothing is ranked.
 
 use crate::data::Stored;
+use crate::report::bottleneck::Bottlenecks;
+use crate::report::metric::Metric;
 use crate::report::summary::{Measured, Summarised, Summary};
 use crate::report::table::{Column, Table, printable};
+use crate::report::verdicts::{self, Verdicts};
 use crate::report::words;
-use crate::statistics::{Spread, ratio_spread};
+use crate::row::Row;
 
 /// Width of the terminal's table, columns.
 const TERMINAL: u16 = 120;
@@ -21,7 +24,19 @@ const INVALID: &str = "invalid";
 /// What `roundtable run` prints at its end.
 pub fn terminal(stored: &Stored) -> String {
     let summary = Summary::of(stored);
-    let mut text = throughput(&summary).terminal(TERMINAL);
+    let bottlenecks = Bottlenecks::of(&summary);
+    let verdicts = Verdicts::of(&summary, &bottlenecks);
+    let mut text = throughput(&summary, &bottlenecks).terminal(TERMINAL);
+    for of in verdicts.iter().filter(|of| matches!(of.metric, Metric::Throughput | Metric::BalancerCpu)) {
+        if let Some(table) = verdicts::table(of) {
+            let floor = of.floor.map_or("unknown: no A/A pair".into(), words::floor);
+            text.push_str(&format!(
+                "\n{}, ratios with 95 % intervals; noise floor {floor}\n",
+                of.metric.name()
+            ));
+            text.push_str(&table.terminal(TERMINAL));
+        }
+    }
     text.push('\n');
     let remark = format!(
         "Medians over {}. {} {}",
@@ -44,7 +59,7 @@ pub fn terminal(stored: &Stored) -> String {
 }
 
 /// Every cell, in the columns of the published tables and some more.
-pub fn throughput(summary: &Summary) -> Table {
+pub fn throughput(summary: &Summary, bottlenecks: &Bottlenecks) -> Table {
     let columns = vec![
         Column::words("model"),
         Column::numbers("HTTP servers").short("HTTP\nservers"),
@@ -57,10 +72,11 @@ pub fn throughput(summary: &Summary) -> Table {
         Column::numbers("p50, ms").short("p50\nms"),
         Column::numbers("p99, ms").short("p99\nms"),
         Column::numbers("CPU per request, µs").short("CPU µs\n/request"),
+        Column::words("bound by").short("bound\nby"),
         Column::words("valid blocks").short("valid\nblocks"),
     ];
     let rows = cells(summary).map(|(model, backends, concurrency, cell)| {
-        let mut row = vec![model.to_owned(), backends.to_string(), concurrency.to_string()];
+        let mut row = vec![words::row(model), backends.to_string(), concurrency.to_string()];
         let completed = cell.spread(|m| Some(m.completed as f64));
         let non_2xx = cell.spread(|m| Some(m.non_2xx as f64));
         let rate = cell.spread(Measured::rate);
@@ -77,6 +93,8 @@ pub fn throughput(summary: &Summary) -> Table {
         ] {
             row.push(middle.map_or(NOTHING.into(), |s| figure(s.median)));
         }
+        let bottleneck = bottlenecks.cell(model, (backends, concurrency));
+        row.push(bottleneck.map_or(NOTHING, |bottleneck| bottleneck.bound.name()).to_owned());
         row.push(blocks(cell));
         row
     });
@@ -89,7 +107,7 @@ pub fn pivot(summary: &Summary) -> Table {
     columns.extend(summary.backends.iter().map(|&b| Column::numbers(words::counted(b as usize, "server"))));
     let mut rows = Vec::new();
     for &concurrency in &summary.concurrency {
-        for model in &summary.models {
+        for model in summary.models.iter().filter(|label| !Row::of(label).is_control()) {
             let mut row = vec![concurrency.to_string(), model.clone()];
             row.extend(summary.backends.iter().map(|&backends| {
                 let cell = summary.cell(model, backends, concurrency);
@@ -100,33 +118,6 @@ pub fn pivot(summary: &Summary) -> Table {
         }
     }
     Table { columns, rows }
-}
-
-/// Ratios of throughput to the reference model: median and full range over blocks. `None` where there is no pair.
-pub fn ratios(summary: &Summary) -> Option<Table> {
-    let reference = summary.reference()?;
-    let models: Vec<_> = summary.balancers().filter(|model| *model != reference).collect();
-    let mut columns = vec![Column::numbers("HTTP servers"), Column::numbers("concurrency")];
-    columns.extend(models.iter().map(|model| Column::numbers(format!("{model} / {reference}"))));
-    let mut rows = Vec::new();
-    let mut any = false;
-    for &backends in &summary.backends {
-        for &concurrency in &summary.concurrency {
-            let mut row = vec![backends.to_string(), concurrency.to_string()];
-            for model in &models {
-                let logs = summary.log_ratios((model, reference), (backends, concurrency), Measured::rate);
-                any |= !logs.is_empty();
-                row.push(ratio_spread(&logs).map_or(NOTHING.into(), ratio));
-            }
-            rows.push(row);
-        }
-    }
-    any.then_some(Table { columns, rows })
-}
-
-/// "1.20 (1.11–1.30)": the median and the full range.
-pub(super) fn ratio(spread: Spread) -> String {
-    format!("{:.2} ({:.2}–{:.2})", spread.median, spread.min, spread.max)
 }
 
 /// Four significant digits or so.
@@ -171,6 +162,10 @@ mod tests {
     use crate::data::Outcome;
     use crate::report::synthetic::Run;
 
+    fn every_cell(summary: &Summary) -> Table {
+        throughput(summary, &Bottlenecks::of(summary))
+    }
+
     fn small() -> Run {
         Run::new().models(&["direct", "threads", "mio"]).backends(&[1, 2]).concurrency(&[2]).blocks(3)
     }
@@ -180,19 +175,32 @@ mod tests {
         let run = small().invalid("threads", 2, 2, 1);
         let run = (0..3).fold(run, |run, block| run.invalid("mio", 2, 2, block));
         insta::assert_snapshot!(terminal(&run.build()), @r"
-        model       HTTP  conc.  complete  non-  requests     slowest–   ms per    p50    p99    CPU µs  valid
-                 servers         requests   2xx   /second      fastest  request     ms     ms  /request  blocks
-        ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-        direct         1      2     10000     0     13845  13649–14210    0.072  0.111  0.151         –  3
-        direct         2      2     10000     0     13522  13392–14044    0.074  0.114  0.156         –  3
-        threads        1      2     10000     0      7235    7078–7318    0.138  0.223  0.353     106.0  3
-        threads        2      2     10000     0      6694    6644–6744    0.149  0.242  0.377     111.4  2, 1 invalid
-        mio            1      2     10000     0      7679    7662–8586    0.130  0.201  0.283     76.33  3
-        mio            2      2         –     –   invalid            –        –      –      –         –  0, 3 invalid
+        model       HTTP  conc.  complete  non-  requests     slowest–   ms per    p50    p99    CPU µs  bound  valid
+                 servers         requests   2xx   /second      fastest  request     ms     ms  /request  by     blocks
+        ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+        direct         1      2     10000     0     13845  13649–14210    0.072  0.111  0.151         –  host   3
+        direct         2      2     10000     0     13522  13392–14044    0.074  0.114  0.156         –  host   3
+        threads        1      2     10000     0      7235    7078–7318    0.138  0.223  0.353     106.0  host   3
+        threads        2      2     10000     0      6694    6644–6744    0.149  0.242  0.377     111.4  host   2, 1 invalid
+        mio            1      2     10000     0      7679    7662–8586    0.130  0.201  0.283     76.33  host   3
+        mio            2      2         –     –   invalid            –        –      –      –         –  –      0, 3 invalid
 
-        Medians over 2 to 3 blocks. Closed loop, 10,000 requests a trial, a new connection for each request. With 3 blocks no
-        difference between two models can reach the 5 % level of a sign test (it takes 6): the ranges show what was seen, not
-        what would be seen again.
+        requests per second, ratios with 95 % intervals; noise floor unknown: no A/A pair
+           HTTP  conc.  mio / threads
+        servers
+        ───────────────────────────────────────────────────
+              1      2  1.10 (0.94–1.30) indistinguishable
+              2      2  invalid
+
+        CPU per request, balancer, ratios with 95 % intervals; noise floor unknown: no A/A pair
+           HTTP  conc.  mio / threads
+        servers
+        ─────────────────────────────────────────
+              1      2  0.72 (0.67–0.77) cheaper
+              2      2  invalid
+
+        Medians over 2 to 3 blocks. Closed loop, 10,000 requests a trial, a new connection for each request. The ranges are what
+        was seen over the blocks, no confidence intervals.
         4 invalid trials:
           mio, 2 servers, concurrency 2, block 1, attempt 1: 3 of 10000 responses were not 2xx
           threads, 2 servers, concurrency 2, block 2, attempt 1: 3 of 10000 responses were not 2xx
@@ -204,7 +212,7 @@ mod tests {
     #[test]
     fn the_terminal_table_of_the_whole_grid_fits_120_columns() {
         let run = Run::new().invalid("threads", 2, 5, 0);
-        let text = throughput(&Summary::of(&run.build())).terminal(TERMINAL);
+        let text = every_cell(&Summary::of(&run.build())).terminal(TERMINAL);
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 120, "{widest}");
         // No row is broken in two.
@@ -225,34 +233,24 @@ mod tests {
     }
 
     #[test]
-    fn the_markdown_of_the_ratios() {
-        insta::assert_snapshot!(ratios(&Summary::of(&small().build())).unwrap().markdown(), @r"
-        | HTTP servers | concurrency | mio / threads |
-        | ---: | ---: | ---: |
-        | 1 | 2 | 1.09 (1.05–1.19) |
-        | 2 | 2 | 1.20 (1.08–1.27) |
-        ");
-    }
-
-    #[test]
     fn an_invalid_trial_is_never_ranked() {
         let run = (0..3).fold(small(), |run, block| run.invalid("mio", 2, 2, block)).build();
         let summary = Summary::of(&run);
-        let table = throughput(&summary);
+        let table = every_cell(&summary);
         let row = table.rows.iter().find(|row| row[..3] == ["mio", "2", "2"]).unwrap();
         assert_eq!(row[5], "invalid");
-        assert_eq!(row[11], "0, 3 invalid");
-        let unranked = ratios(&summary).unwrap();
-        assert_eq!(unranked.rows[1][2], NOTHING);
+        assert_eq!((row[11].as_str(), row[12].as_str()), (NOTHING, "0, 3 invalid"));
+        let verdicts = Verdicts::of(&summary, &Bottlenecks::of(&summary));
+        assert_eq!(verdicts::table(verdicts.on(Metric::Throughput).unwrap()).unwrap().rows[1][2], "invalid");
     }
 
     #[test]
     fn a_cell_that_was_not_run_is_told_from_an_invalid_one() {
         let mut run = small().build();
         run.trials.retain(|trial| trial.cell.model != "mio");
-        let table = throughput(&Summary::of(&run));
+        let table = every_cell(&Summary::of(&run));
         let row = table.rows.iter().find(|row| row[0] == "mio").unwrap();
-        assert_eq!((row[5].as_str(), row[11].as_str()), (NOTHING, "not run"));
+        assert_eq!((row[5].as_str(), row[12].as_str()), (NOTHING, "not run"));
     }
 
     #[test]
@@ -265,7 +263,7 @@ mod tests {
                 sample.latency_ns_hdr = crate::latency::encode(&few);
             }
         }
-        let row = &throughput(&Summary::of(&run)).rows[0];
+        let row = &every_cell(&Summary::of(&run)).rows[0];
         assert_eq!((row[8].as_str(), row[9].as_str()), ("1.000", NOTHING));
     }
 

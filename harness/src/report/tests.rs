@@ -22,7 +22,10 @@ fn written(stored: &Stored) -> BTreeMap<String, Vec<u8>> {
 
 /// Without the charts, which take their time in a debug build.
 fn document(stored: &Stored) -> (String, String) {
-    let document = Document::of(stored, &Summary::of(stored), &[]);
+    let summary = Summary::of(stored);
+    let bottlenecks = Bottlenecks::of(&summary);
+    let verdicts = Verdicts::of(&summary, &bottlenecks);
+    let document = Document::of(stored, &summary, &bottlenecks, &verdicts, &[]);
     (document.markdown(&stored.name), html::page(&document).unwrap())
 }
 
@@ -53,7 +56,9 @@ fn the_same_run_gives_the_same_bytes() {
 #[test]
 fn an_svg_names_fonts_that_browsers_have_and_a_panel_for_each_backend_count() {
     let stored = small().build();
-    let charts = charts::prepare(&Summary::of(&stored), &stored.environment.plan);
+    let summary = Summary::of(&stored);
+    let verdicts = Verdicts::of(&summary, &Bottlenecks::of(&summary));
+    let charts = charts::prepare(&summary, &stored.environment.plan, &verdicts);
     let svg = charts[0].svg().unwrap();
     assert_eq!(charts[0].slug(), "throughput");
     assert!(svg.contains(r#"font-family="Liberation Sans, Arial, Helvetica, sans-serif""#));
@@ -118,9 +123,11 @@ fn a_run_of_any_shape_has_a_report() {
     ];
     for (case, stored, expected) in cases {
         let summary = Summary::of(&stored);
-        let charts = charts::prepare(&summary, &stored.environment.plan);
+        let bottlenecks = Bottlenecks::of(&summary);
+        let verdicts = Verdicts::of(&summary, &bottlenecks);
+        let charts = charts::prepare(&summary, &stored.environment.plan, &verdicts);
         assert_eq!(charts.len(), expected, "{case}");
-        let document = Document::of(&stored, &summary, &charts);
+        let document = Document::of(&stored, &summary, &bottlenecks, &verdicts, &charts);
         let report = document.markdown("synthetic");
         assert!(report.contains("## Provenance"), "{case}");
         assert!(!tables::terminal(&stored).is_empty(), "{case}");

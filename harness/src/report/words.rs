@@ -2,11 +2,33 @@
 
 use crate::data::{Connections, DIRECT, Plan};
 use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Refused, Summary};
-use crate::statistics::fewest_blocks_for_a_verdict;
+use crate::row::Row;
+use crate::statistics::verdict::{Judged, LEVEL};
 
-/// The level of every test, and how it is written.
-pub(super) const LEVEL: f64 = 0.05;
-pub(super) const LEVEL_TEXT: &str = "5 %";
+/// A row's label as it is read: "threads again", "threads +10 % CPU".
+pub(super) fn row(label: &str) -> String {
+    let Row { model, twin, handicap_percent } = Row::of(label);
+    let handicap = if handicap_percent > 0 { format!(" +{handicap_percent} % CPU") } else { String::new() };
+    format!("{model}{handicap}{}", if twin { " again" } else { "" })
+}
+
+/// "1.20 (1.11–1.30)": a ratio and its interval.
+pub(super) fn ratio_interval(judged: &Judged) -> String {
+    match judged.interval {
+        Some(interval) => format!("{:.2} ({:.2}–{:.2})", judged.ratio, interval.low, interval.high),
+        None => format!("{:.2} (one block)", judged.ratio),
+    }
+}
+
+/// "±3.1 %": a log-ratio on either side of 1.
+pub(super) fn floor(log_ratio: f64) -> String {
+    format!("±{:.1} %", log_ratio.exp_m1() * 100.0)
+}
+
+/// A p-value.
+pub(super) fn p(p: f64) -> String {
+    if p < 0.001 { "<0.001".into() } else { format!("{p:.3}") }
+}
 
 /// "5 blocks", or "3 to 5 blocks" where cells differ.
 pub(super) fn blocks(summary: &Summary) -> String {
@@ -37,14 +59,9 @@ pub(super) fn connections(connections: Connections) -> &'static str {
 
 /// How much the number of blocks supports.
 pub(super) fn strength(summary: &Summary) -> String {
-    let enough = fewest_blocks_for_a_verdict(1, LEVEL);
     match summary.blocks().1 {
         0 => "No trial of this run is valid: there is nothing to compare.".into(),
         1 => "There is one block: nothing tells how far these figures would repeat.".into(),
-        blocks if blocks < enough => format!(
-            "With {blocks} blocks no difference between two models can reach the {LEVEL_TEXT} level of a sign test \
-             (it takes {enough}): the ranges show what was seen, not what would be seen again."
-        ),
         _ => "The ranges are what was seen over the blocks, no confidence intervals.".into(),
     }
 }
@@ -67,8 +84,17 @@ pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
              number of servers, concurrency) with {requests} timed requests, after {warmup} that are discarded. A \
              block holds every cell once, in a random order of its own (seed {seed}), so that a slow minute of the \
              machine hits all models alike. A cell's figure is the median over its valid blocks; the range beside it \
-             runs from the smallest to the largest block. A ratio is taken within a block, then the median of the \
-             logarithms over blocks."
+             runs from the smallest to the largest block."
+        ),
+        format!(
+            "A ratio is taken within a block, between trials that met the same weather; over blocks it is the geometric \
+             mean, with its 95 % interval in brackets (Student's t on the logarithms). There is a verdict where two \
+             things hold: the ratio differs from 1 at the {} % level after Holm's correction for all comparisons of its \
+             table, and by more than the noise floor, which is how far the same model, run twice in each block (A/A), \
+             differed from itself. So an interval may leave out 1 without a verdict. Indistinguishable means that \
+             this run cannot tell, not that there is no difference. Blocks are taken as independent of each other; \
+             a machine whose weather lasts over blocks makes the intervals too narrow.",
+            LEVEL * 100.0
         ),
         "A trial is valid when every request was answered with 2xx and the right body, and the servers got equal \
          turns. An invalid trial is kept, listed with its reasons and enters no figure."
@@ -132,7 +158,7 @@ pub(super) fn refused(refused: &Refused) -> String {
     let Refused { cell, block, attempt, reasons } = refused;
     format!(
         "{}, {}, concurrency {}, block {}, attempt {attempt}: {}",
-        cell.model,
+        row(&cell.model),
         counted(cell.backends as usize, "server"),
         cell.concurrency,
         block + 1,
@@ -197,8 +223,7 @@ mod tests {
         let strength = |blocks| strength(&Summary::of(&Run::new().blocks(blocks).backends(&[1]).build()));
         assert!(strength(0).starts_with("No trial"));
         assert!(strength(1).starts_with("There is one block"));
-        assert!(strength(5).contains("no difference between two models can reach the 5 % level"));
-        assert!(!strength(6).contains("no difference"));
+        assert!(strength(2).contains("no confidence intervals"));
     }
 
     #[test]

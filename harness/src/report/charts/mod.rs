@@ -20,9 +20,10 @@ use thiserror::Error;
 
 use self::frame::{Area, Drawn, Frame};
 use self::palette::Look;
-use self::ratio::Metric;
 use crate::data::{DIRECT, Family, Plan};
+use crate::report::metric::Metric;
 use crate::report::summary::Summary;
+use crate::report::verdicts::Verdicts;
 
 /// A chart that could not be drawn: a fault of roundtable.
 #[derive(Debug, Error)]
@@ -33,8 +34,8 @@ pub struct ChartError {
 }
 
 /// Every chart that `summary` has data for, in the order of the report, ready to be drawn.
-pub fn prepare(summary: &Summary, plan: &Plan) -> Vec<Chart> {
-    KINDS.par_iter().filter_map(|&kind| Chart::of(kind, summary, plan)).collect()
+pub fn prepare(summary: &Summary, plan: &Plan, verdicts: &Verdicts) -> Vec<Chart> {
+    KINDS.par_iter().filter_map(|&kind| Chart::of(kind, summary, plan, verdicts)).collect()
 }
 
 /// The names of all charts that there can be.
@@ -51,8 +52,13 @@ enum Kind {
     Latency,
 }
 
-const KINDS: [Kind; 5] =
-    [Kind::Throughput, Kind::Ratio(Metric::Rate), Kind::Cpu, Kind::Ratio(Metric::Cpu), Kind::Latency];
+const KINDS: [Kind; 5] = [
+    Kind::Throughput,
+    Kind::Ratio(Metric::Throughput),
+    Kind::Cpu,
+    Kind::Ratio(Metric::BalancerCpu),
+    Kind::Latency,
+];
 
 /// One chart, with its data.
 #[derive(Debug)]
@@ -68,10 +74,12 @@ enum Figure {
 
 impl Chart {
     /// `None` where no valid trial has what the chart shows.
-    fn of(kind: Kind, summary: &Summary, plan: &Plan) -> Option<Self> {
+    fn of(kind: Kind, summary: &Summary, plan: &Plan, verdicts: &Verdicts) -> Option<Self> {
         Some(Chart(match kind {
             Kind::Throughput => Figure::Throughput(throughput::Throughput::of(summary, plan)?),
-            Kind::Ratio(metric) => Figure::Ratio(ratio::Ratio::of(summary, plan, metric)?, metric),
+            Kind::Ratio(metric) => {
+                Figure::Ratio(ratio::Ratio::of(summary, plan, verdicts.on(metric)?)?, metric)
+            }
             Kind::Cpu => Figure::Cpu(cpu::Cpu::of(summary, plan)?),
             Kind::Latency => Figure::Latency(latency::Latency::of(summary, plan)?),
         }))
@@ -81,8 +89,8 @@ impl Chart {
     pub fn slug(&self) -> &'static str {
         match self.0 {
             Figure::Throughput(_) => "throughput",
-            Figure::Ratio(_, Metric::Rate) => "throughput-ratio",
-            Figure::Ratio(_, Metric::Cpu) => "cpu-ratio",
+            Figure::Ratio(_, Metric::Throughput) => "throughput-ratio",
+            Figure::Ratio(..) => "cpu-ratio",
             Figure::Cpu(_) => "cpu",
             Figure::Latency(_) => "latency",
         }
@@ -194,7 +202,9 @@ mod tests {
         let mut run = Run::new().models(&["mio", "tokio"]).concurrency(&[2]).blocks(1).build();
         run.environment.plan.backends = many.clone();
         run.environment.plan.concurrency = many;
-        for chart in prepare(&Summary::of(&run), &run.environment.plan) {
+        let summary = Summary::of(&run);
+        let verdicts = Verdicts::of(&summary, &crate::report::bottleneck::Bottlenecks::of(&summary));
+        for chart in prepare(&summary, &run.environment.plan, &verdicts) {
             assert!(chart.size().1 < 8_000, "{}: {:?}", chart.slug(), chart.size());
             assert!(chart.caption().contains("Not every cell is drawn"), "{}", chart.slug());
         }

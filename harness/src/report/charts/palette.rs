@@ -8,6 +8,7 @@ use plotters::style::RGBColor;
 
 use crate::data::{DIRECT, Family};
 use crate::report::summary::Summary;
+use crate::row::Row;
 
 /// Text and axes.
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
@@ -57,9 +58,11 @@ const ASYNC: [(&str, Look); 6] = [
     ("uring", Look { color: RGBColor(0x99, 0x99, 0x33), marker: Marker::Ring }),
 ];
 
-/// The looks of `summary`'s models, in its order.
+/// The looks of `summary`'s models and the direct row, in its order; rows that control the measurement are not drawn.
 pub(super) fn looks(summary: &Summary) -> Vec<(&str, Look)> {
-    let mut taken: Vec<Look> = summary.models.iter().filter_map(|model| place_of_its_own(model)).collect();
+    let models: Vec<&str> =
+        summary.models.iter().map(String::as_str).filter(|label| !Row::of(label).is_control()).collect();
+    let mut taken: Vec<Look> = models.iter().filter_map(|model| place_of_its_own(model)).collect();
     let look = |model: &str| -> Look {
         if let Some(look) = place_of_its_own(model) {
             return look;
@@ -76,7 +79,7 @@ pub(super) fn looks(summary: &Summary) -> Vec<(&str, Look)> {
         look
     };
     let mut look = look;
-    summary.models.iter().map(|model| (model.as_str(), look(model))).collect()
+    models.into_iter().map(|model| (model, look(model))).collect()
 }
 
 fn place_of_its_own(model: &str) -> Option<Look> {

@@ -1,7 +1,7 @@
 //! Figures: each model's throughput, and its CPU time a request, as a ratio to the reference model's.
 //!
-//! A ratio is taken within a block, between trials that met the same weather; the mark is the median of their
-//! logarithms over the blocks, the whisker reaches from the smallest to the largest.
+//! A ratio is taken within a block, between trials that met the same weather; the mark is their geometric mean over the
+//! blocks, the whisker its 95 % interval.
 
 use plotters::backend::DrawingBackend;
 
@@ -10,22 +10,27 @@ use super::frame::{Area, Content, Drawn, Frame, line, mark, whisker};
 use super::palette::{self, Look};
 use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
 use crate::data::{DIRECT, Plan};
-use crate::report::summary::{Measured, Summary};
+use crate::report::metric::Metric;
+use crate::report::summary::Summary;
+use crate::report::verdicts::OfMetric;
 use crate::report::words;
-use crate::statistics::{Spread, ratio_spread};
+use crate::statistics::verdict::Judged;
 
 /// Share of a group's width within which its marks stand.
 const FILLED: f64 = 0.66;
+/// A whisker reaches no further than by this factor: two blocks may have an interval that dwarfs everything else.
+const FURTHEST: f64 = 10.0;
 
-/// Which figure of a trial is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Metric {
-    Rate,
-    Cpu,
+/// A mark and its whisker, ratios.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    ratio: f64,
+    low: f64,
+    high: f64,
 }
 
 /// For each model: its ratio.
-type Group = Vec<(Look, Option<Spread>)>;
+type Group = Vec<(Look, Option<Point>)>;
 
 /// The figure's data.
 #[derive(Debug)]
@@ -37,43 +42,47 @@ pub(super) struct Ratio {
 }
 
 impl Ratio {
-    pub(super) fn of(summary: &Summary, plan: &Plan, metric: Metric) -> Option<Self> {
+    pub(super) fn of(summary: &Summary, plan: &Plan, verdicts: &OfMetric) -> Option<Self> {
         let reference = summary.reference()?;
         let compared = |model: &str| model != DIRECT && model != reference;
         let backends = some_of(&summary.backends, PANELS);
         let looks: Vec<_> =
             palette::looks(summary).into_iter().filter(|(model, _)| compared(model)).collect();
-        let figure = |measured: &Measured| match metric {
-            Metric::Rate => measured.rate(),
-            Metric::Cpu => measured.cpu_us(),
+        let point = |model: &str, place| {
+            let comparison = verdicts.models.iter().find(|c| c.row == model && c.place == place)?;
+            let Judged { ratio, interval, .. } = comparison.judged?;
+            let (low, high) = interval.map_or((ratio, ratio), |interval| (interval.low, interval.high));
+            Some(Point { ratio, low: low.max(ratio / FURTHEST), high: high.min(ratio * FURTHEST) })
         };
-        let ratio = |model, b, c| ratio_spread(&summary.log_ratios((model, reference), (b, c), figure));
-        let panel = |&b: &u32| -> Vec<Vec<_>> {
-            let group = |&c: &u32| looks.iter().map(|&(model, look)| (look, ratio(model, b, c))).collect();
+        let panel = |&b: &u32| -> Vec<Group> {
+            let group = |&c: &u32| looks.iter().map(|&(model, look)| (look, point(model, (b, c)))).collect();
             summary.concurrency.iter().map(group).collect()
         };
         let panels: Vec<_> = backends.iter().map(panel).collect();
-        let ratios = || panels.iter().flatten().flatten().filter_map(|&(_, spread): &(Look, _)| spread);
+        let points = || panels.iter().flatten().flatten().filter_map(|&(_, point): &(Look, _)| point);
         // The line at 1 is always in sight.
-        let smallest = ratios().map(|r| r.min).reduce(f64::min)?.min(0.97);
-        let largest = ratios().map(|r| r.max).reduce(f64::max)?.max(1.03);
-        let (title, y_title, better) = match metric {
-            Metric::Rate => (
+        let smallest = points().map(|p| p.low).reduce(f64::min)?.min(0.97);
+        let largest = points().map(|p| p.high).reduce(f64::max)?.max(1.03);
+        let (title, y_title, better) = match verdicts.metric {
+            Metric::Throughput => (
                 format!("Throughput relative to {reference}"),
                 "ratio of requests per second",
                 "over 1: faster",
             ),
-            Metric::Cpu => (
+            _ => (
                 format!("CPU time per request relative to {reference}"),
                 "ratio of the balancer's CPU time per request",
                 "under 1: cheaper",
             ),
         };
+        let floor = verdicts.floor.map_or(String::new(), |floor| {
+            format!(" A model differed from itself by up to {}: the noise floor.", words::floor(floor))
+        });
         let content = Content {
             title,
             subtitle: format!(
-                "Each ratio is taken within a block. Marks: median over {}; whiskers: smallest to largest block, \
-                 which is no confidence interval. {}",
+                "Each ratio is taken within a block. Marks: geometric mean over {}; whiskers: 95 % confidence interval of \
+                 that one ratio (Student's t on the logarithms).{floor} {}",
                 words::blocks(summary),
                 words::load(plan)
                     + words::empty_cells(summary)
@@ -103,13 +112,13 @@ impl Ratio {
             let (_, one) = panel.at(0.0, 0.0);
             line(area, &[(panel.left, one), (panel.right, one)], palette::INK, 3)?;
             for (group, ratios) in groups.iter().enumerate() {
-                for (place, (look, spread)) in ratios.iter().enumerate() {
-                    let Some(spread) = spread else { continue };
+                for (place, (look, point)) in ratios.iter().enumerate() {
+                    let Some(Point { ratio, low, high }) = *point else { continue };
                     let offset = (place as f64 + 0.5) / self.models as f64 - 0.5;
                     let at = |ratio: f64| panel.at(group as f64 + offset * FILLED, ratio.ln());
-                    let (x, low) = at(spread.min);
-                    whisker(area, x, (low, at(spread.max).1), look.color)?;
-                    mark(area, *look, at(spread.median), 8)?;
+                    let (x, low) = at(low);
+                    whisker(area, x, (low, at(high).1), look.color)?;
+                    mark(area, *look, at(ratio), 8)?;
                 }
             }
         }

@@ -1,0 +1,583 @@
+//! What changed between two runs of the same grid: NEW against BASE.
+//!
+//! Blocks of two runs have nothing to be paired by: each run's blocks are a sample of their own (Welch's t on the
+//! logarithms). Each model is compared cell by cell and, with far less noise, over all its cells at once: a block's mean of the
+//! logarithms over the cells that both runs have. All of these, of every metric, are corrected together (Holm), so that the
+//! chance of calling any change where there is none is at most 5 %.
+//!
+//! The machine itself may have changed between the runs, which no interval sees. So the floor that a change must pass is what
+//! the direct row, which holds no balancer, may have changed by over all cells (the further end of its 95 % interval; for the
+//! balancer's CPU time: of what client and servers of the direct row used), and on top the larger of both runs' A/A floors.
+//! Without either, the floor is unknown and said to be.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::data::{DIRECT, Environment, Stored};
+use crate::report::bottleneck::Bottlenecks;
+use crate::report::metric::Metric;
+use crate::report::summary::Summary;
+use crate::report::table::{Column, Table};
+use crate::report::words;
+use crate::row::Row;
+use crate::statistics::verdict::{CONFIDENCE, Compared, Judged, LEVEL, Verdict, judge, noise_floor};
+
+/// Why two runs cannot be compared.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum DifferenceError {
+    /// They are not runs of the same thing.
+    #[error(
+        "{base} and {new} do not match: {}; measure them alike, or add --force to compare what they have in common",
+        .mismatches.join("; ")
+    )]
+    Mismatch {
+        /// The earlier run.
+        base: String,
+        /// The later one.
+        new: String,
+        /// Each thing that differs.
+        mismatches: Vec<String>,
+    },
+    /// No cell is in both.
+    #[error(
+        "{base} and {new} have no model and cell in common that is valid in both; run the same grid twice, for instance with \
+         `roundtable run --blocks 10`"
+    )]
+    NothingInCommon {
+        /// The earlier run.
+        base: String,
+        /// The later one.
+        new: String,
+    },
+}
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Difference {
+    /// The earlier run.
+    pub base: String,
+    /// The later one.
+    pub new: String,
+    /// The chance of calling any change where there is none.
+    pub level: f64,
+    /// What does not match, and was compared all the same.
+    pub mismatches: Vec<String>,
+    /// Cells that BASE measured and NEW has no valid trial of.
+    pub lost: Vec<String>,
+    /// For each metric, how large a change must be.
+    pub floors: Vec<Floor>,
+    /// Every comparison.
+    pub changes: Vec<Change>,
+    /// What it comes to.
+    pub outcome: Outcome,
+}
+
+/// What a change of a metric must pass, as log-ratios; absent where neither run has an A/A pair or a direct row.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Floor {
+    /// The metric.
+    pub metric: Metric,
+    /// Of a cell.
+    pub cell: Option<f64>,
+    /// Of all a model's cells together.
+    pub all: Option<f64>,
+}
+
+/// NEW / BASE of one metric of one model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// The model.
+    pub model: String,
+    /// Number of backend servers; absent over all cells.
+    pub backends: Option<u32>,
+    /// Requests outstanding; absent over all cells.
+    pub concurrency: Option<u32>,
+    /// Which figure.
+    pub metric: Metric,
+    /// The client was the limit in either run: no rank, whatever `verdict` says.
+    pub client_bound: bool,
+    /// The ratio NEW / BASE, judged.
+    #[serde(flatten)]
+    pub judged: Judged,
+}
+
+/// What two runs come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing got worse that these runs could see.
+    NoRegression,
+    /// Something did.
+    Regression,
+    /// Not enough was measured to say either.
+    CannotTell,
+}
+
+/// A run with everything that is read from it.
+struct Side<'a> {
+    summary: &'a Summary,
+    bottlenecks: Bottlenecks,
+}
+
+type Place = (u32, u32);
+
+impl Difference {
+    /// NEW against BASE. With `force`, runs that do not match are compared as far as they have cells in common.
+    pub fn of(base: &Stored, new: &Stored, force: bool) -> Result<Self, DifferenceError> {
+        let names = || (base.name.clone(), new.name.clone());
+        let mismatches = mismatches(&base.environment, &new.environment);
+        if !force && !mismatches.is_empty() {
+            let (base, new) = names();
+            return Err(DifferenceError::Mismatch { base, new, mismatches });
+        }
+        let (before, after) = (Summary::of(base), Summary::of(new));
+        let sides = [&before, &after].map(|summary| Side { summary, bottlenecks: Bottlenecks::of(summary) });
+
+        let models: Vec<&str> = before.balancers().filter(|m| after.balancers().any(|n| n == *m)).collect();
+        let places = common_places(&sides);
+        let floors: Vec<_> = Metric::ALL.iter().map(|&metric| floor(&sides, &places, metric)).collect();
+        let mut candidates = Vec::new();
+        for &model in &models {
+            for floor in &floors {
+                candidates.extend(of_model(&sides, model, &places, floor));
+            }
+        }
+        if candidates.is_empty() {
+            let (base, new) = names();
+            return Err(DifferenceError::NothingInCommon { base, new });
+        }
+        let changes = judged(candidates);
+        let lost = lost(&before, &after);
+        Ok(Difference {
+            base: base.name.clone(),
+            new: new.name.clone(),
+            level: LEVEL,
+            outcome: outcome(&changes, &lost),
+            mismatches,
+            lost,
+            floors,
+            changes,
+        })
+    }
+
+    /// Each model over all its cells, a row a metric.
+    pub fn overall(&self) -> Table {
+        self.table(|change| change.backends.is_none())
+    }
+
+    /// The cells that changed; `None` when none did.
+    pub fn cells(&self) -> Option<Table> {
+        let table =
+            self.table(|change| change.backends.is_some() && change.verdict() != Verdict::Indistinguishable);
+        (!table.rows.is_empty()).then_some(table)
+    }
+
+    fn table(&self, shown: impl Fn(&Change) -> bool) -> Table {
+        let columns = vec![
+            Column::words("model"),
+            Column::numbers("HTTP servers").short("HTTP\nservers"),
+            Column::numbers("concurrency").short("conc."),
+            Column::words("metric"),
+            Column::numbers("NEW / BASE"),
+            Column::numbers("p"),
+            Column::words("verdict"),
+        ];
+        let count = |count: Option<u32>| count.map_or("all".to_owned(), |count| count.to_string());
+        let rows = self.changes.iter().filter(|change| shown(change)).map(|change| {
+            vec![
+                change.model.clone(),
+                count(change.backends),
+                count(change.concurrency),
+                change.metric.name().to_owned(),
+                words::ratio_interval(&change.judged),
+                words::p(change.judged.p_holm),
+                if change.client_bound { "client-bound" } else { change.metric.word(change.judged.verdict) }
+                    .to_owned(),
+            ]
+        });
+        Table { columns, rows: rows.collect() }
+    }
+
+    /// What the tables' figures are, in words.
+    pub fn method(&self) -> String {
+        let floors = self.floors.iter().map(|floor| {
+            let text = |floor: Option<f64>| floor.map_or("unknown".into(), words::floor);
+            format!("{} {} a cell, {} over all", floor.metric.name(), text(floor.cell), text(floor.all))
+        });
+        format!(
+            "NEW / BASE: ratio of geometric means over blocks, in brackets its 95 % interval (Welch's t on the logarithms); p \
+             after Holm's correction for all {} comparisons together. A change must also pass the noise floor, from both runs' \
+             A/A pairs and from the direct row, which no change of a balancer can move: {}. Response times are of the \
+             runs' own kind of load. Client-bound: the load generator was the limit in either run.",
+            self.changes.iter().filter(|change| !change.client_bound).count(),
+            floors.collect::<Vec<_>>().join("; ")
+        )
+    }
+
+    /// What it comes to, in one sentence.
+    pub fn sentence(&self) -> String {
+        let (base, new) = (&self.base, &self.new);
+        let worse: Vec<_> =
+            self.changes.iter().filter(|change| change.is_worse()).map(Change::told).collect();
+        let better = self.changes.iter().filter(|change| change.is_better()).count();
+        let lost = match self.lost.as_slice() {
+            [] => String::new(),
+            lost => format!(" Measured in {base} and not valid in {new}: {}.", lost.join(", ")),
+        };
+        let text = match self.outcome {
+            Outcome::Regression => format!(
+                "Regression: {new} is worse than {base} in {}: {}{}.",
+                words::counted(worse.len(), "comparison"),
+                worse[..worse.len().min(NAMED)].join("; "),
+                if worse.len() > NAMED { "; …" } else { "" }
+            ),
+            Outcome::CannotTell => format!(
+                "Cannot tell whether {new} is worse than {base}: it takes two valid blocks of a cell in each run, and every \
+                 cell of {base} in {new}."
+            ),
+            Outcome::NoRegression => format!(
+                "No regression found from {base} to {new} ({better} of {} better); these runs would have shown {}.",
+                words::counted(self.changes.len(), "comparison"),
+                self.resolution()
+            ),
+        };
+        text + &lost
+    }
+
+    /// The smallest change over all cells that had a fair chance of being found, of the models together.
+    fn resolution(&self) -> String {
+        let of = |metric: Metric| {
+            let floor = self.floors.iter().find(|floor| floor.metric == metric)?.all.unwrap_or(0.0);
+            let half = |change: &Change| {
+                let interval = change.judged.interval?;
+                Some((interval.high / interval.low).ln() / 2.0)
+            };
+            let all =
+                self.changes.iter().filter(|c| c.metric == metric && c.backends.is_none() && !c.client_bound);
+            let widest = all.filter_map(half).reduce(f64::max)?;
+            // The correction and a chance of finding it cost about as much again as the interval's own half.
+            Some(format!("about {:.0} % in {}", (2.0 * widest).max(floor).exp_m1() * 100.0, metric.name()))
+        };
+        let known: Vec<_> = [Metric::Throughput, Metric::BalancerCpu].into_iter().filter_map(of).collect();
+        if known.is_empty() { "nothing for certain".into() } else { known.join(" and ") }
+    }
+}
+
+/// Regressions that the sentence names.
+const NAMED: usize = 5;
+
+impl Change {
+    /// What may be said; nothing where the client was the limit.
+    pub fn verdict(&self) -> Verdict {
+        if self.client_bound { Verdict::Indistinguishable } else { self.judged.verdict }
+    }
+
+    /// Whether NEW is worse.
+    pub fn is_worse(&self) -> bool {
+        self.verdict() == if self.metric.less_is_better() { Verdict::Above } else { Verdict::Below }
+    }
+
+    /// Whether NEW is better.
+    pub fn is_better(&self) -> bool {
+        self.verdict() != Verdict::Indistinguishable && !self.is_worse()
+    }
+
+    fn told(&self) -> String {
+        let place = match (self.backends, self.concurrency) {
+            (Some(backends), Some(concurrency)) => {
+                format!("{}, concurrency {concurrency}", words::counted(backends as usize, "server"))
+            }
+            _ => "all cells".into(),
+        };
+        let (name, word) = (self.metric.name(), self.metric.word(self.judged.verdict));
+        format!("{} ({place}) {word} in {name}, {}", self.model, words::ratio_interval(&self.judged))
+    }
+}
+
+/// A change that is not judged yet.
+struct Candidate {
+    model: String,
+    place: Option<Place>,
+    metric: Metric,
+    client_bound: bool,
+    compared: Compared,
+    floor: Option<f64>,
+}
+
+fn of_model(sides: &[Side<'_>; 2], model: &str, places: &[Place], floor: &Floor) -> Vec<Candidate> {
+    let metric = floor.metric;
+    let capped = |&place: &Place| sides.iter().any(|side| side.bottlenecks.caps(metric, model, place));
+    let candidate = |place: Option<Place>, client_bound, [base, new]: [Vec<f64>; 2], floor| {
+        let compared = Compared::unpaired(&new, &base)?;
+        Some(Candidate { model: model.to_owned(), place, metric, client_bound, compared, floor })
+    };
+    let free: Vec<Place> = places.iter().copied().filter(|place| !capped(place)).collect();
+    let overall =
+        candidate(None, false, sides.each_ref().map(|side| side.overall(model, &free, metric)), floor.all);
+    let cells = places.iter().filter_map(|&place| {
+        let logs = sides.each_ref().map(|side| side.logs(model, place, metric));
+        candidate(Some(place), capped(&place), logs, floor.cell)
+    });
+    overall.into_iter().chain(cells).collect()
+}
+
+impl Side<'_> {
+    /// The logarithm of `metric` for each valid block of a cell.
+    fn logs(&self, row: &str, (backends, concurrency): Place, metric: Metric) -> Vec<f64> {
+        let valid = &self.summary.cell(row, backends, concurrency).valid;
+        valid.iter().filter_map(|trial| metric.of(trial)).map(f64::ln).filter(|log| log.is_finite()).collect()
+    }
+
+    /// For each block in which every one of `places` is valid, the mean of the logarithms over them.
+    fn overall(&self, row: &str, places: &[Place], metric: Metric) -> Vec<f64> {
+        let log = |block, &(backends, concurrency): &Place| {
+            let trial = self.summary.cell(row, backends, concurrency).in_block(block)?;
+            metric.of(trial).map(f64::ln).filter(|log| log.is_finite())
+        };
+        let Some(&(backends, concurrency)) = places.first() else { return Vec::new() };
+        let first = &self.summary.cell(row, backends, concurrency).valid;
+        let blocks = first.iter().filter_map(|trial| {
+            let logs = places.iter().map(|place| log(trial.block, place)).collect::<Option<Vec<_>>>()?;
+            Some(logs.iter().sum::<f64>() / logs.len() as f64)
+        });
+        blocks.collect()
+    }
+
+    /// Log-ratios of each A/A pair, for each of `places`, then over all of them.
+    fn twins(&self, places: &[Place], metric: Metric) -> [Vec<Vec<f64>>; 2] {
+        let pairs: Vec<_> = self.summary.controls().filter(|(_, row)| row.twin).collect();
+        let once = |row: &Row| Row { twin: false, ..row.clone() }.to_string();
+        let paired = |label: &str, row: &Row, place| {
+            self.summary.log_ratios((label, &once(row)), place, |trial| metric.of(trial))
+        };
+        let cells =
+            pairs.iter().flat_map(|(label, row)| places.iter().map(move |&place| paired(label, row, place)));
+        let all = pairs.iter().map(|(label, row)| {
+            let (ours, theirs) =
+                (self.overall(label, places, metric), self.overall(&once(row), places, metric));
+            // Where both have every block, these are pairs; else their difference would be of different blocks.
+            if ours.len() == theirs.len() {
+                ours.iter().zip(&theirs).map(|(a, b)| a - b).collect()
+            } else {
+                Vec::new()
+            }
+        });
+        [cells.collect(), all.collect()]
+    }
+}
+
+/// What a change of `metric` must pass.
+fn floor(sides: &[Side<'_>; 2], places: &[Place], metric: Metric) -> Floor {
+    let drift_metric = if metric == Metric::BalancerCpu { Metric::AllCpu } else { metric };
+    let [before, after] = sides.each_ref().map(|side| side.overall(DIRECT, places, drift_metric));
+    let drift = Compared::unpaired(&after, &before).map(|moved| {
+        moved.mean.abs() + moved.estimate.map_or(0.0, |estimate| estimate.half_width(CONFIDENCE))
+    });
+    let [mut cell, mut all] = [None, None];
+    for side in sides {
+        let twins = side.twins(places, metric).map(|cells| noise_floor(&cells));
+        cell = larger(cell, twins[0]);
+        all = larger(all, twins[1]);
+    }
+    // What moved the machine moves a model too, and its own noise comes on top.
+    let on_top = |noise: Option<f64>| match (drift, noise) {
+        (Some(drift), Some(noise)) => Some(drift + noise),
+        (drift, noise) => drift.or(noise),
+    };
+    Floor { metric, cell: on_top(cell), all: on_top(all) }
+}
+
+fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn judged(candidates: Vec<Candidate>) -> Vec<Change> {
+    let of = |candidate: &Candidate| (Some(candidate.compared), candidate.floor);
+    let ranked: Vec<_> = candidates.iter().filter(|c| !c.client_bound).map(of).collect();
+    let mut ranked = judge(&ranked).into_iter();
+    let changes = candidates.into_iter().filter_map(|candidate| {
+        let judged = if candidate.client_bound { judge(&[of(&candidate)])[0]? } else { ranked.next()?? };
+        let Candidate { model, place, metric, client_bound, .. } = candidate;
+        let (backends, concurrency) = place.unzip();
+        Some(Change { model, backends, concurrency, metric, client_bound, judged })
+    });
+    changes.collect()
+}
+
+fn outcome(changes: &[Change], lost: &[String]) -> Outcome {
+    if changes.iter().any(Change::is_worse) {
+        return Outcome::Regression;
+    }
+    let told = changes.iter().any(|change| !change.client_bound && change.judged.interval.is_some());
+    if told && lost.is_empty() { Outcome::NoRegression } else { Outcome::CannotTell }
+}
+
+fn common_places(sides: &[Side<'_>; 2]) -> Vec<Place> {
+    let [base, new] = sides.each_ref().map(|side| side.summary.places());
+    base.into_iter().filter(|place| new.contains(place)).collect()
+}
+
+/// Cells that BASE measured, that NEW was to measure too, and that have no valid trial there.
+fn lost(before: &Summary, after: &Summary) -> Vec<String> {
+    let planned = |cell| after.cells.get(cell).is_some_and(|there| there.valid.is_empty());
+    let gone = before.cells.iter().filter(|(cell, there)| !there.valid.is_empty() && planned(cell));
+    gone.map(|(cell, _)| format!("{} {}x{}", words::row(&cell.model), cell.backends, cell.concurrency))
+        .collect()
+}
+
+/// What makes two runs no runs of the same thing. Another build is what they are compared for.
+fn mismatches(base: &Environment, new: &Environment) -> Vec<String> {
+    let mut mismatches = Vec::new();
+    let mut differs = |what: &str, a: String, b: String| {
+        if a != b {
+            mismatches.push(format!("{what} {a} against {b}"));
+        }
+    };
+    let (a, b) = (&base.plan, &new.plan);
+    let rows = |models: &[String]| {
+        let set: BTreeSet<_> = models.iter().filter(|label| !Row::of(label).is_control()).cloned().collect();
+        set.into_iter().collect::<Vec<_>>().join(",")
+    };
+    differs("models", rows(&a.models), rows(&b.models));
+    differs("servers", words::listed(&a.backends), words::listed(&b.backends));
+    differs("concurrency", words::listed(&a.concurrency), words::listed(&b.concurrency));
+    differs("requests a trial", a.requests.to_string(), b.requests.to_string());
+    differs("warm-up requests", a.warmup.to_string(), b.warmup.to_string());
+    differs(
+        "connections",
+        words::connections(a.connections).into(),
+        words::connections(b.connections).into(),
+    );
+    differs("bytes a body", a.body_bytes.to_string(), b.body_bytes.to_string());
+    differs("build profile", base.build.profile.clone(), new.build.profile.clone());
+    let (a, b) = (&base.host, &new.host);
+    differs("processor", a.cpu.clone(), b.cpu.clone());
+    differs("processors", a.processors.to_string(), b.processors.to_string());
+    differs("hypervisor", a.hypervisor.clone(), b.hypervisor.clone());
+    differs("kernel", a.kernel.clone(), b.kernel.clone());
+    let names: BTreeSet<_> = a.sysctls.keys().chain(b.sysctls.keys()).collect();
+    for name in names {
+        let value = |sysctls: &std::collections::BTreeMap<String, String>| {
+            sysctls.get(name).map_or("unset", String::as_str).to_owned()
+        };
+        differs(name, value(&a.sysctls), value(&b.sysctls));
+    }
+    mismatches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Outcome as Trial, Sample};
+    use crate::report::synthetic::Run;
+
+    fn run(name: &str, first_block: u32, alter: impl Fn(&str, &mut Sample)) -> Stored {
+        let run = Run::new()
+            .models(&["direct", "threads", "mio", "threads#2"])
+            .backends(&[1, 2])
+            .concurrency(&[2, 10]);
+        let mut stored = run.blocks(first_block + 8).build();
+        stored.trials.retain(|trial| trial.block >= first_block);
+        stored.name = name.into();
+        for trial in &mut stored.trials {
+            if let Trial::Measured(sample) = &mut trial.outcome {
+                alter(&trial.cell.model, sample);
+            }
+        }
+        stored
+    }
+
+    fn base() -> Stored {
+        run("base", 0, |_, _| ())
+    }
+
+    fn against(new: &Stored) -> Difference {
+        Difference::of(&base(), new, false).unwrap()
+    }
+
+    fn burn(model: &str, sample: &mut Sample, more: f64) {
+        if let (true, Some(usage)) = (model == "mio", sample.balancer.as_mut()) {
+            usage.system_ns = (usage.system_ns as f64 * more) as u64;
+        }
+    }
+
+    #[test]
+    fn two_runs_of_the_same_thing_have_no_regression() {
+        let difference = against(&run("new", 8, |_, _| ()));
+        assert_eq!(difference.outcome, Outcome::NoRegression, "{}", difference.sentence());
+        assert!(difference.sentence().contains("would have shown about"), "{}", difference.sentence());
+        assert_eq!(difference.cells(), None);
+        assert!(difference.floors.iter().all(|floor| floor.cell.is_some() && floor.all.is_some()));
+        assert_eq!(difference.overall().rows.len(), 2 * Metric::ALL.len());
+    }
+
+    #[test]
+    fn more_cpu_a_request_is_a_regression_that_is_named_and_less_is_none() {
+        let worse = against(&run("new", 8, |model, sample| burn(model, sample, 1.2)));
+        assert_eq!(worse.outcome, Outcome::Regression);
+        assert!(
+            worse.sentence().contains("mio (all cells) dearer in CPU per request, balancer"),
+            "{}",
+            worse.sentence()
+        );
+        assert!(worse.cells().is_some());
+        let better = against(&run("new", 8, |model, sample| burn(model, sample, 0.8)));
+        assert_eq!(better.outcome, Outcome::NoRegression, "{}", better.sentence());
+    }
+
+    #[test]
+    fn a_machine_that_became_slower_is_no_regression_of_the_models() {
+        let slower = run("new", 8, |_, sample| sample.elapsed_ns = sample.elapsed_ns * 5 / 4);
+        let worse: Vec<_> = against(&slower).changes.into_iter().filter(Change::is_worse).collect();
+        assert!(worse.iter().all(|change| change.metric != Metric::Throughput), "{worse:?}");
+    }
+
+    #[test]
+    fn one_block_cannot_tell_and_neither_can_a_run_that_lost_a_cell() {
+        let mut one = run("new", 8, |_, _| ());
+        one.trials.retain(|trial| trial.block == 8);
+        assert_eq!(against(&one).outcome, Outcome::CannotTell);
+        let mut lost = run("new", 8, |_, _| ());
+        for trial in lost.trials.iter_mut().filter(|t| t.cell.model == "mio" && t.cell.backends == 2) {
+            trial.outcome = Trial::Invalid { reasons: vec!["1 of 10000 failed".into()] };
+        }
+        let difference = against(&lost);
+        assert_eq!((difference.outcome, difference.lost.len()), (Outcome::CannotTell, 2));
+        assert!(difference.sentence().contains("mio 2x10"), "{}", difference.sentence());
+    }
+
+    #[test]
+    fn another_grid_load_or_machine_is_refused_unless_forced() {
+        let mut other = run("new", 8, |_, _| ());
+        other.environment.plan.requests = 500;
+        other.environment.plan.backends = vec![1, 2, 3];
+        other.environment.host.processors = 64;
+        other.environment.build.commit = "another".into();
+        let error = Difference::of(&base(), &other, false).unwrap_err();
+        let DifferenceError::Mismatch { mismatches, .. } = &error else { panic!("{error}") };
+        assert_eq!(
+            mismatches.as_slice(),
+            [
+                "servers 1 or 2 against 1, 2 or 3",
+                "requests a trial 10000 against 500",
+                "processors 2 against 64"
+            ]
+        );
+        assert!(error.to_string().contains("--force"));
+        let forced = Difference::of(&base(), &other, true).unwrap();
+        assert_eq!(forced.mismatches.len(), 3);
+    }
+
+    #[test]
+    fn runs_without_a_common_model_are_refused_with_a_remedy() {
+        let mut other = base();
+        other.trials.retain(|trial| trial.cell.model == "direct");
+        let error = Difference::of(&base(), &other, true).unwrap_err();
+        assert!(matches!(error, DifferenceError::NothingInCommon { .. }), "{error}");
+    }
+}
