@@ -10,8 +10,6 @@ mod coverage;
 pub mod interval;
 pub mod verdict;
 
-pub mod interval;
-
 use std::cmp::Ordering;
 
 /// Middle and extent of a sample.
