@@ -1,4 +1,4 @@
-//! Statistics of few blocks: medians and quartiles, paired log-ratios, the exact sign test, Holm's correction.
+//! Statistics of few blocks: medians and quartiles, paired log-ratios, Holm's correction.
 //!
 //! Pure functions of numbers; knows nothing of trials or files. Rules: nothing is dropped as an outlier, and
 //! an answer that the numbers do not support is `None`, never a default. [`interval`] has the confidence intervals,
@@ -9,8 +9,6 @@ pub mod bootstrap;
 mod coverage;
 pub mod interval;
 pub mod verdict;
-
-use std::cmp::Ordering;
 
 /// Middle and extent of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,33 +79,6 @@ pub fn log_ratios(pairs: &[(f64, f64)]) -> Vec<f64> {
         .collect()
 }
 
-/// The ratios behind log-ratios, as a spread. The median is taken of the logarithms, so that a ratio and its
-/// inverse have inverse medians.
-pub fn ratio_spread(log_ratios: &[f64]) -> Option<Spread> {
-    let logs = Spread::of(log_ratios)?;
-    Some(Spread { min: logs.min.exp(), median: logs.median.exp(), max: logs.max.exp(), count: logs.count })
-}
-
-/// Exact two-sided sign test of "the median of `differences` is zero": twice the smaller binomial tail, at
-/// most 1. Zeros say nothing and are left out (Dixon & Mood, 1946). 1 when nothing is left.
-pub fn sign_test(differences: &[f64]) -> f64 {
-    let count = |sign| differences.iter().filter(|d| d.partial_cmp(&&0.0) == Some(sign)).count();
-    let (less, greater) = (count(Ordering::Less), count(Ordering::Greater));
-    let n = less + greater;
-    let tail: f64 = binomial_halves(n).take(less.min(greater) + 1).sum();
-    (2.0 * tail).min(1.0)
-}
-
-/// The probabilities of 0, 1, 2, … heads in `n` tosses of a fair coin.
-fn binomial_halves(n: usize) -> impl Iterator<Item = f64> {
-    // In logarithms: 0.5^n alone is zero for n over 1074.
-    (0..=n).scan(n as f64 * 0.5_f64.ln(), move |log, k| {
-        let probability = log.exp();
-        *log += ((n - k) as f64 / (k + 1) as f64).ln();
-        Some(probability)
-    })
-}
-
 /// Holm's step-down adjustment of p-values (Holm, 1979): below `alpha` afterwards exactly where his procedure
 /// rejects, which keeps the chance of any false verdict at `alpha`. In the order given.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
@@ -120,12 +91,6 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
         adjusted[index] = floor;
     }
     adjusted
-}
-
-/// The fewest blocks with which a sign test could ever reach `alpha` after Holm's correction for `tests`
-/// comparisons: all differences on one side, in the comparison that is judged first.
-pub fn fewest_blocks_for_a_verdict(tests: usize, alpha: f64) -> usize {
-    (1..=1024).find(|&n| sign_test(&vec![1.0; n]) * tests.max(1) as f64 <= alpha).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -161,26 +126,6 @@ mod tests {
     }
 
     #[test]
-    fn sign_test_of_k_blocks_on_one_side_is_two_to_the_one_minus_k() {
-        assert!(close(sign_test(&[1.0; 5]), 0.0625));
-        assert!(close(sign_test(&[-1.0; 6]), 0.03125));
-        assert!(close(sign_test(&[2.0; 10]), 2.0 / 1024.0));
-    }
-
-    #[test]
-    fn sign_test_of_one_against_seven() {
-        // 2 · (C(8,0) + C(8,1)) / 2^8 = 18 / 256.
-        assert!(close(sign_test(&[-1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]), 18.0 / 256.0));
-    }
-
-    #[test]
-    fn sign_test_ignores_ties_and_is_1_without_evidence() {
-        assert!(close(sign_test(&[0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]), 0.03125));
-        assert_eq!(sign_test(&[]), 1.0);
-        assert_eq!(sign_test(&[1.0, -1.0]), 1.0);
-    }
-
-    #[test]
     fn holm_agrees_with_r() {
         // p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm").
         let adjusted = holm(&[0.01, 0.04, 0.03, 0.005]);
@@ -191,17 +136,9 @@ mod tests {
     }
 
     #[test]
-    fn one_comparison_needs_six_blocks_and_fifteen_need_ten() {
-        assert_eq!(fewest_blocks_for_a_verdict(1, 0.05), 6);
-        assert_eq!(fewest_blocks_for_a_verdict(15, 0.05), 10);
-    }
-
-    #[test]
-    fn a_ratio_is_taken_within_its_block() {
+    fn a_ratio_is_taken_within_its_block_and_needs_both_sides() {
         let logs = log_ratios(&[(200.0, 100.0), (100.0, 200.0), (300.0, 100.0), (1.0, 0.0)]);
-        let spread = ratio_spread(&logs).unwrap();
-        assert_eq!(spread.count, 3);
-        assert!(close(spread.min, 0.5) && close(spread.median, 2.0) && close(spread.max, 3.0));
+        assert_eq!(logs, [2f64.ln(), 0.5f64.ln(), 3f64.ln()]);
     }
 
     proptest! {
@@ -214,24 +151,6 @@ mod tests {
             let below = values.iter().filter(|&&v| v < spread.median).count();
             let above = values.iter().filter(|&&v| v > spread.median).count();
             prop_assert!(below * 2 <= values.len() && above * 2 <= values.len());
-        }
-
-        #[test]
-        fn swapping_sides_inverts_a_ratio_and_keeps_the_test(
-            pairs in prop::collection::vec((1.0..1e6f64, 1.0..1e6f64), 1..30)
-        ) {
-            let swapped: Vec<_> = pairs.iter().map(|&(a, b)| (b, a)).collect();
-            let (there, back) = (log_ratios(&pairs), log_ratios(&swapped));
-            let (a, b) = (ratio_spread(&there).unwrap(), ratio_spread(&back).unwrap());
-            prop_assert!((a.median * b.median - 1.0).abs() < 1e-9);
-            prop_assert!((a.min * b.max - 1.0).abs() < 1e-9);
-            prop_assert!((sign_test(&there) - sign_test(&back)).abs() < 1e-12);
-        }
-
-        #[test]
-        fn the_sign_test_is_a_probability(values in prop::collection::vec(-1.0..1.0f64, 0..2000)) {
-            let p = sign_test(&values);
-            prop_assert!(p > 0.0 && p <= 1.0, "{p}");
         }
 
         #[test]

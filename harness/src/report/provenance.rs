@@ -73,7 +73,7 @@ pub(super) fn models(environment: &Environment) -> Table {
     };
     let rows = environment.models.iter().map(|model| {
         vec![
-            model.name.clone(),
+            words::row(&model.name),
             family(model.family).to_owned(),
             model.unit_of_work.clone(),
             model.summary.clone(),
@@ -86,7 +86,7 @@ pub(super) fn models(environment: &Environment) -> Table {
 pub(super) fn manifest(environment: &Environment) -> Table {
     let models: Vec<_> = environment.models.iter().filter(|model| model.name != DIRECT).collect();
     let mut columns = vec![Column::words("setting")];
-    columns.extend(models.iter().map(|model| Column::words(&model.name)));
+    columns.extend(models.iter().map(|model| Column::words(words::row(&model.name))));
     columns.push(Column::words("equal"));
     let settings: BTreeSet<_> = models.iter().flat_map(|model| model.manifest.keys()).collect();
     let rows = settings.into_iter().map(|setting| {

@@ -88,6 +88,25 @@ fn text_from_a_run_is_escaped_on_the_page() {
 }
 
 #[test]
+fn a_row_that_controls_the_measurement_is_named_plainly_and_is_no_competitor() {
+    let models = ["direct", "threads", "mio", "threads#2", "mio+10%"];
+    let (report, _) = document(&small().models(&models).blocks(8).build());
+    for told in [
+        "| threads again | 1 | 2 |",
+        "| mio +10 % CPU | 1 | 2 |",
+        "Here: threads again.",
+        "## Planted slowdowns",
+    ] {
+        assert!(report.contains(told), "{told}");
+    }
+    assert!(report.contains("under 2 concurrency models"));
+    assert!(report.contains("| HTTP servers | concurrency | mio / threads |"));
+    assert!(report.contains("| HTTP servers | concurrency | mio +10 % CPU / mio |"));
+    let quoted = &report[report.find("<!-- BEGIN").unwrap()..report.find("<!-- END").unwrap()];
+    assert!(!quoted.contains("again") && !quoted.contains("+10"), "{quoted}");
+}
+
+#[test]
 fn the_short_table_can_be_quoted_by_its_markers() {
     let (report, _) = document(&small().build());
     let begin = report.find("<!-- BEGIN: requests per second").unwrap();
@@ -120,6 +139,8 @@ fn a_run_of_any_shape_has_a_report() {
         ("direct only", small().models(&["direct"]).build(), 2),
         ("one concurrency", small().concurrency(&[5]).build(), 5),
         ("no direct", small().models(&["threads", "mio"]).build(), 5),
+        ("with controls", small().models(&["direct", "threads", "mio", "threads#2", "mio+10%"]).build(), 5),
+        ("controls only", small().models(&["threads#2", "mio+10%"]).build(), 0),
     ];
     for (case, stored, expected) in cases {
         let summary = Summary::of(&stored);

@@ -78,11 +78,16 @@ impl Ratio {
         let floor = verdicts.floor.map_or(String::new(), |floor| {
             format!(" A model differed from itself by up to {}: the noise floor.", words::floor(floor))
         });
+        let capped = if verdicts.models.iter().any(|comparison| comparison.capped) {
+            " Some of these were limited by the client, and are not ranked: the tables say which."
+        } else {
+            ""
+        };
         let content = Content {
             title,
             subtitle: format!(
                 "Each ratio is taken within a block. Marks: geometric mean over {}; whiskers: 95 % confidence interval of \
-                 that one ratio (Student's t on the logarithms).{floor} {}",
+                 that one ratio (Student's t on the logarithms).{floor}{capped} {}",
                 words::blocks(summary),
                 words::load(plan)
                     + words::empty_cells(summary)

@@ -30,11 +30,13 @@ impl Throughput {
     pub(super) fn of(summary: &Summary, plan: &Plan) -> Option<Self> {
         let backends = some_of(&summary.backends, PANELS);
         let looks = palette::looks(summary);
-        let largest = summary
-            .cells
-            .values()
-            .filter_map(|cell| Some(cell.spread(Measured::rate)?.max))
-            .reduce(f64::max)?;
+        let rates = looks.iter().flat_map(|&(model, _)| {
+            summary
+                .places()
+                .into_iter()
+                .filter_map(move |(b, c)| summary.cell(model, b, c).spread(Measured::rate))
+        });
+        let largest = rates.map(|spread| spread.max).reduce(f64::max)?;
         let x = Axis::of_counts(&summary.concurrency);
         let spread = |model: &str, backends, (concurrency, at): (u32, f64)| {
             (at, summary.cell(model, backends, concurrency).spread(Measured::rate))

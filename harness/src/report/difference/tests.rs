@@ -1,0 +1,104 @@
+//! Two runs made up from a seed, and what is said of them.
+
+use super::*;
+use crate::data::{Outcome as Trial, Sample};
+use crate::report::synthetic::Run;
+
+fn run(name: &str, first_block: u32, alter: impl Fn(&str, &mut Sample)) -> Stored {
+    let run =
+        Run::new().models(&["direct", "threads", "mio", "threads#2"]).backends(&[1, 2]).concurrency(&[2, 10]);
+    let mut stored = run.blocks(first_block + 8).build();
+    stored.trials.retain(|trial| trial.block >= first_block);
+    stored.name = name.into();
+    for trial in &mut stored.trials {
+        if let Trial::Measured(sample) = &mut trial.outcome {
+            alter(&trial.cell.model, sample);
+        }
+    }
+    stored
+}
+
+fn base() -> Stored {
+    run("base", 0, |_, _| ())
+}
+
+fn against(new: &Stored) -> Difference {
+    Difference::of(&base(), new, false).unwrap()
+}
+
+fn burn(model: &str, sample: &mut Sample, more: f64) {
+    if let (true, Some(usage)) = (model == "mio", sample.balancer.as_mut()) {
+        usage.system_ns = (usage.system_ns as f64 * more) as u64;
+    }
+}
+
+#[test]
+fn two_runs_of_the_same_thing_have_no_regression() {
+    let difference = against(&run("new", 8, |_, _| ()));
+    assert_eq!(difference.outcome, Outcome::NoRegression, "{}", difference.sentence());
+    assert!(difference.sentence().contains("would have shown about"), "{}", difference.sentence());
+    assert_eq!(difference.cells(), None);
+    assert!(difference.floors.iter().all(|floor| floor.cell.is_some() && floor.all.is_some()));
+    assert_eq!(difference.overall().rows.len(), 2 * Metric::ALL.len());
+}
+
+#[test]
+fn more_cpu_a_request_is_a_regression_that_is_named_and_less_is_none() {
+    let worse = against(&run("new", 8, |model, sample| burn(model, sample, 1.2)));
+    assert_eq!(worse.outcome, Outcome::Regression);
+    assert!(
+        worse.sentence().contains("mio (all cells) dearer in CPU per request, balancer"),
+        "{}",
+        worse.sentence()
+    );
+    assert!(worse.cells().is_some());
+    let better = against(&run("new", 8, |model, sample| burn(model, sample, 0.8)));
+    assert_eq!(better.outcome, Outcome::NoRegression, "{}", better.sentence());
+}
+
+#[test]
+fn a_machine_that_became_slower_is_no_regression_of_the_models() {
+    let slower = run("new", 8, |_, sample| sample.elapsed_ns = sample.elapsed_ns * 5 / 4);
+    let worse: Vec<_> = against(&slower).changes.into_iter().filter(Change::is_worse).collect();
+    assert!(worse.iter().all(|change| change.metric != Metric::Throughput), "{worse:?}");
+}
+
+#[test]
+fn one_block_cannot_tell_and_neither_can_a_run_that_lost_a_cell() {
+    let mut one = run("new", 8, |_, _| ());
+    one.trials.retain(|trial| trial.block == 8);
+    assert_eq!(against(&one).outcome, Outcome::CannotTell);
+    let mut lost = run("new", 8, |_, _| ());
+    for trial in lost.trials.iter_mut().filter(|t| t.cell.model == "mio" && t.cell.backends == 2) {
+        trial.outcome = Trial::Invalid { reasons: vec!["1 of 10000 failed".into()] };
+    }
+    let difference = against(&lost);
+    assert_eq!((difference.outcome, difference.lost.len()), (Outcome::CannotTell, 2));
+    assert!(difference.sentence().contains("mio 2x10"), "{}", difference.sentence());
+}
+
+#[test]
+fn another_grid_load_or_machine_is_refused_unless_forced() {
+    let mut other = run("new", 8, |_, _| ());
+    other.environment.plan.requests = 500;
+    other.environment.plan.backends = vec![1, 2, 3];
+    other.environment.host.processors = 64;
+    other.environment.build.commit = "another".into();
+    let error = Difference::of(&base(), &other, false).unwrap_err();
+    let DifferenceError::Mismatch { mismatches, .. } = &error else { panic!("{error}") };
+    assert_eq!(
+        mismatches.as_slice(),
+        ["servers 1 or 2 against 1, 2 or 3", "requests a trial 10000 against 500", "processors 2 against 64"]
+    );
+    assert!(error.to_string().contains("--force"));
+    let forced = Difference::of(&base(), &other, true).unwrap();
+    assert_eq!(forced.mismatches.len(), 3);
+}
+
+#[test]
+fn runs_without_a_common_model_are_refused_with_a_remedy() {
+    let mut other = base();
+    other.trials.retain(|trial| trial.cell.model == "direct");
+    let error = Difference::of(&base(), &other, true).unwrap_err();
+    assert!(matches!(error, DifferenceError::NothingInCommon { .. }), "{error}");
+}
