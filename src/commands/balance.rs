@@ -133,6 +133,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let address = resolve(&args.listen)?;
     let backends =
         args.backends.iter().map(|backend| resolve(backend)).collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(nowhere) = backends.iter().find(|backend| backend.port() == 0) {
+        bail!(
+            "nobody can be reached at port 0 of {nowhere}; give --backend the port that the backend listens at"
+        );
+    }
     raise_descriptor_limit().context("cannot raise the limit on open files")?;
     // Blocked before any thread starts, so that only this one gets them.
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot listen for signals")?;
