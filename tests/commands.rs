@@ -56,3 +56,11 @@ fn nobody_is_told_to_delete_a_folder_that_may_not_be_a_run() {
     let told = stderr(&output);
     assert!(told.contains("no environment.json") && !told.contains("delete"), "{told}");
 }
+
+#[test]
+fn an_error_that_nobody_reads_is_no_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = roundtable(&["report", "nowhere"]).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}

@@ -1,5 +1,6 @@
-//! What subcommands print on standard output, where a reader may leave early: `println!` would panic.
+//! What subcommands print, where a reader may leave early: `println!` and `eprintln!` would panic.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use anyhow::bail;
@@ -13,4 +14,9 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Puts a line on standard error, if anybody still reads it.
+pub(super) fn tell(text: fmt::Arguments<'_>) {
+    drop(writeln!(io::stderr(), "{text}"));
 }

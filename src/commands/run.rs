@@ -5,8 +5,7 @@
 mod args;
 mod build;
 
-use std::fmt;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ use roundtable_harness::schedule::{self, Schedule};
 use roundtable_harness::store::{self, Store};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::output::print;
+use super::output::{print, tell};
 use crate::models::MODELS;
 
 pub(crate) use args::Args;
@@ -71,11 +70,6 @@ fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<(
     let mut text = format!("{tables}\nmeasured: {}\n", dir.display());
     text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
     print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
-}
-
-/// On standard error. `eprintln!` would panic when nobody reads it any more.
-fn tell(text: fmt::Arguments<'_>) {
-    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 /// Tables for the terminal, and the files of the report.
