@@ -126,13 +126,6 @@ pub struct Usage {
     pub peak_rss_bytes: u64,
 }
 
-impl Usage {
-    /// User and system time together, nanoseconds.
-    pub fn cpu_ns(&self) -> u64 {
-        self.user_ns + self.system_ns
-    }
-}
-
 /// What the machine did during the timed window, read from `/proc`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostWindow {

@@ -201,7 +201,8 @@ impl Supervised {
     }
 
     /// The child's process id.
-    pub fn pid(&self) -> u32 {
+    #[cfg(test)]
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 

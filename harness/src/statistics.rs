@@ -1,4 +1,4 @@
-//! Statistics of few blocks: medians and quartiles, paired log-ratios, the exact sign test, Holm's correction.
+//! Statistics of few blocks: medians, paired log-ratios, the exact sign test, Holm's correction.
 //!
 //! Pure functions of numbers; knows nothing of trials or files. Rules: nothing is dropped as an outlier, and
 //! an answer that the numbers do not support is `None`, never a default.
@@ -24,7 +24,7 @@ impl Spread {
         let sorted = sorted(values);
         Some(Spread {
             min: *sorted.first()?,
-            median: quantile(&sorted, 0.5)?,
+            median: middle(&sorted)?,
             max: *sorted.last()?,
             count: sorted.len(),
         })
@@ -33,14 +33,7 @@ impl Spread {
 
 /// The middle value, or the mean of the two middle ones.
 pub fn median(values: &[f64]) -> Option<f64> {
-    quantile(&sorted(values), 0.5)
-}
-
-/// First quartile, median and third quartile, interpolated between neighbours (type 7 of Hyndman & Fan, 1996:
-/// what R and NumPy do by default).
-pub fn quartiles(values: &[f64]) -> Option<[f64; 3]> {
-    let sorted = sorted(values);
-    Some([quantile(&sorted, 0.25)?, quantile(&sorted, 0.5)?, quantile(&sorted, 0.75)?])
+    middle(&sorted(values))
 }
 
 fn sorted(values: &[f64]) -> Vec<f64> {
@@ -49,11 +42,10 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
-fn quantile(sorted: &[f64], p: f64) -> Option<f64> {
+fn middle(sorted: &[f64]) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
-    let rank = p * last as f64;
-    let (below, above) = (sorted[rank.floor() as usize], sorted[rank.ceil() as usize]);
-    Some(below + (above - below) * rank.fract())
+    let (below, above) = (sorted[last / 2], sorted[last.div_ceil(2)]);
+    Some(below + (above - below) * 0.5)
 }
 
 /// Geometric mean; `None` when there is nothing to average or a value is not positive.
@@ -139,14 +131,6 @@ mod tests {
     }
 
     #[test]
-    fn quartiles_agree_with_r() {
-        // quantile(c(1, 2, 4, 8, 16), c(.25, .5, .75)) and of c(1, 2, 4, 8).
-        assert_eq!(quartiles(&[16.0, 1.0, 8.0, 2.0, 4.0]), Some([2.0, 4.0, 8.0]));
-        assert_eq!(quartiles(&[1.0, 2.0, 4.0, 8.0]), Some([1.75, 3.0, 5.0]));
-        assert_eq!(quartiles(&[7.0]), Some([7.0, 7.0, 7.0]));
-    }
-
-    #[test]
     fn the_geometric_mean_of_2_and_8_is_4() {
         assert!(close(geometric_mean(&[2.0, 8.0]).unwrap(), 4.0));
         assert_eq!(geometric_mean(&[2.0, 0.0]), None);
@@ -201,8 +185,7 @@ mod tests {
         #[test]
         fn a_spread_is_ordered_and_within_the_sample(values in prop::collection::vec(-1e9..1e9f64, 1..40)) {
             let spread = Spread::of(&values).unwrap();
-            let [lower, middle, upper] = quartiles(&values).unwrap();
-            prop_assert!(spread.min <= lower && lower <= middle && middle <= upper && upper <= spread.max);
+            prop_assert!(spread.min <= spread.median && spread.median <= spread.max);
             prop_assert!(values.contains(&spread.min) && values.contains(&spread.max));
             let below = values.iter().filter(|&&v| v < spread.median).count();
             let above = values.iter().filter(|&&v| v > spread.median).count();

@@ -74,6 +74,22 @@ pub struct ComparedCell {
     pub throughput: Option<Compared>,
     /// The balancer's CPU time a request, async / threaded.
     pub cpu: Option<Compared>,
+    /// The async model that did worst against a threaded one.
+    pub lowest: Option<Pair>,
+    /// The async model that did best against a threaded one.
+    pub highest: Option<Pair>,
+}
+
+/// Two single models: what a family's mean may hide.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pair {
+    /// The async model.
+    #[serde(rename = "async")]
+    pub asynchronous: String,
+    /// The threaded model.
+    pub threaded: String,
+    /// Requests per second, async / threaded: median over blocks, of the logarithms. Not tested.
+    pub median: f64,
 }
 
 /// A ratio async / threaded over the blocks of a cell, and what may be concluded.
@@ -141,12 +157,17 @@ impl Comparison {
             return Err(ComparisonError::NothingPaired { run: run.to_owned() });
         }
         let cells = places.iter().zip(&rates).zip(judge(&rates).into_iter().zip(judge(&cpus))).map(
-            |((&(backends, concurrency), ratios), (throughput, cpu))| ComparedCell {
-                backends,
-                concurrency,
-                blocks: ratios.len(),
-                throughput,
-                cpu,
+            |((&(backends, concurrency), ratios), (throughput, cpu))| {
+                let pairs = pairs(summary, families, (backends, concurrency));
+                ComparedCell {
+                    backends,
+                    concurrency,
+                    blocks: ratios.len(),
+                    throughput,
+                    cpu,
+                    lowest: pairs.first().cloned(),
+                    highest: pairs.last().cloned(),
+                }
             },
         );
         Ok(Comparison {
@@ -233,10 +254,35 @@ impl Comparison {
         let rest = if untold > 0 { format!(", and in {untold} this run cannot tell") } else { String::new() };
         format!(
             "Of {cells}, async served more requests per second than threaded {}, {}{rest}: this holds for these models on \
-             this machine under this load.",
+             this machine under this load, and for the means of the families{}.",
             clause(&faster, "").trim_start(),
             clause(&slower, "fewer"),
+            self.exceptions(),
         )
+    }
+
+    /// Where single models stand the other way round than their families, as the end of a sentence.
+    fn exceptions(&self) -> String {
+        let against = |verdict: Verdict| -> Vec<&Pair> {
+            let told = self.cells.iter().filter(|cell| cell.throughput.is_some_and(|c| c.verdict == verdict));
+            match verdict {
+                Verdict::Higher => {
+                    told.filter_map(|cell| cell.lowest.as_ref()).filter(|p| p.median < 1.0).collect()
+                }
+                _ => told.filter_map(|cell| cell.highest.as_ref()).filter(|p| p.median > 1.0).collect(),
+            }
+        };
+        let (below, above) = (against(Verdict::Higher), against(Verdict::Lower));
+        let count = below.len() + above.len();
+        let furthest =
+            below.into_iter().chain(above).max_by(|a, b| a.median.ln().abs().total_cmp(&b.median.ln().abs()));
+        match furthest {
+            None => String::new(),
+            Some(Pair { asynchronous, threaded, median }) => format!(
+                "; in {count} of these cells single models stood the other way round, furthest {asynchronous} at \
+                 {median:.2} of {threaded}"
+            ),
+        }
     }
 }
 
@@ -261,6 +307,23 @@ fn family_log_ratios(
         .filter_map(|trial| Some((mean(asynchronous, trial.block)?, mean(threaded, trial.block)?)))
         .collect();
     log_ratios(&pairs)
+}
+
+/// Each async model against each threaded one in a cell, lowest first.
+fn pairs(
+    summary: &Summary,
+    (threaded, asynchronous): (&[String], &[String]),
+    place: (u32, u32),
+) -> Vec<Pair> {
+    let each = asynchronous.iter().flat_map(|a| threaded.iter().map(move |t| (a, t)));
+    let mut pairs: Vec<_> = each
+        .filter_map(|(a, t)| {
+            let Spread { median, .. } = ratio_spread(&summary.log_ratios((a, t), place, Measured::rate))?;
+            Some(Pair { asynchronous: a.clone(), threaded: t.clone(), median })
+        })
+        .collect();
+    pairs.sort_by(|a, b| a.median.total_cmp(&b.median));
+    pairs
 }
 
 /// A verdict for each cell that has an observation.
@@ -339,8 +402,29 @@ mod tests {
               2     10       8  1.18 (1.12–1.26)  0.016  async faster  0.84 (0.83–0.86)  0.016  async cheaper
         ");
         insta::assert_snapshot!(comparison.sentence(), @r"
-        Of 2 cells, async served more requests per second than threaded in 2 (median ratios 1.18 to 1.20), fewer in none: this holds for these models on this machine under this load.
+        Of 2 cells, async served more requests per second than threaded in 2 (median ratios 1.18 to 1.20), fewer in none: this holds for these models on this machine under this load, and for the means of the families.
         ");
+    }
+
+    #[test]
+    fn single_models_that_stand_the_other_way_round_are_told() {
+        let mut stored = small().blocks(8).build();
+        for trial in stored.trials.iter_mut().filter(|t| t.cell.model == "tokio" && t.cell.backends == 1) {
+            if let crate::data::Outcome::Measured(sample) = &mut trial.outcome {
+                sample.elapsed_ns = sample.elapsed_ns * 11 / 10;
+            }
+        }
+        let comparison = Comparison::of(&stored).unwrap();
+        let cell = &comparison.cells[0];
+        assert_eq!(cell.throughput.unwrap().verdict, Verdict::Higher, "the mean of the family hides it");
+        let lowest = cell.lowest.as_ref().unwrap();
+        assert_eq!((lowest.asynchronous.as_str(), lowest.threaded.as_str()), ("tokio", "pool"));
+        assert!(lowest.median < 1.0 && cell.highest.as_ref().unwrap().median > 1.0);
+        let told = format!(
+            "in 1 of these cells single models stood the other way round, furthest tokio at {:.2} of pool",
+            lowest.median
+        );
+        assert!(comparison.sentence().contains(&told), "{}", comparison.sentence());
     }
 
     #[test]

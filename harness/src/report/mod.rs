@@ -1,7 +1,7 @@
 //! Tables and charts of a stored run.
 //!
-//! Everything here is a pure function of [`Stored`](crate::data::Stored): the same run gives the same bytes. [`summary`]
-//! reduces the trials, [`tables`] and [`charts`] show them, [`write`] puts a report on disk, [`comparison`] sets the two
+//! Everything here is a pure function of [`Stored`]: the same run gives the same bytes. [`summary`]
+//! reduces the trials, [`tables`] and [`charts`] show them, [`write()`] puts a report on disk, [`comparison`] sets the two
 //! families against each other. Reads no clock and no system font.
 
 pub mod charts;

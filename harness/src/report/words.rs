@@ -45,7 +45,9 @@ pub(super) fn strength(summary: &Summary) -> String {
             "With {blocks} blocks no difference between two models can reach the {LEVEL_TEXT} level of a sign test \
              (it takes {enough}): the ranges show what was seen, not what would be seen again."
         ),
-        _ => "The ranges are what was seen over the blocks, no confidence intervals.".into(),
+        _ => {
+            "Ranges, where they are given, are what was seen over the blocks, no confidence intervals.".into()
+        }
     }
 }
 
@@ -54,7 +56,8 @@ pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
     let Plan { requests, warmup, body_bytes, seed, .. } = plan;
     let mut paragraphs = vec![
         format!(
-            "One round-robin HTTP load balancer was run under {}, in front of {} servers. A load generator kept {} \
+            "One round-robin HTTP load balancer was run under {}, in front of {} servers (the \
+             backends). A load generator kept {} \
              requests outstanding (concurrency), {}, and began a new one only when an old one was answered: a closed \
              loop, as ab and wrk have it. Every answer was verified; each body is {body_bytes} bytes long.",
             counted(summary.balancers().count(), "concurrency model"),
@@ -65,8 +68,8 @@ pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
         format!(
             "The sample is the trial, not the request: one fresh balancer process that serves one cell (model, \
              number of servers, concurrency) with {requests} timed requests, after {warmup} that are discarded. A \
-             block holds every cell once, in a random order of its own (seed {seed}), so that a slow minute of the \
-             machine hits all models alike. A cell's figure is the median over its valid blocks; the range beside it \
+             block holds every cell once, in a random order of its own (seed {seed}); the models of a number of servers \
+             and a concurrency run one after another, so that a slow minute of the machine hits all of them alike. A cell's figure is the median over its valid blocks; the range beside it \
              runs from the smallest to the largest block. A ratio is taken within a block, then the median of the \
              logarithms over blocks."
         ),
@@ -135,7 +138,7 @@ pub(super) fn refused(refused: &Refused) -> String {
         cell.model,
         counted(cell.backends as usize, "server"),
         cell.concurrency,
-        block + 1,
+        u64::from(*block) + 1,
         reasons.join("; ")
     )
 }
