@@ -3,6 +3,7 @@
 mod commands;
 mod models;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -26,7 +27,8 @@ fn main() -> ExitCode {
     match confined.map_err(anyhow::Error::from).and_then(|()| commands::run(cli.command)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("roundtable: {error:#}");
+            // `eprintln!` would panic when nobody reads it any more.
+            drop(writeln!(std::io::stderr(), "roundtable: {error:#}"));
             ExitCode::FAILURE
         }
     }

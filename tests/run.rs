@@ -194,6 +194,13 @@ fn a_run_is_resumed_with_its_own_plan_or_not_at_all() {
         assert_eq!(refused.status.code(), Some(1), "{args}");
         assert!(stderr(&refused).contains(told), "{args}: {}", stderr(&refused));
     }
+    fs::create_dir(dir.path().join("altered")).unwrap();
+    fs::copy(dir.path().join("out/environment.json"), dir.path().join("altered/environment.json")).unwrap();
+    let altered = lines.replacen("\"block\":0", "\"block\":4294967295", 1);
+    fs::write(dir.path().join("altered/trials.jsonl"), altered).unwrap();
+    let refused = output(&dir, "--resume altered");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("a trial that its plan does not have"), "{}", stderr(&refused));
     let again = output(&dir, "--resume");
     assert!(!again.status.success(), "there is no run under results/");
     let again = output(&dir, "--resume out");

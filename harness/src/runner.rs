@@ -136,7 +136,7 @@ pub fn place(trial: &Trial) -> String {
     let Cell { model, backends, concurrency } = &trial.cell;
     let plural = if *backends == 1 { "" } else { "s" };
     let again = if trial.attempt > 1 { format!(", attempt {}", trial.attempt) } else { String::new() };
-    let block = trial.block + 1;
+    let block = u64::from(trial.block) + 1;
     format!("{model}, {backends} backend{plural}, concurrency {concurrency}, block {block}{again}")
 }
 

@@ -19,6 +19,10 @@ use crate::precision::Precision;
 
 /// Times that a cell is tried within one block before it stays invalid.
 pub const MOST_ATTEMPTS: u32 = 3;
+/// Lines that somebody may have deleted from a run's trials before it is taken for another's.
+const MOST_DELETED: usize = 1000;
+/// No trial takes longer, whatever its record says: sums of such times cannot overflow.
+const LONGEST_TRIAL_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// One trial to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +93,14 @@ pub fn order(plan: &Plan, block: u32) -> Vec<Cell> {
     order
 }
 
+/// The first of `trials` that no run of `plan` can have made: its cell is not in the grid, or its block lies further
+/// on than blocks that begin one after another can have come. A schedule of it would be without end.
+pub fn foreign<'a>(plan: &Plan, trials: &'a [Trial]) -> Option<&'a Trial> {
+    let cells = plan.cells();
+    let furthest = trials.len() + MOST_DELETED;
+    trials.iter().find(|trial| trial.block as usize > furthest || !cells.contains(&trial.cell))
+}
+
 impl Schedule {
     /// What is left of `plan` after `trials`.
     pub fn new(plan: &Plan, trials: &[Trial]) -> Self {
@@ -113,9 +125,10 @@ impl Schedule {
         let tries = self.tries.entry((trial.block, trial.cell.clone())).or_default();
         tries.attempts = tries.attempts.max(trial.attempt);
         tries.measured |= matches!(trial.outcome, Outcome::Measured(_));
-        self.took_ms.entry(trial.cell.clone()).or_default().push(trial.took_ms.max(1));
+        let took_ms = trial.took_ms.min(LONGEST_TRIAL_MS);
+        self.took_ms.entry(trial.cell.clone()).or_default().push(took_ms.max(1));
+        self.spent_ms += took_ms;
         self.precision.record(trial);
-        self.spent_ms += trial.took_ms;
         self.last = self.last.max(trial.block);
     }
 

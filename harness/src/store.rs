@@ -42,7 +42,7 @@ pub enum StoreError {
     NoRuns(PathBuf),
     /// The folder is there but one of its files is not.
     #[error(
-        "{} has no {file}, so it is not a whole run; name another run, or delete the folder and run again",
+        "{} has no {file}, so it is not a whole run; name another run, or run again",
         .dir.display()
     )]
     Incomplete {

@@ -73,7 +73,10 @@ pub fn reasons(seen: &Seen, requests: u64, backends: &[String], steal_limit_perc
         format!("{} connections were not closed though the client had asked for it", seen.left_open)
     });
     gate(seen.listen_overflows == 0, &|| {
-        format!("{} connections met a full accept queue (ListenOverflows)", seen.listen_overflows)
+        format!(
+            "{} connections met a full accept queue (ListenOverflows, which counts the whole machine)",
+            seen.listen_overflows
+        )
     });
     gate(seen.steal_percent <= f64::from(steal_limit_percent), &|| {
         format!(
@@ -157,7 +160,10 @@ mod tests {
         let reason = only_reason(|seen| seen.left_open = 4);
         assert_eq!(reason, "4 connections were not closed though the client had asked for it");
         let reason = only_reason(|seen| seen.listen_overflows = 3);
-        assert_eq!(reason, "3 connections met a full accept queue (ListenOverflows)");
+        assert_eq!(
+            reason,
+            "3 connections met a full accept queue (ListenOverflows, which counts the whole machine)"
+        );
         let reason = only_reason(|seen| seen.steal_percent = 12.34);
         assert_eq!(reason, "the hypervisor took 12.3 % of the processors' time (the limit is 10 %)");
         assert_eq!(only_reason(|seen| seen.elapsed_ns = 0), "the timed window had no length");

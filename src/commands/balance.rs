@@ -18,6 +18,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
+use super::output::tell;
 use crate::models::{self, AccessLog, Handicap, MODELS, Server, listen, raise_descriptor_limit};
 
 /// How often a draining balancer looks whether it is done.
@@ -137,9 +138,16 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let address = resolve(&args.listen)?;
     let backends =
         args.backends.iter().map(|backend| resolve(backend)).collect::<anyhow::Result<Vec<_>>>()?;
-    raise_descriptor_limit().context("cannot raise the limit on open files")?;
+    if let Some(nowhere) = backends.iter().find(|backend| backend.port() == 0) {
+        bail!(
+            "nobody can be reached at port 0 of {nowhere}; give --backend the port that the backend listens at"
+        );
+    }
+    raise_descriptor_limit()
+        .context("cannot raise the limit on open files; raise it before, by `ulimit -n`")?;
     // Blocked before any thread starts, so that only this one gets them.
-    let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot listen for signals")?;
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT]).context("cannot handle signals; raise the limit on open files")?;
     let listener = listen(address, &limits).with_context(|| {
         format!("cannot listen at {address}; choose a free address with --listen, or end who uses it")
     })?;
@@ -148,7 +156,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         !backends.contains(&listening),
         "{listening} is both the address to listen at and a backend; a balancer cannot be its own backend"
     );
-    let stopper = listener.try_clone().context("cannot duplicate the listener")?;
+    let stopper =
+        listener.try_clone().context("cannot duplicate the listener; raise the limit on open files")?;
     let log = args.access_log.as_deref().map(|path| {
         AccessLog::open(path)
             .with_context(|| format!("cannot write the access log {}; choose another file", path.display()))
@@ -167,11 +176,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         .name("accept".into())
         .spawn(move || {
             if let Err(error) = (model.serve)(server) {
-                eprintln!("roundtable: {} cannot go on serving: {error}", model.name);
+                tell(format_args!(
+"roundtable: {} cannot go on serving ({error}); look at the limits on open files, threads and memory, then start it again", model.name));
                 std::process::exit(1);
             }
         })
-        .context("cannot start a thread")?;
+        .context("cannot start a thread; raise the thread limit")?;
     announce(&Ready::at(listening)).context("cannot write the ready line")?;
     if args.supervised {
         Control::start().context("cannot listen on standard input")?;
@@ -189,9 +199,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     match proxy.in_flight() {
         0 => {}
-        cut => eprintln!(
+        cut => tell(format_args!(
             "roundtable: {cut} exchanges were not finished in time; --drain-timeout gives them longer"
-        ),
+        )),
     }
     Ok(ExitCode::SUCCESS)
 }

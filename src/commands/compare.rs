@@ -11,7 +11,7 @@ use roundtable_harness::report::published::{self, Published};
 use roundtable_harness::store;
 use serde::Serialize;
 
-use super::report::print;
+use super::output::print;
 
 /// Width of the tables, columns.
 const WIDTH: u16 = 120;

@@ -5,6 +5,7 @@ mod balance;
 mod compare;
 mod load;
 mod models;
+mod output;
 mod report;
 mod run;
 

@@ -1,11 +1,13 @@
 //! `roundtable models`: each model as it describes itself.
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use roundtable::proxy::Limits;
 use roundtable_harness::data::ModelInfo;
 
+use super::output::print;
 pub(crate) use crate::models::find;
 use crate::models::{MODELS, Model, manifest};
 
@@ -19,20 +21,22 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let infos: Vec<ModelInfo> = MODELS.iter().map(|model| info(model, None)).collect();
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&infos).context("cannot write the models as JSON")?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    for info in infos {
-        println!("{} ({:?})", info.name, info.family);
-        println!("  {}", info.summary);
-        println!("  unit of work: {}", info.unit_of_work);
-        for (name, value) in &info.manifest {
-            println!("    {name:<34} {value}");
-        }
-        println!();
-    }
+    let text = if args.json {
+        serde_json::to_string_pretty(&infos).context("cannot write the models as JSON")? + "\n"
+    } else {
+        infos.iter().map(described).collect()
+    };
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn described(info: &ModelInfo) -> String {
+    let ModelInfo { name, family, summary, unit_of_work, manifest } = info;
+    let mut text = format!("{name} ({family:?})\n  {summary}\n  unit of work: {unit_of_work}\n");
+    for (name, value) in manifest {
+        let _ = writeln!(text, "    {name:<34} {value}");
+    }
+    text + "\n"
 }
 
 /// `model` with `workers` threads as it is stored beside the trials.

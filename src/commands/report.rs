@@ -1,11 +1,11 @@
 //! `roundtable report`: makes a stored run's report again.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use roundtable_harness::{report, store};
+
+use super::output::print;
 
 /// Arguments of `roundtable report`.
 #[derive(Debug, clap::Args)]
@@ -26,14 +26,4 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let written = report::write(&stored, &reports)?;
     print(&written.iter().map(|path| format!("{}\n", path.display())).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Puts `text` on standard output. A reader that has seen enough, as `head`, is no failure.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            bail!("cannot print ({error}); free some space, or send the output elsewhere")
-        }
-        _ => Ok(()),
-    }
 }

@@ -6,14 +6,13 @@ mod args;
 mod build;
 mod passes;
 
-use std::fmt;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{anyhow, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use nix::unistd::{AccessFlags, access};
 use roundtable_harness::crew::{Crew, Program};
 use roundtable_harness::data::{DIRECT, Environment, Family, Layout, ModelInfo, Plan, Stored, Trial};
@@ -23,10 +22,11 @@ use roundtable_harness::progress::{Bar, Lines};
 use roundtable_harness::report;
 use roundtable_harness::row::Row;
 use roundtable_harness::runner::{self, Ending, Observer};
-use roundtable_harness::schedule::Schedule;
+use roundtable_harness::schedule::{self, Schedule};
 use roundtable_harness::store::{self, Store};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::output::{print, tell};
 use crate::models::MODELS;
 
 pub(crate) use args::Args;
@@ -74,18 +74,7 @@ fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<(
     let (tables, written) = write_report(stored, reports)?;
     let mut text = format!("{tables}\nmeasured: {}\n", dir.display());
     text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // A reader that has seen enough, as `head`.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            bail!("cannot print the tables ({error}); they are in {} too", reports.display())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// On standard error. `eprintln!` would panic when nobody reads it any more.
-fn tell(text: fmt::Arguments<'_>) {
-    drop(writeln!(std::io::stderr(), "{text}"));
+    print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
 }
 
 /// Tables for the terminal, and the files of the report.
@@ -132,6 +121,14 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
     let plan = stored.environment.plan.clone();
     if let Err(error) = plan.check() {
         bail!("{} holds a plan that was altered ({error}); begin a new run without --resume", dir.display());
+    }
+    if let Some(foreign) = schedule::foreign(&plan, &stored.trials) {
+        bail!(
+            "{} holds a trial that its plan does not have ({}); delete that line of trials.jsonl, or begin a new run \
+             without --resume",
+            dir.display(),
+            runner::place(foreign)
+        );
     }
     let contradictions = args.contradictions(&plan, &names(&known))?;
     ensure!(
@@ -238,7 +235,7 @@ fn tell_invalid(stored: &Stored) -> ExitCode {
     tell(format_args!(
         "roundtable: {} cells stayed invalid after {} attempts; the reasons are in the report: mend the cause and run again",
         invalid.len(),
-        roundtable_harness::schedule::MOST_ATTEMPTS
+        schedule::MOST_ATTEMPTS
     ));
     for trial in invalid {
         tell(format_args!("  {}", runner::place(trial)));

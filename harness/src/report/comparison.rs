@@ -11,13 +11,13 @@ use thiserror::Error;
 use crate::data::{Family, Stored};
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
-use crate::report::summary::Summary;
+use crate::report::summary::{Measured, Summary};
 use crate::report::table::{Column, Table};
 use crate::report::tables;
 use crate::report::verdicts::Verdicts;
 use crate::report::words;
 use crate::statistics::verdict::{self, CONFIDENCE, Judged, LEVEL, judge};
-use crate::statistics::{Spread, geometric_mean, log_ratios};
+use crate::statistics::{Spread, geometric_mean, log_ratios, median};
 
 /// Why two families cannot be compared.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -79,6 +79,21 @@ pub struct ComparedCell {
     pub throughput: Option<Compared>,
     /// The balancer's CPU time a request, async / threaded.
     pub cpu: Option<Compared>,
+    /// Of each async model against each threaded one, the lowest throughput ratio…
+    pub lowest: Option<Pair>,
+    /// …and the highest: families can hide that single models stand the other way round.
+    pub highest: Option<Pair>,
+}
+
+/// One async model against one threaded one, in a cell.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pair {
+    /// The async one.
+    pub asynchronous: String,
+    /// The threaded one.
+    pub threaded: String,
+    /// Median over blocks of the ratio of their throughput.
+    pub median: f64,
 }
 
 /// A ratio async / threaded over the blocks of a cell, and what may be concluded.
@@ -169,12 +184,17 @@ impl Comparison {
             throughput_noise_floor,
             cpu_noise_floor,
             cells: cells
-                .map(|((&(backends, concurrency), blocks), (throughput, cpu))| ComparedCell {
-                    backends,
-                    concurrency,
-                    blocks,
-                    throughput,
-                    cpu,
+                .map(|((&(backends, concurrency), blocks), (throughput, cpu))| {
+                    let pairs = pairs(summary, families, (backends, concurrency));
+                    ComparedCell {
+                        backends,
+                        concurrency,
+                        blocks,
+                        throughput,
+                        cpu,
+                        lowest: pairs.first().cloned(),
+                        highest: pairs.last().cloned(),
+                    }
                 })
                 .collect(),
             threaded,
@@ -234,7 +254,32 @@ impl Comparison {
             &of(|cell| cell.cpu),
             [(Verdict::Lower, "used less CPU time of the balancer per request"), (Verdict::Higher, "more")],
         );
-        format!("Async {rate}; it {cpu}: this holds for these models on this machine under this load.")
+        format!(
+            "Async {rate}; it {cpu}: this holds for these models on this machine under this load, and for the means of the \
+             families{}.",
+            self.exceptions()
+        )
+    }
+
+    /// Where single models stand the other way round than their families, as the end of a sentence.
+    fn exceptions(&self) -> String {
+        let told = |verdict| {
+            self.cells.iter().filter(move |cell| cell.throughput.is_some_and(|c| c.verdict() == verdict))
+        };
+        let below =
+            told(Verdict::Higher).filter_map(|cell| cell.lowest.as_ref()).filter(|pair| pair.median < 1.0);
+        let above =
+            told(Verdict::Lower).filter_map(|cell| cell.highest.as_ref()).filter(|pair| pair.median > 1.0);
+        let against: Vec<&Pair> = below.chain(above).collect();
+        let furthest = against.iter().max_by(|a, b| a.median.ln().abs().total_cmp(&b.median.ln().abs()));
+        match furthest {
+            None => String::new(),
+            Some(Pair { asynchronous, threaded, median }) => format!(
+                "; in {} of these cells single models stood the other way round, furthest {asynchronous} at {median:.2} of \
+                 {threaded}",
+                against.len()
+            ),
+        }
     }
 }
 
@@ -288,6 +333,23 @@ fn family_log_ratios(
         .filter_map(|trial| Some((mean(asynchronous, trial.block)?, mean(threaded, trial.block)?)))
         .collect();
     log_ratios(&pairs)
+}
+
+/// Each async model against each threaded one in a cell, lowest first.
+fn pairs(
+    summary: &Summary,
+    (threaded, asynchronous): (&[String], &[String]),
+    place: (u32, u32),
+) -> Vec<Pair> {
+    let each = asynchronous.iter().flat_map(|a| threaded.iter().map(move |t| (a, t)));
+    let mut pairs: Vec<_> = each
+        .filter_map(|(a, t)| {
+            let logs = summary.log_ratios((a, t), place, Measured::rate);
+            Some(Pair { asynchronous: a.clone(), threaded: t.clone(), median: median(&logs)?.exp() })
+        })
+        .collect();
+    pairs.sort_by(|a, b| a.median.total_cmp(&b.median));
+    pairs
 }
 
 /// A verdict for each cell that has an observation; what the client bounded is in nobody's correction.

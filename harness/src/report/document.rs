@@ -54,14 +54,14 @@ impl Document {
         let mut parts = Vec::new();
         parts.extend(words::gaps(summary).into_iter().map(Part::Warning));
         parts.extend(provenance::warnings(environment).into_iter().map(Part::Warning));
-        parts.push(Part::Quotable { name: "requests per second", table: tables::pivot(summary) });
         let starred = summary.cells.values().any(|cell| cell.invalid > 0 && !cell.valid.is_empty());
         let star = if starred { " * Some trials of this cell were invalid." } else { "" };
         parts.push(Part::Paragraph(format!(
-            "Requests per second: medians over {}. {}{star}",
+            "Requests per second (more is better): medians over {}. {}{star}",
             words::blocks(summary),
             words::strength(summary)
         )));
+        parts.push(Part::Quotable { name: "requests per second", table: tables::pivot(summary) });
         parts.push(Part::Heading("Charts".into()));
         if charts.is_empty() {
             parts.push(Part::Paragraph("There is no valid trial, so there is nothing to draw.".into()));

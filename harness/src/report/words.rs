@@ -62,7 +62,9 @@ pub(super) fn strength(summary: &Summary) -> String {
     match summary.blocks().1 {
         0 => "No trial of this run is valid: there is nothing to compare.".into(),
         1 => "There is one block: nothing tells how far these figures would repeat.".into(),
-        _ => "The ranges are what was seen over the blocks, no confidence intervals.".into(),
+        _ => {
+            "Ranges, where they are given, are what was seen over the blocks, no confidence intervals.".into()
+        }
     }
 }
 
@@ -71,7 +73,8 @@ pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
     let Plan { requests, warmup, body_bytes, seed, .. } = plan;
     let mut paragraphs = vec![
         format!(
-            "One round-robin HTTP load balancer was run under {}, in front of {} servers. A load generator kept {} \
+            "One round-robin HTTP load balancer was run under {}, in front of {} servers (the \
+             backends). A load generator kept {} \
              requests outstanding (concurrency), {}, and began a new one only when an old one was answered: a closed \
              loop, as ab and wrk have it. Every answer was verified; each body is {body_bytes} bytes long.",
             counted(summary.balancers().count(), "concurrency model"),
@@ -82,9 +85,10 @@ pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
         format!(
             "The sample is the trial, not the request: one fresh balancer process that serves one cell (model, \
              number of servers, concurrency) with {requests} timed requests, after {warmup} that are discarded. A \
-             block holds every cell once, in a random order of its own (seed {seed}), so that a slow minute of the \
-             machine hits all models alike. A cell's figure is the median over its valid blocks; the range beside it \
-             runs from the smallest to the largest block."
+             block holds every cell once, in a random order of its own (seed {seed}); the models of a number of servers \
+             and a concurrency run one after another, so that a slow minute of the machine hits all of them alike. A \
+             cell's figure is the median over its valid blocks; the range beside it runs from the smallest to the \
+             largest block."
         ),
         format!(
             "A ratio is taken within a block, between trials that met the same weather; over blocks it is the geometric \
@@ -161,7 +165,7 @@ pub(super) fn refused(refused: &Refused) -> String {
         row(&cell.model),
         counted(cell.backends as usize, "server"),
         cell.concurrency,
-        block + 1,
+        u64::from(*block) + 1,
         reasons.join("; ")
     )
 }

@@ -199,3 +199,27 @@ proptest! {
         prop_assert_eq!(complete(&plan, prefix, |job| noisy(job, 20)), whole);
     }
 }
+
+#[test]
+fn a_trial_that_the_plan_cannot_have_made_is_found() {
+    let plan = plan(Length::Blocks(3));
+    let trials = complete(&plan, Vec::new(), |_| (measured(), 1));
+    assert_eq!(foreign(&plan, &trials), None);
+    // Somebody deleted the first block.
+    assert_eq!(foreign(&plan, &trials[plan.cells().len()..]), None);
+    let altered = |alter: fn(&mut Trial)| {
+        let mut trials = trials.clone();
+        alter(&mut trials[1]);
+        foreign(&plan, &trials).cloned() == Some(trials[1].clone())
+    };
+    assert!(altered(|trial| trial.block = u32::MAX));
+    assert!(altered(|trial| trial.cell.model = "another".into()));
+    assert!(altered(|trial| trial.cell.backends = 0));
+}
+
+#[test]
+fn a_record_of_an_endless_trial_does_not_overflow() {
+    let plan = plan(Length::Budget { budget_ms: 60_000, minimum_blocks: 3 });
+    let trials = complete(&plan, Vec::new(), |_| (measured(), u64::MAX));
+    assert_eq!(blocks(&trials), 3);
+}
