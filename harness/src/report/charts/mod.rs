@@ -1,7 +1,7 @@
 //! The charts: which there are, and how each becomes an SVG and a PNG.
 //!
-//! One file a figure; each prepares its data once and draws them on either backend. [`palette`] owns colours and
-//! markers, [`frame`] distances and type.
+//! One file a figure; each prepares its data once and draws them on either backend. `palette` owns colours and
+//! markers, `frame` distances and type.
 
 mod axis;
 mod bitmap;
