@@ -2,27 +2,30 @@
 //!
 //! Blocks of two runs have nothing to be paired by: each run's blocks are a sample of their own (Welch's t on the
 //! logarithms). Each model is compared cell by cell and, with far less noise, over all its cells at once: a block's mean of the
-//! logarithms over the cells that both runs have. All of these, of every metric, are corrected together (Holm), so that the
-//! chance of calling any change where there is none is at most 5 %.
+//! logarithms over the cells that both runs have. Both kinds, of every metric, are corrected together (Holm, half of the level
+//! for either kind), so that the chance of calling any change where there is none is at most 5 %.
 //!
 //! The machine itself may have changed between the runs, which no interval sees. So the floor that a change must pass is what
 //! the direct row, which holds no balancer, may have changed by over all cells (the further end of its 95 % interval; for the
 //! balancer's CPU time: of what client and servers of the direct row used), and on top the larger of both runs' A/A floors.
 //! Without either, the floor is unknown and said to be.
 
-use std::collections::BTreeSet;
+mod matching;
 
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::data::{DIRECT, Environment, Stored};
+use crate::data::{DIRECT, Stored};
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::table::{Column, Table};
 use crate::report::words;
 use crate::row::Row;
-use crate::statistics::verdict::{CONFIDENCE, Compared, Judged, LEVEL, Verdict, judge, noise_floor};
+use crate::statistics::interval::quantile;
+use crate::statistics::verdict::{
+    CONFIDENCE, Compared, Judged, LEVEL, Verdict, judge, judge_among, noise_floor,
+};
 
 /// Why two runs cannot be compared.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -127,7 +130,7 @@ impl Difference {
     /// NEW against BASE. With `force`, runs that do not match are compared as far as they have cells in common.
     pub fn of(base: &Stored, new: &Stored, force: bool) -> Result<Self, DifferenceError> {
         let names = || (base.name.clone(), new.name.clone());
-        let mismatches = mismatches(&base.environment, &new.environment);
+        let mismatches = matching::mismatches(&base.environment, &new.environment);
         if !force && !mismatches.is_empty() {
             let (base, new) = names();
             return Err(DifferenceError::Mismatch { base, new, mismatches });
@@ -208,7 +211,8 @@ impl Difference {
         });
         format!(
             "NEW / BASE: ratio of geometric means over blocks, in brackets its 95 % interval (Welch's t on the logarithms); p \
-             after Holm's correction for all {} comparisons together. A change must also pass the noise floor, from both runs' \
+             after correction for all {} comparisons (Holm, half of the level for models over all cells, half for single \
+             cells). A change must also pass the noise floor, from both runs' \
              A/A pairs and from the direct row, which no change of a balancer can move: {}. Response times are of the \
              runs' own kind of load. Client-bound: the load generator was the limit in either run.",
             self.changes.iter().filter(|change| !change.client_bound).count(),
@@ -238,7 +242,8 @@ impl Difference {
                  cell of {base} in {new}."
             ),
             Outcome::NoRegression => format!(
-                "No regression found from {base} to {new} ({better} of {} better); these runs would have shown {}.",
+                "No regression found from {base} to {new} ({better} of {} better); a change over all cells had a chance of 80 % to show \
+                 from about {} on.",
                 words::counted(self.changes.len(), "comparison"),
                 self.resolution()
             ),
@@ -246,25 +251,32 @@ impl Difference {
         text + &lost
     }
 
-    /// The smallest change over all cells that had a fair chance of being found, of the models together.
+    /// The smallest change over all cells that the least sure of the models had a chance of 80 % to show.
     fn resolution(&self) -> String {
+        let overall = || self.changes.iter().filter(|change| change.backends.is_none());
+        let most_demanding = 1.0 - LEVEL / (2 * FAMILIES * overall().count().max(1)) as f64;
         let of = |metric: Metric| {
             let floor = self.floors.iter().find(|floor| floor.metric == metric)?.all.unwrap_or(0.0);
-            let half = |change: &Change| {
+            let shown = |change: &Change| {
                 let interval = change.judged.interval?;
-                Some((interval.high / interval.low).ln() / 2.0)
+                let degrees = 2.0 * (change.judged.blocks as f64 - 1.0);
+                let error =
+                    (interval.high / interval.low).ln() / 2.0 / quantile((1.0 + CONFIDENCE) / 2.0, degrees);
+                let chance = quantile(0.8, degrees);
+                let corrected = error * quantile(most_demanding, degrees);
+                Some(corrected.max(floor) + error * chance)
             };
-            let all =
-                self.changes.iter().filter(|c| c.metric == metric && c.backends.is_none() && !c.client_bound);
-            let widest = all.filter_map(half).reduce(f64::max)?;
-            // The correction and a chance of finding it cost about as much again as the interval's own half.
-            Some(format!("about {:.0} % in {}", (2.0 * widest).max(floor).exp_m1() * 100.0, metric.name()))
+            let least_sure =
+                overall().filter(|change| change.metric == metric).filter_map(shown).reduce(f64::max)?;
+            Some(format!("{:.0} % in {}", least_sure.exp_m1() * 100.0, metric.name()))
         };
         let known: Vec<_> = [Metric::Throughput, Metric::BalancerCpu].into_iter().filter_map(of).collect();
         if known.is_empty() { "nothing for certain".into() } else { known.join(" and ") }
     }
 }
 
+/// Families of comparisons that share the level: models over all their cells, and single cells.
+const FAMILIES: usize = 2;
 /// Regressions that the sentence names.
 const NAMED: usize = 5;
 
@@ -398,13 +410,21 @@ fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 
 fn judged(candidates: Vec<Candidate>) -> Vec<Change> {
     let of = |candidate: &Candidate| (Some(candidate.compared), candidate.floor);
-    let ranked: Vec<_> = candidates.iter().filter(|c| !c.client_bound).map(of).collect();
-    let mut ranked = judge(&ranked).into_iter();
-    let changes = candidates.into_iter().filter_map(|candidate| {
-        let judged = if candidate.client_bound { judge(&[of(&candidate)])[0]? } else { ranked.next()?? };
-        let Candidate { model, place, metric, client_bound, .. } = candidate;
+    // Cells and models over all their cells, so that hundreds of cells do not cost the latter their power.
+    let family = |overall: bool| {
+        let members = candidates.iter().filter(|c| !c.client_bound && c.place.is_none() == overall);
+        judge_among(&members.map(of).collect::<Vec<_>>(), FAMILIES).into_iter()
+    };
+    let (mut overall, mut cells) = (family(true), family(false));
+    let changes = candidates.iter().filter_map(|candidate| {
+        let judged = match candidate.place {
+            _ if candidate.client_bound => judge(&[of(candidate)])[0]?,
+            None => overall.next()??,
+            Some(_) => cells.next()??,
+        };
+        let Candidate { ref model, place, metric, client_bound, .. } = *candidate;
         let (backends, concurrency) = place.unzip();
-        Some(Change { model, backends, concurrency, metric, client_bound, judged })
+        Some(Change { model: model.clone(), backends, concurrency, metric, client_bound, judged })
     });
     changes.collect()
 }
@@ -428,46 +448,6 @@ fn lost(before: &Summary, after: &Summary) -> Vec<String> {
     let gone = before.cells.iter().filter(|(cell, there)| !there.valid.is_empty() && planned(cell));
     gone.map(|(cell, _)| format!("{} {}x{}", words::row(&cell.model), cell.backends, cell.concurrency))
         .collect()
-}
-
-/// What makes two runs no runs of the same thing. Another build is what they are compared for.
-fn mismatches(base: &Environment, new: &Environment) -> Vec<String> {
-    let mut mismatches = Vec::new();
-    let mut differs = |what: &str, a: String, b: String| {
-        if a != b {
-            mismatches.push(format!("{what} {a} against {b}"));
-        }
-    };
-    let (a, b) = (&base.plan, &new.plan);
-    let rows = |models: &[String]| {
-        let set: BTreeSet<_> = models.iter().filter(|label| !Row::of(label).is_control()).cloned().collect();
-        set.into_iter().collect::<Vec<_>>().join(",")
-    };
-    differs("models", rows(&a.models), rows(&b.models));
-    differs("servers", words::listed(&a.backends), words::listed(&b.backends));
-    differs("concurrency", words::listed(&a.concurrency), words::listed(&b.concurrency));
-    differs("requests a trial", a.requests.to_string(), b.requests.to_string());
-    differs("warm-up requests", a.warmup.to_string(), b.warmup.to_string());
-    differs(
-        "connections",
-        words::connections(a.connections).into(),
-        words::connections(b.connections).into(),
-    );
-    differs("bytes a body", a.body_bytes.to_string(), b.body_bytes.to_string());
-    differs("build profile", base.build.profile.clone(), new.build.profile.clone());
-    let (a, b) = (&base.host, &new.host);
-    differs("processor", a.cpu.clone(), b.cpu.clone());
-    differs("processors", a.processors.to_string(), b.processors.to_string());
-    differs("hypervisor", a.hypervisor.clone(), b.hypervisor.clone());
-    differs("kernel", a.kernel.clone(), b.kernel.clone());
-    let names: BTreeSet<_> = a.sysctls.keys().chain(b.sysctls.keys()).collect();
-    for name in names {
-        let value = |sysctls: &std::collections::BTreeMap<String, String>| {
-            sysctls.get(name).map_or("unset", String::as_str).to_owned()
-        };
-        differs(name, value(&a.sysctls), value(&b.sysctls));
-    }
-    mismatches
 }
 
 #[cfg(test)]

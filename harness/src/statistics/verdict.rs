@@ -78,9 +78,14 @@ fn mean(values: &[f64]) -> Option<f64> {
 /// Judges `comparisons` together, in the order given, each with the noise floor (a log-ratio, positive) that it must
 /// pass, where one is known. What is `None` stays so and costs no correction.
 pub fn judge(comparisons: &[(Option<Compared>, Option<f64>)]) -> Vec<Option<Judged>> {
+    judge_among(comparisons, 1)
+}
+
+/// The same, of one of `families` that share [`LEVEL`] between them (Bonferroni).
+pub fn judge_among(comparisons: &[(Option<Compared>, Option<f64>)], families: usize) -> Vec<Option<Judged>> {
     let p_of = |compared: &Compared| compared.estimate.map(|estimate| estimate.p());
     let tested: Vec<f64> = comparisons.iter().filter_map(|(compared, _)| p_of(compared.as_ref()?)).collect();
-    let mut corrected = holm(&tested).into_iter();
+    let mut corrected = holm(&tested).into_iter().map(|p| (p * families as f64).min(1.0));
     comparisons
         .iter()
         .map(|(compared, floor)| {
@@ -158,6 +163,14 @@ mod tests {
         let mut many = vec![nothing; 40];
         many.push((barely, None));
         assert_eq!(judge(&many)[40].unwrap().verdict, Verdict::Indistinguishable);
+    }
+
+    #[test]
+    fn families_that_share_the_level_have_their_part_of_it_each() {
+        let barely = [(paired(&[0.02, 0.10, 0.05, 0.09, 0.03]), None)];
+        let (alone, shared) = (judge(&barely)[0].unwrap(), judge_among(&barely, 3)[0].unwrap());
+        assert!((shared.p_holm - 3.0 * alone.p_holm).abs() < 1e-12);
+        assert_eq!((alone.verdict, shared.verdict), (Verdict::Above, Verdict::Indistinguishable));
     }
 
     #[test]

@@ -1,0 +1,46 @@
+//! Whether two runs are runs of the same thing: grid, load and machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::data::Environment;
+use crate::report::words;
+use crate::row::Row;
+
+/// What makes two runs no runs of the same thing. Another build is what they are compared for.
+pub(super) fn mismatches(base: &Environment, new: &Environment) -> Vec<String> {
+    let mut mismatches = Vec::new();
+    let mut differs = |what: &str, a: String, b: String| {
+        if a != b {
+            mismatches.push(format!("{what} {a} against {b}"));
+        }
+    };
+    let (a, b) = (&base.plan, &new.plan);
+    let rows = |models: &[String]| {
+        let set: BTreeSet<_> = models.iter().filter(|label| !Row::of(label).is_control()).cloned().collect();
+        set.into_iter().collect::<Vec<_>>().join(",")
+    };
+    differs("models", rows(&a.models), rows(&b.models));
+    differs("servers", words::listed(&a.backends), words::listed(&b.backends));
+    differs("concurrency", words::listed(&a.concurrency), words::listed(&b.concurrency));
+    differs("requests a trial", a.requests.to_string(), b.requests.to_string());
+    differs("warm-up requests", a.warmup.to_string(), b.warmup.to_string());
+    differs(
+        "connections",
+        words::connections(a.connections).into(),
+        words::connections(b.connections).into(),
+    );
+    differs("bytes a body", a.body_bytes.to_string(), b.body_bytes.to_string());
+    differs("build profile", base.build.profile.clone(), new.build.profile.clone());
+    let (a, b) = (&base.host, &new.host);
+    differs("processor", a.cpu.clone(), b.cpu.clone());
+    differs("processors", a.processors.to_string(), b.processors.to_string());
+    differs("hypervisor", a.hypervisor.clone(), b.hypervisor.clone());
+    differs("kernel", a.kernel.clone(), b.kernel.clone());
+    let names: BTreeSet<_> = a.sysctls.keys().chain(b.sysctls.keys()).collect();
+    for name in names {
+        let value =
+            |sysctls: &BTreeMap<String, String>| sysctls.get(name).map_or("unset", String::as_str).to_owned();
+        differs(name, value(&a.sysctls), value(&b.sysctls));
+    }
+    mismatches
+}
