@@ -64,8 +64,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     print_report(&stored, &dir, &args.reports)?;
     let found = passes::run(args, &plan, &names(&models()), &dir, &interrupt)?;
-    // As above: a reader may have seen enough.
-    drop(std::io::stdout().write_all(found.as_bytes()));
+    print(&found)?;
     Ok(tell_invalid(&stored))
 }
 
