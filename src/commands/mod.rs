@@ -20,7 +20,7 @@ pub(crate) enum Command {
     Run(Box<run::Args>),
     /// Make tables and charts again from a run's stored trials
     Report(report::Args),
-    /// Compare threaded with async models in a stored run
+    /// Compare threaded with async models in a stored run, or two runs with each other
     Compare(compare::Args),
     /// Run one balancer: a reverse proxy that takes turns between backends
     Balance(balance::Args),

@@ -199,8 +199,8 @@ mod tests {
               1      2  0.72 (0.67–0.77) cheaper
               2      2  invalid
 
-        Medians over 2 to 3 blocks. Closed loop, 10,000 requests a trial, a new connection for each request. The ranges are what
-        was seen over the blocks, no confidence intervals.
+        Medians over 2 to 3 blocks. Closed loop, 10,000 requests a trial, a new connection for each request. A range is what was
+        seen over the blocks; only ratios have confidence intervals.
         4 invalid trials:
           mio, 2 servers, concurrency 2, block 1, attempt 1: 3 of 10000 responses were not 2xx
           threads, 2 servers, concurrency 2, block 2, attempt 1: 3 of 10000 responses were not 2xx

@@ -62,9 +62,7 @@ pub(super) fn strength(summary: &Summary) -> String {
     match summary.blocks().1 {
         0 => "No trial of this run is valid: there is nothing to compare.".into(),
         1 => "There is one block: nothing tells how far these figures would repeat.".into(),
-        _ => {
-            "Ranges, where they are given, are what was seen over the blocks, no confidence intervals.".into()
-        }
+        _ => "A range is what was seen over the blocks; only ratios have confidence intervals.".into(),
     }
 }
 
@@ -227,7 +225,7 @@ mod tests {
         let strength = |blocks| strength(&Summary::of(&Run::new().blocks(blocks).backends(&[1]).build()));
         assert!(strength(0).starts_with("No trial"));
         assert!(strength(1).starts_with("There is one block"));
-        assert!(strength(2).contains("no confidence intervals"));
+        assert!(strength(2).contains("only ratios have confidence intervals"));
     }
 
     #[test]
