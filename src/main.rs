@@ -3,6 +3,7 @@
 mod commands;
 mod models;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,7 +20,8 @@ fn main() -> ExitCode {
     match commands::run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("roundtable: {error:#}");
+            // Standard error may be closed; the exit code tells all the same.
+            let _ = writeln!(std::io::stderr(), "roundtable: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -23,7 +23,7 @@ use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
 use slab::Slab;
 
 use super::blocking::{abort, timed_out};
-use super::idle::IdlePool;
+use super::idle::{IdlePool, is_silent};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::socket::Socket;
 use super::{Family, Model, Server, Workers};
@@ -115,7 +115,7 @@ impl Loop {
         let mut events = Events::with_capacity(1024);
         let mut next_tick = self.now + TICK;
         loop {
-            let timeout = if self.acceptable || !self.ready.is_empty() {
+            let timeout = if self.can_accept() || !self.ready.is_empty() {
                 Some(Duration::ZERO)
             } else if self.clients.is_empty() && self.pause.is_none() {
                 None
@@ -142,7 +142,7 @@ impl Loop {
                     self.resume(index);
                 }
             }
-            if self.acceptable && self.pause.is_none() {
+            if self.can_accept() {
                 self.accept()?;
             }
             if self.now >= next_tick {
@@ -150,6 +150,11 @@ impl Loop {
                 self.tick();
             }
         }
+    }
+
+    /// Edges go on telling of new connections while accepting pauses: they must not keep the loop awake.
+    fn can_accept(&self) -> bool {
+        self.acceptable && self.pause.is_none()
     }
 
     fn accept(&mut self) -> io::Result<()> {
@@ -353,18 +358,10 @@ impl Loop {
         self.discard(index);
         let address = self.server.forwarded(id);
         if reuse {
-            let backends = &mut self.backends;
-            let mut closed = Vec::new();
-            // Readiness told of every idle connection that is of no more use.
-            let found = self.idle.take(id, self.now, |_| true, |backend| closed.push(backend));
-            for backend in closed {
-                drop(backends.remove(backend));
-            }
-            if let Some(backend) = found {
-                backends[backend].client = Some(index);
-                self.clients[index].backend = Some(backend);
-                return Ok(Some(true));
-            }
+            self.clients[index].backend = self.take_idle(id, index);
+        }
+        if self.clients[index].backend.is_some() {
+            return Ok(Some(true));
         }
         let stream = TcpStream::connect(address)?;
         let socket = Socket::unregistered(stream);
@@ -372,6 +369,19 @@ impl Loop {
         self.clients[index].backend = Some(backend);
         self.backends[backend].socket.register(self.poll.registry(), Token(backend << 1 | 1))?;
         self.connected(backend)
+    }
+
+    fn take_idle(&mut self, id: BackendId, client: usize) -> Option<usize> {
+        loop {
+            let backends = &mut self.backends;
+            let backend = self.idle.take(id, self.now, |backend| drop(backends.remove(backend)))?;
+            // Its event, if there is one, may not have been looked at yet, or was while it was in use.
+            if is_silent(backends[backend].socket.stream()) {
+                backends[backend].client = Some(client);
+                return Some(backend);
+            }
+            drop(backends.remove(backend));
+        }
     }
 
     fn connected(&mut self, backend: usize) -> io::Result<Option<bool>> {

@@ -50,7 +50,8 @@ impl<T: Waiting> WaitingRoom<T> {
         // Held until the socket is armed: whoever is told of the event finds the task, and its socket is open.
         let mut waiting = lock(&self.waiting);
         let key = waiting.insert(task);
-        let flags = interest | EpollFlags::EPOLLONESHOT | EpollFlags::EPOLLRDHUP;
+        // Not EPOLLRDHUP: the end of what is read shows as EPOLLIN, and one who waits to write must wait for that alone.
+        let flags = interest | EpollFlags::EPOLLONESHOT;
         let mut event = EpollEvent::new(flags, key as u64);
         let armed = if was_known {
             self.epoll.modify(socket(&waiting[key]), &mut event)
