@@ -115,14 +115,7 @@ impl Loop {
         let mut events = Events::with_capacity(1024);
         let mut next_tick = self.now + TICK;
         loop {
-            let timeout = if self.can_accept() || !self.ready.is_empty() {
-                Some(Duration::ZERO)
-            } else if self.clients.is_empty() && self.pause.is_none() {
-                None
-            } else {
-                Some(next_tick.saturating_duration_since(self.now))
-            };
-            match self.poll.poll(&mut events, timeout) {
+            match self.poll.poll(&mut events, self.patience(next_tick)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 outcome => outcome?,
             }
@@ -149,6 +142,17 @@ impl Loop {
                 next_tick = self.now + TICK;
                 self.tick();
             }
+        }
+    }
+
+    /// How long the loop may wait for events; `None` is for ever.
+    fn patience(&self, next_tick: Instant) -> Option<Duration> {
+        if self.can_accept() || !self.ready.is_empty() {
+            Some(Duration::ZERO)
+        } else if self.clients.is_empty() && self.pause.is_none() {
+            None
+        } else {
+            Some(next_tick.saturating_duration_since(self.now))
         }
     }
 
@@ -411,5 +415,27 @@ impl Loop {
     fn close(&mut self, index: usize) {
         self.discard(index);
         drop(self.clients.remove(index));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtable::proxy::{Config, Limits, Proxy};
+
+    use super::*;
+
+    #[test]
+    fn new_connections_do_not_keep_the_loop_awake_while_accepting_pauses() {
+        let limits = Limits::default();
+        let listener = super::super::listen(([127, 0, 0, 1], 0).into(), &limits).unwrap();
+        let config =
+            Config { backends: vec![([127, 0, 0, 1], 1).into()], authority: "localhost".into(), limits };
+        let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
+        let mut looping = Loop::new(Arc::new(Server { listener, proxy, workers: 1, log: None })).unwrap();
+        looping.acceptable = true;
+        looping.pause = Some(looping.now + EXHAUSTED_PAUSE);
+        assert_eq!(looping.patience(looping.now + TICK), Some(TICK));
+        looping.pause = None;
+        assert_eq!(looping.patience(looping.now + TICK), Some(Duration::ZERO));
     }
 }
