@@ -34,9 +34,13 @@ impl<C> IdlePool<C> {
         IdlePool { idle: (0..backends).map(|_| Vec::new()).collect() }
     }
 
-    /// Keeps `connection`, or gives it back to be closed when enough are kept.
+    /// Keeps `connection`. Gives back one to be closed: the oldest when it is too old, or this one when enough are kept.
     pub(super) fn put(&mut self, backend: BackendId, connection: C, now: Instant) -> Option<C> {
         let idle = &mut self.idle[backend.index()];
+        if idle.first().is_some_and(|(_, since)| now.saturating_duration_since(*since) > MOST_AGE) {
+            idle.push((connection, now));
+            return Some(idle.remove(0).0);
+        }
         if idle.len() >= KEPT_PER_BACKEND {
             return Some(connection);
         }
@@ -113,6 +117,16 @@ mod tests {
         drop(theirs);
         ours.peek(&mut [0]).unwrap();
         assert!(!is_silent(&ours));
+    }
+
+    #[test]
+    fn connections_that_are_never_used_again_are_closed_one_by_one() {
+        let start = Instant::now();
+        let mut pool = pool_with(&[1, 2], start);
+        let later = start + MOST_AGE + Duration::from_millis(1);
+        let surplus: Vec<_> =
+            [3, 4, 5].map(|connection| pool.put(BackendId::default(), connection, later)).into();
+        assert_eq!(surplus, [Some(1), Some(2), None]);
     }
 
     #[test]

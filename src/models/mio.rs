@@ -239,14 +239,7 @@ impl Loop {
             .map(|(index, _)| index)
             .collect();
         for index in late {
-            if let Some(op) = self.clients.get_mut(index).and_then(|client| client.op.take()) {
-                if matches!(op, Op::Connect { .. }) {
-                    self.discard(index);
-                }
-                let client = &mut self.clients[index];
-                client.op = Some(client.session.step(timed_out(op), self.now));
-                self.resume(index);
-            }
+            self.resume(index);
         }
     }
 
@@ -268,7 +261,16 @@ impl Loop {
                 }
                 return true;
             }
-            match self.perform(index, op) {
+            let late = self.clients[index].session.deadline().is_some_and(|deadline| deadline <= self.now);
+            let tried = if late {
+                if matches!(op, Op::Connect { .. }) {
+                    self.discard(index);
+                }
+                Tried::Done(timed_out(op))
+            } else {
+                self.perform(index, op)
+            };
+            match tried {
                 Tried::Done(done) => {
                     let client = &mut self.clients[index];
                     client.op = Some(client.session.step(done, self.now));

@@ -1,5 +1,6 @@
 //! What an operator may ask for in error: one message with its remedy, a failing exit code, no panic.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
 
@@ -7,9 +8,17 @@ use crate::support::{Client, MODELS, Server, binary, dead_address};
 
 /// What `roundtable balance` says of these options, on its way out.
 fn refused(options: &[&str]) -> String {
-    let output = binary().arg("balance").args(options).stdin(Stdio::null()).output().unwrap();
+    let mut command = binary();
+    command.arg("balance").args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    if !ready.is_empty() {
+        child.kill().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(ready.is_empty() && !output.status.success(), "{options:?} serves: {ready}");
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && output.stdout.is_empty(), "{options:?}: {said}");
     assert!(!said.contains("panicked"), "{options:?}: {said}");
     said
 }
