@@ -199,7 +199,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match proxy.in_flight() {
         0 => {}
         cut => {
-            complain(&format!("{cut} exchanges were not finished in time; --drain-timeout gives them longer"))
+            complain(&format!(
+                "{cut} exchanges were not finished in time; --drain-timeout gives them longer"
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)
