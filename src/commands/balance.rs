@@ -3,7 +3,7 @@
 //! Owns the arguments, the ready line, and the ending: on the first SIGTERM or SIGINT no more connections are
 //! accepted and exchanges in hand are finished, until the deadline; a second signal ends at once.
 
-use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Shutdown, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,6 +23,10 @@ use crate::models::{self, AccessLog, Handicap, MODELS, Server, listen, raise_des
 
 /// How often a draining balancer looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
+/// How many looks in a row must find nothing in hand.
+const QUIET_LOOKS: u32 = 4;
+/// Longest time that exchanges in hand can be given to finish.
+const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most worker threads that can be asked for.
 const MOST_WORKERS: usize = 1024;
 
@@ -135,6 +139,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let limits = args.limits.limits();
     limits.validate().context("the limits cannot work; change the option named")?;
+    ensure!(
+        args.drain_timeout <= LONGEST_DRAIN,
+        "--drain-timeout is longer than a day; choose a shorter one, a second signal ends at once"
+    );
     let address = resolve(&args.listen)?;
     let backends =
         args.backends.iter().map(|backend| resolve(backend)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -152,10 +160,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         format!("cannot listen at {address}; choose a free address with --listen, or end who uses it")
     })?;
     let listening = listener.local_addr().context("cannot tell the address listened at")?;
-    ensure!(
-        !backends.contains(&listening),
-        "{listening} is both the address to listen at and a backend; a balancer cannot be its own backend"
-    );
+    if let Some(backend) = backends.iter().find(|backend| reaches(**backend, listening)) {
+        bail!("the backend {backend} is this balancer, which listens at {listening}; name another backend");
+    }
     let stopper =
         listener.try_clone().context("cannot duplicate the listener; raise the limit on open files")?;
     let log = args.access_log.as_deref().map(|path| {
@@ -191,7 +198,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     SockRef::from(&stopper).shutdown(Shutdown::Both).context("cannot stop accepting")?;
     proxy.drain();
     let deadline = Instant::now() + args.drain_timeout;
-    while proxy.in_flight() > 0 && Instant::now() < deadline {
+    // A request that has arrived is not in flight before it has been read: so look more than once.
+    let mut quiet_looks = 0;
+    while quiet_looks < QUIET_LOOKS && Instant::now() < deadline {
+        quiet_looks = if proxy.in_flight() == 0 { quiet_looks + 1 } else { 0 };
         if signals.pending().next().is_some() {
             return Ok(ExitCode::FAILURE);
         }
@@ -204,6 +214,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         )),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a connection to `backend` arrives at `listening`, as far as the addresses tell.
+fn reaches(backend: SocketAddr, listening: SocketAddr) -> bool {
+    let (to, at) = (backend.ip().to_canonical(), listening.ip().to_canonical());
+    let local = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    backend.port() == listening.port()
+        && (to == at || (at.is_unspecified() && local(to)) || (to.is_unspecified() && local(at)))
 }
 
 /// The first address of `name`, which is HOST:PORT or [V6]:PORT.

@@ -5,16 +5,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{MsgFlags, recv};
 use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
 use socket2::SockRef;
 
 use super::Server;
-use super::idle::IdlePool;
+use super::idle::{IdlePool, is_silent};
 
 /// Idle connections to backends, shared by the threads.
 pub(super) type SharedIdle = Arc<Mutex<IdlePool<TimedStream>>>;
@@ -58,12 +56,6 @@ impl TimedStream {
             self.write_timeout = timeout;
         }
         performed(|| self.stream.write(data))
-    }
-
-    /// Whether the other side has neither closed nor said anything.
-    fn is_silent(&self) -> bool {
-        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        recv(self.stream.as_raw_fd(), &mut [0], flags) == Err(nix::errno::Errno::EAGAIN)
     }
 }
 
@@ -145,14 +137,24 @@ impl<'a> Connection<'a> {
     fn connect(&mut self, backend: BackendId, reuse: bool, left: Duration, now: Instant) -> io::Result<bool> {
         self.backend = None;
         let address = self.server.forwarded(backend);
-        let idle =
-            if reuse { lock(self.idle).take(backend, now, TimedStream::is_silent, drop) } else { None };
-        let reused = idle.is_some();
-        self.backend = Some(match idle {
-            Some(stream) => stream,
-            None => TimedStream::connect(address, left)?,
-        });
-        Ok(reused)
+        if reuse {
+            self.backend = self.take_idle(backend, now);
+        }
+        if self.backend.is_some() {
+            return Ok(true);
+        }
+        self.backend = Some(TimedStream::connect(address, left)?);
+        Ok(false)
+    }
+
+    fn take_idle(&self, backend: BackendId, now: Instant) -> Option<TimedStream> {
+        loop {
+            // The look at it needs no lock.
+            let idle = lock(self.idle).take(backend, now, drop)?;
+            if is_silent(&idle.stream) {
+                return Some(idle);
+            }
+        }
     }
 
     fn socket(&mut self, peer: Peer) -> io::Result<&mut TimedStream> {

@@ -2,19 +2,27 @@
 //!
 //! Owns which one is handed out and how long one may wait. Where the pool lives (behind a mutex, or owned by one
 //! thread) is the model's business, and its cost part of what is compared. Rules: the one used last goes out
-//! first; one that has waited for less than [`TRUSTED`] is handed out as it is, an older one only when the model's
-//! probe finds it silent and open, one older than [`MOST_AGE`] never.
+//! first; one older than [`MOST_AGE`] never does; nor does one that is not silent, since what a backend says unasked would
+//! be taken for the answer to the next client's request. A model with an event loop knows that from its events; one that
+//! blocks has to ask the socket ([`is_silent`]), which is part of what blocking costs.
 
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use roundtable::proxy::BackendId;
 
 /// Idle connections kept for each backend.
 pub(crate) const KEPT_PER_BACKEND: usize = 64;
-/// Idle for less than this: trusted without a look.
-pub(crate) const TRUSTED: Duration = Duration::from_secs(1);
 /// Idle for longer than this: closed.
 pub(crate) const MOST_AGE: Duration = Duration::from_secs(30);
+
+/// Whether the other side of `connection` has neither closed nor said anything.
+pub(super) fn is_silent(connection: &impl AsFd) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    recv(connection.as_fd().as_raw_fd(), &mut [0], flags) == Err(Errno::EAGAIN)
+}
 
 /// Idle connections by backend.
 #[derive(Debug)]
@@ -27,9 +35,13 @@ impl<C> IdlePool<C> {
         IdlePool { idle: (0..backends).map(|_| Vec::new()).collect() }
     }
 
-    /// Keeps `connection`, or gives it back to be closed when enough are kept.
+    /// Keeps `connection`. Gives back one to be closed: the oldest when it is too old, or this one when enough are kept.
     pub(super) fn put(&mut self, backend: BackendId, connection: C, now: Instant) -> Option<C> {
         let idle = &mut self.idle[backend.index()];
+        if idle.first().is_some_and(|(_, since)| now.saturating_duration_since(*since) > MOST_AGE) {
+            idle.push((connection, now));
+            return Some(idle.remove(0).0);
+        }
         if idle.len() >= KEPT_PER_BACKEND {
             return Some(connection);
         }
@@ -37,20 +49,15 @@ impl<C> IdlePool<C> {
         None
     }
 
-    /// An idle connection to `backend` that can be used. Those found unusable go to `close`.
-    pub(super) fn take(
-        &mut self,
-        backend: BackendId,
-        now: Instant,
-        mut is_open: impl FnMut(&C) -> bool,
-        mut close: impl FnMut(C),
-    ) -> Option<C> {
-        while let Some((connection, since)) = self.idle[backend.index()].pop() {
-            let age = now.saturating_duration_since(since);
-            if age < TRUSTED || (age <= MOST_AGE && is_open(&connection)) {
+    /// The connection to `backend` that was used last, to be looked at by the caller. Those too old go to `close`.
+    pub(super) fn take(&mut self, backend: BackendId, now: Instant, close: impl FnMut(C)) -> Option<C> {
+        let idle = &mut self.idle[backend.index()];
+        if let Some((connection, since)) = idle.pop() {
+            if now.saturating_duration_since(since) <= MOST_AGE {
                 return Some(connection);
             }
-            close(connection);
+            // Those below it have waited for longer still.
+            std::iter::once(connection).chain(idle.drain(..).map(|(older, _)| older)).for_each(close);
         }
         None
     }
@@ -79,24 +86,48 @@ mod tests {
     fn the_connection_used_last_goes_out_first() {
         let start = Instant::now();
         let mut pool = pool_with(&[1, 2], start);
-        assert_eq!(pool.take(BackendId::default(), start, |_| false, drop), Some(2));
+        assert_eq!(pool.take(BackendId::default(), start, drop), Some(2));
     }
 
     #[test]
-    fn an_older_connection_goes_out_only_when_the_probe_finds_it_open() {
+    fn stale_connections_never_go_out_and_are_all_closed() {
         let start = Instant::now();
         let mut pool = pool_with(&[1, 2], start);
+        let later = start + MOST_AGE + Duration::from_millis(1);
         let mut closed = Vec::new();
-        let taken = pool.take(BackendId::default(), start + TRUSTED, |c| *c == 1, |c| closed.push(c));
-        assert_eq!((taken, closed), (Some(1), vec![2]));
+        assert_eq!(pool.take(BackendId::default(), later, |c| closed.push(c)), None);
+        assert_eq!(closed, [2, 1]);
     }
 
     #[test]
-    fn a_stale_connection_never_goes_out() {
+    fn a_connection_that_has_said_something_or_goodbye_is_not_silent() {
+        use std::io::Write;
+        use std::net::{TcpListener, TcpStream};
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let pair = || {
+            let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            (ours, listener.accept().unwrap().0)
+        };
+        let (ours, mut theirs) = pair();
+        assert!(is_silent(&ours));
+        theirs.write_all(b"x").unwrap();
+        // Blocks until it is there.
+        ours.peek(&mut [0]).unwrap();
+        assert!(!is_silent(&ours));
+        let (ours, theirs) = pair();
+        drop(theirs);
+        ours.peek(&mut [0]).unwrap();
+        assert!(!is_silent(&ours));
+    }
+
+    #[test]
+    fn connections_that_are_never_used_again_are_closed_one_by_one() {
         let start = Instant::now();
-        let mut pool = pool_with(&[1], start);
+        let mut pool = pool_with(&[1, 2], start);
         let later = start + MOST_AGE + Duration::from_millis(1);
-        assert_eq!(pool.take(BackendId::default(), later, |_| true, drop), None);
+        let surplus: Vec<_> =
+            [3, 4, 5].map(|connection| pool.put(BackendId::default(), connection, later)).into();
+        assert_eq!(surplus, [Some(1), Some(2), None]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -
             ("buffer, exchange in hand", format!("{LARGE} B")),
             ("buffer, idle client", format!("{SMALL} B")),
             ("idle backend connections kept", format!("{} for each backend", idle::KEPT_PER_BACKEND)),
-            ("idle backend connections trusted", seconds(idle::TRUSTED)),
+            ("idle backend connections probed", "each time before use, by event or system call".to_owned()),
             ("idle backend connections closed", seconds(idle::MOST_AGE)),
             ("limit, body", format!("{} B", limits.body_bytes)),
             ("limit, fields", limits.fields.to_string()),

@@ -115,23 +115,24 @@ impl Loop {
         let mut events = Events::with_capacity(1024);
         let mut next_tick = self.now + TICK;
         loop {
-            let timeout = if self.acceptable || !self.ready.is_empty() {
-                Some(Duration::ZERO)
-            } else if self.clients.is_empty() && self.pause.is_none() {
-                None
-            } else {
-                Some(next_tick.saturating_duration_since(self.now))
-            };
-            match self.poll.poll(&mut events, timeout) {
+            match self.poll.poll(&mut events, self.patience(next_tick)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 outcome => outcome?,
             }
             self.now = Instant::now();
+            // What is known of the backends' connections comes first: no client gets one that has spoken unasked.
             for event in &events {
                 match event.token() {
                     LISTENER => self.acceptable = true,
-                    Token(token) if token & 1 == 0 => self.client_event(token >> 1, event),
-                    Token(token) => self.backend_event(token >> 1, event),
+                    Token(token) if token & 1 == 1 => self.backend_event(token >> 1, event),
+                    Token(_) => {}
+                }
+            }
+            for event in &events {
+                match event.token() {
+                    LISTENER => {}
+                    Token(token) if token & 1 == 1 => self.resume_owner(token >> 1),
+                    Token(token) => self.client_event(token >> 1, event),
                 }
             }
             for _ in 0..self.ready.len() {
@@ -142,7 +143,7 @@ impl Loop {
                     self.resume(index);
                 }
             }
-            if self.acceptable && self.pause.is_none() {
+            if self.can_accept() {
                 self.accept()?;
             }
             if self.now >= next_tick {
@@ -150,6 +151,22 @@ impl Loop {
                 self.tick();
             }
         }
+    }
+
+    /// How long the loop may wait for events; `None` is for ever.
+    fn patience(&self, next_tick: Instant) -> Option<Duration> {
+        if self.can_accept() || !self.ready.is_empty() {
+            Some(Duration::ZERO)
+        } else if self.clients.is_empty() && self.pause.is_none() {
+            None
+        } else {
+            Some(next_tick.saturating_duration_since(self.now))
+        }
+    }
+
+    /// Edges go on telling of new connections while accepting pauses: they must not keep the loop awake.
+    fn can_accept(&self) -> bool {
+        self.acceptable && self.pause.is_none()
     }
 
     fn accept(&mut self) -> io::Result<()> {
@@ -203,17 +220,20 @@ impl Loop {
     fn backend_event(&mut self, index: usize, event: &Event) {
         let Some(backend) = self.backends.get_mut(index) else { return };
         backend.socket.ready(event);
-        match backend.client {
-            Some(client) if self.clients.get(client).is_some_and(|client| !client.queued) => {
-                self.resume(client);
-            }
-            // An idle connection that says anything, even goodbye, is of no more use.
-            None if event.is_readable() || event.is_read_closed() || event.is_error() => {
-                let id = backend.id;
-                self.idle.remove(id, &index);
-                drop(self.backends.remove(index));
-            }
-            Some(_) | None => {}
+        // An idle connection that says anything, even goodbye, is of no more use.
+        if backend.client.is_none() && (event.is_readable() || event.is_read_closed() || event.is_error()) {
+            let id = backend.id;
+            self.idle.remove(id, &index);
+            drop(self.backends.remove(index));
+        }
+    }
+
+    /// Goes on with the client that a backend's connection belongs to.
+    fn resume_owner(&mut self, backend: usize) {
+        if let Some(client) = self.backends.get(backend).and_then(|backend| backend.client)
+            && self.clients.get(client).is_some_and(|client| !client.queued)
+        {
+            self.resume(client);
         }
     }
 
@@ -230,14 +250,7 @@ impl Loop {
             .map(|(index, _)| index)
             .collect();
         for index in late {
-            if let Some(op) = self.clients.get_mut(index).and_then(|client| client.op.take()) {
-                if matches!(op, Op::Connect { .. }) {
-                    self.discard(index);
-                }
-                let client = &mut self.clients[index];
-                client.op = Some(client.session.step(timed_out(op), self.now));
-                self.resume(index);
-            }
+            self.resume(index);
         }
     }
 
@@ -259,7 +272,16 @@ impl Loop {
                 }
                 return true;
             }
-            match self.perform(index, op) {
+            let late = self.clients[index].session.deadline().is_some_and(|deadline| deadline <= self.now);
+            let tried = if late {
+                if matches!(op, Op::Connect { .. }) {
+                    self.discard(index);
+                }
+                Tried::Done(timed_out(op))
+            } else {
+                self.perform(index, op)
+            };
+            match tried {
                 Tried::Done(done) => {
                     let client = &mut self.clients[index];
                     client.op = Some(client.session.step(done, self.now));
@@ -353,18 +375,10 @@ impl Loop {
         self.discard(index);
         let address = self.server.forwarded(id);
         if reuse {
-            let backends = &mut self.backends;
-            let mut closed = Vec::new();
-            // Readiness told of every idle connection that is of no more use.
-            let found = self.idle.take(id, self.now, |_| true, |backend| closed.push(backend));
-            for backend in closed {
-                drop(backends.remove(backend));
-            }
-            if let Some(backend) = found {
-                backends[backend].client = Some(index);
-                self.clients[index].backend = Some(backend);
-                return Ok(Some(true));
-            }
+            self.clients[index].backend = self.take_idle(id, index);
+        }
+        if self.clients[index].backend.is_some() {
+            return Ok(Some(true));
         }
         let stream = TcpStream::connect(address)?;
         let socket = Socket::unregistered(stream);
@@ -372,6 +386,18 @@ impl Loop {
         self.clients[index].backend = Some(backend);
         self.backends[backend].socket.register(self.poll.registry(), Token(backend << 1 | 1))?;
         self.connected(backend)
+    }
+
+    fn take_idle(&mut self, id: BackendId, client: usize) -> Option<usize> {
+        loop {
+            let backends = &mut self.backends;
+            let backend = self.idle.take(id, self.now, |backend| drop(backends.remove(backend)))?;
+            if backends[backend].socket.is_silent() {
+                backends[backend].client = Some(client);
+                return Some(backend);
+            }
+            drop(backends.remove(backend));
+        }
     }
 
     fn connected(&mut self, backend: usize) -> io::Result<Option<bool>> {
@@ -401,5 +427,28 @@ impl Loop {
     fn close(&mut self, index: usize) {
         self.discard(index);
         drop(self.clients.remove(index));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtable::proxy::{Config, Limits, Proxy};
+
+    use super::*;
+
+    #[test]
+    fn new_connections_do_not_keep_the_loop_awake_while_accepting_pauses() {
+        let limits = Limits::default();
+        let listener = super::super::listen(([127, 0, 0, 1], 0).into(), &limits).unwrap();
+        let config =
+            Config { backends: vec![([127, 0, 0, 1], 1).into()], authority: "localhost".into(), limits };
+        let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
+        let mut looping =
+            Loop::new(Arc::new(Server { listener, proxy, workers: 1, log: None, handicap: None })).unwrap();
+        looping.acceptable = true;
+        looping.pause = Some(looping.now + EXHAUSTED_PAUSE);
+        assert_eq!(looping.patience(looping.now + TICK), Some(TICK));
+        looping.pause = None;
+        assert_eq!(looping.patience(looping.now + TICK), Some(Duration::ZERO));
     }
 }

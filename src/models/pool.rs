@@ -25,7 +25,7 @@ use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::blocking::{abort, lock, timed_out};
-use super::idle::IdlePool;
+use super::idle::{IdlePool, is_silent};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::waiting::{Waiting, WaitingRoom};
 use super::{Family, Model, Server, Workers};
@@ -72,6 +72,18 @@ struct Shared {
     jobs: Sender<Box<Task>>,
     idle: Mutex<IdlePool<BackendStream>>,
     waiting: WaitingRoom<Box<Task>>,
+}
+
+impl Shared {
+    fn take_idle(&self, backend: BackendId, now: Instant) -> Option<BackendStream> {
+        loop {
+            // The look at it needs no lock.
+            let idle = lock(&self.idle).take(backend, now, drop)?;
+            if is_silent(&idle.stream) {
+                return Some(idle);
+            }
+        }
+    }
 }
 
 fn serve(server: Arc<Server>) -> io::Result<()> {
@@ -244,10 +256,10 @@ impl Task {
         self.backend = None;
         let address = shared.server.forwarded(id);
         if reuse {
-            self.backend = lock(&shared.idle).take(id, now, BackendStream::is_silent, drop);
-            if self.backend.is_some() {
-                return Ok(Some(true));
-            }
+            self.backend = shared.take_idle(id, now);
+        }
+        if self.backend.is_some() {
+            return Ok(Some(true));
         }
         let backend = self.backend.insert(BackendStream::begin(address)?);
         backend.connected()
@@ -299,12 +311,6 @@ impl BackendStream {
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Whether the other side has neither closed nor said anything.
-    fn is_silent(&self) -> bool {
-        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        recv(self.stream.as_raw_fd(), &mut [0], flags) == Err(Errno::EAGAIN)
     }
 }
 

@@ -10,6 +10,8 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use super::idle::is_silent;
+
 /// A socket, registered or not.
 pub(super) struct Socket {
     stream: TcpStream,
@@ -28,6 +30,12 @@ impl Socket {
 
     pub(super) fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Whether the other side has neither closed nor said anything that was not read. The edges tell; the socket is
+    /// asked only where they leave it open.
+    pub(super) fn is_silent(&self) -> bool {
+        (self.registered && !self.readable && !self.ended) || is_silent(&self.stream)
     }
 
     /// Edges are told from here on.

@@ -1,7 +1,7 @@
 //! `threads`: a std thread for each connection.
 //!
 //! Who waits: the connection's own thread, in the system call. Where the state lives: on that thread's
-//! stack. What bounds the concurrency: memory and the kernel's limit on threads. What a waiting
+//! stack. What bounds the concurrency: memory and the kernel's limits on threads and mappings. What a waiting
 //! connection costs: a thread (its stack's touched pages and a kernel task) and one small buffer.
 
 use std::io;
@@ -18,7 +18,7 @@ pub(super) const MODEL: Model = Model {
     family: Family::Threaded,
     summary: "a std thread for each connection, blocking system calls",
     unit_of_work: "a connection, for its whole life",
-    bound: "memory and the kernel's limit on threads",
+    bound: "memory and the kernel's limits on threads and mappings",
     workers: Workers::PerConnection,
     serve,
 };
@@ -26,9 +26,27 @@ pub(super) const MODEL: Model = Model {
 /// A session needs little stack; ten thousand of them must fit.
 const STACK_BYTES: usize = 256 * 1024;
 
+/// Where Linux tells how many mappings a process may have.
+const MAPPINGS: &str = "/proc/sys/vm/max_map_count";
+/// Its default there.
+const USUAL_MAPPINGS: usize = 65_530;
+/// Mappings for a thread: its stack and its signal stack, each with a guard page. One more is for all else.
+const MAPPINGS_PER_THREAD: usize = 4 + 1;
+
+/// Threads that there can be with so many mappings. A thread that finds no mapping left for its signal stack
+/// aborts the whole process, before any of our code runs in it.
+fn most_threads(mappings: &str) -> usize {
+    (mappings.trim().parse().unwrap_or(USUAL_MAPPINGS) / MAPPINGS_PER_THREAD).max(1)
+}
+
 fn serve(server: Arc<Server>) -> io::Result<()> {
     let idle: SharedIdle = Arc::new(Mutex::new(IdlePool::new(server.proxy.backend_count())));
+    let most = most_threads(&std::fs::read_to_string(MAPPINGS).unwrap_or_default());
     loop {
+        // Each thread has its clone; this one is one more.
+        while Arc::strong_count(&idle) > most {
+            thread::sleep(EXHAUSTED_PAUSE);
+        }
         let (client, address) = match server.listener.accept() {
             Ok(accepted) => accepted,
             Err(error) => match AcceptError::of(&error)? {
@@ -49,5 +67,17 @@ fn serve(server: Arc<Server>) -> io::Result<()> {
             // No thread to be had: that connection is closed, as it would be without a descriptor.
             thread::sleep(EXHAUSTED_PAUSE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_leave_mappings_for_all_else() {
+        assert_eq!(most_threads("65530\n"), 13_106);
+        assert_eq!(most_threads(""), 13_106);
+        assert_eq!(most_threads("0\n"), 1);
     }
 }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep, sleep_until};
 
-use super::blocking::{abort, lock};
+use super::blocking::{abort, lock, timed_out};
 use super::idle::IdlePool;
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::{Family, Model, Server, Workers};
@@ -80,6 +80,8 @@ async fn run(
                 }
                 return;
             }
+            // A timer is looked at only when an operation must wait: a peer that never lets one wait is late too.
+            op if deadline.is_some_and(|deadline| deadline <= now) => timed_out(op),
             Op::Connect { backend: id, reuse } => {
                 drop(backend.take());
                 let found = within(timer.as_mut(), deadline, connect(&server, &idle, id, reuse, now)).await;
@@ -131,8 +133,7 @@ async fn connect(
     now: Instant,
 ) -> io::Result<(TcpStream, bool)> {
     let address = server.forwarded(backend);
-    let kept = if reuse { lock(idle).take(backend, now, is_silent, drop) } else { None };
-    if let Some(stream) = kept {
+    if reuse && let Some(stream) = take_idle(idle, backend, now) {
         return Ok((stream, true));
     }
     let stream = TcpStream::connect(address).await?;
@@ -140,9 +141,14 @@ async fn connect(
     Ok((stream, false))
 }
 
-/// Whether the other side has neither closed nor said anything: the reactor knows, mostly without a system call.
-fn is_silent(stream: &TcpStream) -> bool {
-    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+fn take_idle(idle: &Mutex<IdlePool<TcpStream>>, backend: BackendId, now: Instant) -> Option<TcpStream> {
+    loop {
+        let stream = lock(idle).take(backend, now, drop)?;
+        // The reactor knows; the socket is asked only where it has told of something.
+        if matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            return Some(stream);
+        }
+    }
 }
 
 fn socket<'a>(

@@ -50,7 +50,8 @@ impl<T: Waiting> WaitingRoom<T> {
         // Held until the socket is armed: whoever is told of the event finds the task, and its socket is open.
         let mut waiting = lock(&self.waiting);
         let key = waiting.insert(task);
-        let flags = interest | EpollFlags::EPOLLONESHOT | EpollFlags::EPOLLRDHUP;
+        // Not EPOLLRDHUP: the end of what is read shows as EPOLLIN, and one who waits to write must wait for that alone.
+        let flags = interest | EpollFlags::EPOLLONESHOT;
         let mut event = EpollEvent::new(flags, key as u64);
         let armed = if was_known {
             self.epoll.modify(socket(&waiting[key]), &mut event)
@@ -95,5 +96,43 @@ impl<T: Waiting> WaitingRoom<T> {
             .map(|(key, _)| key)
             .collect();
         late.into_iter().map(|key| waiting.remove(key)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    struct Task(&'static str, UnixStream);
+
+    impl Waiting for Task {
+        fn deadline(&self) -> Option<Instant> {
+            None
+        }
+    }
+
+    #[test]
+    fn the_end_of_what_is_read_does_not_wake_one_that_waits_to_write() {
+        let (mut full, mut half_closed) = UnixStream::pair().unwrap();
+        full.set_nonblocking(true).unwrap();
+        while full.write(&[0; 4096]).is_ok() {}
+        half_closed.shutdown(std::net::Shutdown::Write).unwrap();
+        let (ready, _other) = UnixStream::pair().unwrap();
+        let room = Arc::new(WaitingRoom::new().unwrap());
+        for task in [Task("full", full), Task("ready", ready)] {
+            room.enter(task, EpollFlags::EPOLLOUT, false, |task| task.1.as_fd()).unwrap();
+        }
+        let (resumed, resumes) = channel();
+        std::thread::spawn(move || room.run(|task: Task| drop(resumed.send(task))));
+        // Both were looked at in one go, the full one first.
+        assert_eq!(resumes.recv().unwrap().0, "ready");
+        std::thread::spawn(move || half_closed.read_to_end(&mut Vec::new()));
+        assert_eq!(resumes.recv().unwrap().0, "full");
     }
 }

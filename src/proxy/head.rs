@@ -138,9 +138,9 @@ pub(crate) fn request(
     writer.forward(parsed.headers, seen.names_fields, |field| matches!(field, Field::Other | Field::Via));
     writer.framing(meaning.framing);
     writer.put(&[b"Via: ", if minor == 1 { VIA } else { b"1.0 roundtable" }, b"\r\nX-Forwarded-For: "]);
-    for header in
-        parsed.headers.iter().filter(|header| Field::of(header.name.as_bytes()) == Field::ForwardedFor)
-    {
+    let is_forwarded_for = |header: &&Header<'_>| Field::of(header.name.as_bytes()) == Field::ForwardedFor;
+    let ends_here = seen.names_fields && is_named(parsed.headers, b"x-forwarded-for");
+    for header in parsed.headers.iter().filter(|header| !ends_here && is_forwarded_for(header)) {
         writer.put(&[header.value, b", "]);
     }
     writer.put(&[context.client.as_bytes(), b"\r\n\r\n"]);

@@ -6,6 +6,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// Whether a request goes to a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    In,
+    /// To find out whether it accepts connections again.
+    Trial,
+    Out,
+}
+
 /// Zero while the backend is in; else the time, in nanoseconds, from which it may be tried again.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
@@ -19,15 +28,16 @@ impl Health {
         until == 0 || until <= nanoseconds(now)
     }
 
-    /// Takes the right to try a backend whose interval is over. True at once for one that is in.
-    pub(crate) fn claim_trial(&self, now: Duration, interval: Duration) -> bool {
+    /// Whether a request goes there, and if the interval is over, takes the right to be the one that tries it.
+    pub(crate) fn admit(&self, now: Duration, interval: Duration) -> Admission {
         let until = self.out_until_ns.load(Ordering::Relaxed);
         if until == 0 {
-            return true;
+            return Admission::In;
         }
         let next = nanoseconds(now.saturating_add(interval)).max(1);
-        until <= nanoseconds(now)
-            && self.out_until_ns.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let claimed = until <= nanoseconds(now)
+            && self.out_until_ns.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if claimed { Admission::Trial } else { Admission::Out }
     }
 
     /// A connection was made.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::error::Error;
-use super::health::Health;
+use super::health::{Admission, Health};
 
 /// Most backends of one balancer: a request remembers those that it has tried in the bits of one word.
 pub const MOST_BACKENDS: usize = 128;
@@ -74,24 +74,29 @@ impl Rotation {
         self.backends.len()
     }
 
-    /// The backend that a new request goes to. `now` counts from the proxy's beginning.
-    pub(crate) fn take_turn(&self, now: Duration) -> BackendId {
+    /// The backend that a new request goes to, and whether an idle connection to it will do. `now` counts from the
+    /// proxy's beginning.
+    pub(crate) fn take_turn(&self, now: Duration) -> (BackendId, bool) {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.backends.len();
         let is_usable = |index: &usize| self.backends[*index].health.is_usable(now);
         let usable = (0..count).filter(is_usable).count();
         if usable == 0 {
             // With none left, one is tried anyway, so that recovery is noticed.
-            return BackendId(turn % count);
+            return (BackendId(turn % count), true);
         }
         // Those left out give their turns to all others alike, not to their neighbour. Another thread may have changed
         // a backend's health since the count.
         let nth = (0..count).filter(is_usable).nth(turn % usable).unwrap_or(turn % count);
-        if self.backends[nth].health.claim_trial(now, self.retry_interval) {
-            return BackendId(nth);
+        match self.backends[nth].health.admit(now, self.retry_interval) {
+            Admission::In => (BackendId(nth), true),
+            // An old connection that still works would not tell whether new ones do, and leave it out for ever.
+            Admission::Trial => (BackendId(nth), false),
+            // Another request is trying that one already: no stampede.
+            Admission::Out => {
+                (self.after(BackendId(nth), Tried::default(), now).unwrap_or(BackendId(nth)), true)
+            }
         }
-        // Another request is trying that one already: no stampede.
-        self.after(BackendId(nth), Tried::default(), now).unwrap_or(BackendId(nth))
     }
 
     /// The backend that a request goes to when `last` has failed it: the next usable one that it has not tried, or
@@ -125,7 +130,7 @@ mod tests {
     }
 
     fn turns(rotation: &Rotation, count: usize, now: Duration) -> Vec<usize> {
-        (0..count).map(|_| rotation.take_turn(now).index()).collect()
+        (0..count).map(|_| rotation.take_turn(now).0.index()).collect()
     }
 
     #[test]
@@ -148,6 +153,15 @@ mod tests {
         rotation.refused(BackendId(1), Duration::ZERO);
         let turns = turns(&rotation, 10, INTERVAL);
         assert_eq!(turns.iter().filter(|index| **index == 1).count(), 1);
+    }
+
+    #[test]
+    fn whether_a_backend_accepts_again_is_not_judged_by_an_old_connection() {
+        let rotation = rotation(2);
+        rotation.refused(BackendId(1), Duration::ZERO);
+        let turns: Vec<_> = (0..4).map(|_| rotation.take_turn(INTERVAL)).collect();
+        assert_eq!(turns.iter().filter(|turn| **turn == (BackendId(1), false)).count(), 1);
+        assert_eq!(turns.iter().filter(|turn| **turn == (BackendId(0), true)).count(), 3);
     }
 
     #[test]
@@ -185,7 +199,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..1000 {
-                        counts[rotation.take_turn(Duration::ZERO).index()].fetch_add(1, Ordering::Relaxed);
+                        counts[rotation.take_turn(Duration::ZERO).0.index()].fetch_add(1, Ordering::Relaxed);
                     }
                 });
             }

@@ -10,5 +10,7 @@ mod clients;
 mod endings;
 mod exchanges;
 mod failures;
+mod hostility;
+mod options;
 mod patience;
 mod support;

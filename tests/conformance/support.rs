@@ -15,7 +15,7 @@ use roundtable_harness::data::ModelInfo;
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn binary() -> Command {
+pub fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_roundtable"))
 }
 
@@ -33,7 +33,8 @@ pub struct Server {
 }
 
 impl Server {
-    fn start(command: &mut Command) -> Self {
+    /// Starts what announces its address.
+    pub fn start(command: &mut Command) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
@@ -46,6 +47,23 @@ impl Server {
     /// A balancer of `model` in front of `backends`, with further options.
     pub fn balancer(model: &str, backends: &[SocketAddr], options: &[&str]) -> Self {
         let mut command = binary();
+        command.args(["balance", "--listen", "127.0.0.1:0", "--model", model]).args(options);
+        for backend in backends {
+            command.args(["--backend", &backend.to_string()]);
+        }
+        Server::start(&mut command)
+    }
+
+    /// The same with no more than so many descriptors.
+    pub fn balancer_with_descriptors(
+        descriptors: usize,
+        model: &str,
+        backends: &[SocketAddr],
+        options: &[&str],
+    ) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$@\""), "sh"]);
+        command.arg(binary().get_program());
         command.args(["balance", "--listen", "127.0.0.1:0", "--model", model]).args(options);
         for backend in backends {
             command.args(["--backend", &backend.to_string()]);

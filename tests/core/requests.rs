@@ -54,6 +54,12 @@ fn hop_by_hop_fields_and_those_named_in_connection_end_here() {
 }
 
 #[test]
+fn earlier_forwarders_named_in_connection_end_here_too() {
+    let outcome = World::new(get("X-Forwarded-For: 10.0.0.1\r\nConnection: x-forwarded-for\r\n")).run();
+    assert!(outcome.backend_text(0).contains("X-Forwarded-For: 192.0.2.7\r\n"));
+}
+
+#[test]
 fn naming_host_or_framing_in_connection_strips_nothing() {
     let outcome = World::new(
         "POST / HTTP/1.1\r\nHost: a\r\nConnection: host, content-length, transfer-encoding\r\nContent-Length: 2\r\n\r\nhi",

@@ -2,7 +2,9 @@
 
 use std::io::ErrorKind;
 
-use crate::world::{OK, Script, Then, World};
+use roundtable::proxy::Limits;
+
+use crate::world::{OK, Script, Then, World, proxy};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
@@ -44,10 +46,15 @@ fn with_no_backend_left_the_answer_is_503_or_504() {
 }
 
 #[test]
-fn want_of_ports_here_is_no_fault_of_the_backend_s() {
-    // `AddrNotAvailable` made from its kind has no errno, so it is taken for the backend's; the driver's have one.
-    let errno = std::io::Error::from_raw_os_error(nix::errno::Errno::EADDRNOTAVAIL as i32);
-    assert_eq!(errno.kind(), ErrorKind::AddrNotAvailable);
+fn want_of_anything_on_this_machine_is_no_fault_of_the_backend_s() {
+    use nix::errno::Errno::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC};
+    for errno in [EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC] {
+        let proxy = proxy(2, Limits::default());
+        let outcome = World::new(GET).backend(Script::fails_with(errno)).run_with(&proxy);
+        assert_eq!((outcome.status(), order(&outcome)), ("503", vec![0]), "{errno}");
+        // The turn went on, and nobody is left out.
+        assert_eq!(order(&World::new(GET.repeat(4)).run_with(&proxy)), [1, 0], "{errno}");
+    }
 }
 
 #[test]
@@ -105,4 +112,16 @@ fn a_streamed_body_is_not_sent_again() {
     let request = format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let outcome = World::new(request).backends(2).backend(Script::says("").then(Then::Close)).run();
     assert_eq!((outcome.status(), order(&outcome)), ("502", vec![0]));
+}
+
+#[test]
+fn an_answer_to_an_upload_that_the_backend_does_not_read_is_relayed() {
+    let body = "x".repeat(50_000);
+    let request = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let early = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
+    let outcome = World::new(&request).backend(Script::says(early).accepts(20_000).stops_reading()).run();
+    assert_eq!((outcome.status(), outcome.half_closed), ("413", true));
+    assert!(outcome.client_text().contains("Connection: close\r\n"));
+    let outcome = World::new(&request).backend(Script::says("").accepts(20_000).stops_reading()).run();
+    assert_eq!((outcome.status(), order(&outcome)), ("504", vec![0]));
 }

@@ -8,19 +8,39 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use roundtable::proxy::{BackendId, CloseReason, Config, Done, Limits, Op, Peer, Proxy, Session};
 
 /// How one connection to a backend behaves.
 #[derive(Debug, Clone)]
 pub struct Script {
-    connect: Result<(), ErrorKind>,
+    connect: Result<(), Refusal>,
     /// Bytes that it accepts before writing fails.
     accepts: usize,
+    /// A write beyond these times out, instead of failing.
+    stops_reading: bool,
     /// What is being said.
     says: Vec<u8>,
     /// Answers to later requests, each said when something has been written.
     later: VecDeque<Vec<u8>>,
     then: Then,
+}
+
+/// Why it does not connect.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    Kind(ErrorKind),
+    /// As the operating system tells it.
+    Errno(Errno),
+}
+
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Kind(kind) => kind.into(),
+            Refusal::Errno(errno) => errno.into(),
+        }
+    }
 }
 
 /// What follows when all has been said.
@@ -35,7 +55,14 @@ impl Script {
     /// Accepts the connection and everything written, and says this when something has been written.
     pub fn says(bytes: impl AsRef<[u8]>) -> Self {
         let later = VecDeque::from([bytes.as_ref().to_vec()]);
-        Script { connect: Ok(()), accepts: usize::MAX, says: Vec::new(), later, then: Then::Stall }
+        Script {
+            connect: Ok(()),
+            accepts: usize::MAX,
+            stops_reading: false,
+            says: Vec::new(),
+            later,
+            then: Then::Stall,
+        }
     }
 
     /// Says this in answer to the next request.
@@ -51,7 +78,18 @@ impl Script {
 
     /// Does not connect.
     pub fn refuses(kind: ErrorKind) -> Self {
-        Script { connect: Err(kind), ..Script::says("") }
+        Script { connect: Err(Refusal::Kind(kind)), ..Script::says("") }
+    }
+
+    /// Does not connect, with the operating system's own error.
+    pub fn fails_with(errno: Errno) -> Self {
+        Script { connect: Err(Refusal::Errno(errno)), ..Script::says("") }
+    }
+
+    /// A write finds no room for ever: it times out once `accepts` bytes are taken.
+    pub fn stops_reading(mut self) -> Self {
+        self.stops_reading = true;
+        self
     }
 
     pub fn then(mut self, then: Then) -> Self {
@@ -119,6 +157,13 @@ struct Connection {
     number: usize,
 }
 
+/// The shared half of a balancer of so many backends.
+pub fn proxy(backends: u16, limits: Limits) -> Arc<Proxy> {
+    let addresses = (1..=backends).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+    let config = Config { backends: addresses, authority: "balancer".into(), limits };
+    Arc::new(Proxy::new(config, Instant::now()).unwrap())
+}
+
 impl World {
     /// A client that sends this, and one backend that answers [`OK`] on every connection.
     pub fn new(client: impl AsRef<[u8]>) -> Self {
@@ -167,15 +212,16 @@ impl World {
     }
 
     pub fn run(self) -> Outcome {
-        let start = Instant::now();
-        let addresses = (1..=self.backends).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
-        let config =
-            Config { backends: addresses, authority: "balancer".into(), limits: self.limits.clone() };
-        let proxy = Arc::new(Proxy::new(config, start).unwrap());
+        let proxy = proxy(self.backends, self.limits.clone());
         if self.draining {
             proxy.drain();
         }
-        let outcome = self.serve_one(&proxy, start);
+        self.run_with(&proxy)
+    }
+
+    /// Runs with what earlier connections left behind in `proxy`.
+    pub fn run_with(self, proxy: &Arc<Proxy>) -> Outcome {
+        let outcome = self.serve_one(proxy, Instant::now());
         assert_eq!(proxy.in_flight(), 0, "an exchange was left in flight");
         outcome
     }
@@ -264,7 +310,14 @@ impl World {
                             outcome.to_backends[connection.number]
                                 .1
                                 .extend_from_slice(&buf.window()[..count]);
-                            if count > 0 { Ok(count) } else { Err(ErrorKind::BrokenPipe.into()) }
+                            match count {
+                                0 if connection.script.stops_reading => {
+                                    now = session.deadline().expect("an operation that waits has a deadline");
+                                    Err(ErrorKind::TimedOut.into())
+                                }
+                                0 => Err(ErrorKind::BrokenPipe.into()),
+                                _ => Ok(count),
+                            }
                         }
                         (Peer::Backend, None) => panic!("a write to no backend"),
                     };

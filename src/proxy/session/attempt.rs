@@ -6,7 +6,7 @@
 //! not sent at all. Nothing is retried once a byte of an answer has come.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -14,14 +14,17 @@ use super::{Op, Peer, Session, State};
 use crate::proxy::error::Error;
 use crate::proxy::rotation::{BackendId, Tried};
 
+/// How long an answer is looked for when the request could not be sent in time.
+const LAST_LOOK: Duration = Duration::from_millis(100);
+
 impl Session {
     /// The request is whole, or fills its buffer: it takes its turn.
     pub(super) fn route(&mut self, now: Instant) -> Op {
         self.tried = Tried::default();
         self.retried = false;
         self.timed_out = false;
-        let backend = self.proxy.rotation.take_turn(self.proxy.age(now));
-        self.connect(backend, true, now)
+        let (backend, reuse) = self.proxy.rotation.take_turn(self.proxy.age(now));
+        self.connect(backend, reuse, now)
     }
 
     fn connect(&mut self, backend: BackendId, reuse: bool, now: Instant) -> Op {
@@ -106,7 +109,12 @@ impl Session {
 
     fn on_send_failed(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => self.refuse(Error::GatewayTimeout, now),
+            // It may have answered without reading on. An answer that has come can be read at once.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let op = self.await_answer(now);
+                self.within(LAST_LOOK, now);
+                op
+            }
             _ if !self.sent => self.on_no_answer(now),
             // A backend that refuses an upload answers first and hangs up then: the answer may be there to be read.
             _ => self.await_answer(now),
@@ -135,6 +143,14 @@ impl Session {
 /// Whether a connection attempt failed for want of something on this machine: no fault of the backend's.
 fn is_exhaustion(error: &io::Error) -> bool {
     error.raw_os_error().map(Errno::from_raw).is_some_and(|errno| {
-        matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::EADDRNOTAVAIL | Errno::ENOBUFS | Errno::ENOMEM)
+        matches!(
+            errno,
+            Errno::EMFILE
+                | Errno::ENFILE
+                | Errno::EADDRNOTAVAIL
+                | Errno::ENOBUFS
+                | Errno::ENOMEM
+                | Errno::ENOSPC
+        )
     })
 }

@@ -1,0 +1,76 @@
+//! What an operator may ask for in error: one message with its remedy, a failing exit code, no panic.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use crate::support::{Client, MODELS, Server, binary, dead_address};
+
+/// What `roundtable balance` says of these options, on its way out.
+fn refused(options: &[&str]) -> String {
+    let mut command = binary();
+    command.arg("balance").args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    if !ready.is_empty() {
+        child.kill().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(ready.is_empty() && !output.status.success(), "{options:?} serves: {ready}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("panicked"), "{options:?}: {said}");
+    said
+}
+
+#[test]
+fn options_that_cannot_work_are_refused_with_one_message() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let free = dead_address().port();
+    let (anywhere, here) = (format!("0.0.0.0:{free}"), format!("127.0.0.1:{free}"));
+    let usual = ["--model", "mio", "--listen", "127.0.0.1:0", "--backend", "127.0.0.1:1"];
+    for (options, hint) in [
+        (&["--model", "x", "--backend", "127.0.0.1:1"][..], "choose one of"),
+        (&["--model", "mio", "--listen", &taken, "--backend", "127.0.0.1:1"], "choose a free address"),
+        (&["--model", "mio", "--listen", "nonsense", "--backend", "127.0.0.1:1"], "write HOST:PORT"),
+        (&["--model", "mio", "--backend", "127.0.0.1"], "write HOST:PORT"),
+        (&["--model", "mio", "--listen", "127.0.0.1:0", "--backend", "127.0.0.1:0"], "name the port"),
+        (&["--model", "mio", "--listen", &anywhere, "--backend", &here], "name another backend"),
+        (&["--model", "mio", "--listen", &here, "--backend", &anywhere], "name another backend"),
+        (&["--model", "mio", "--listen", &here, "--backend", &here], "name another backend"),
+    ] {
+        let said = refused(options);
+        assert!(said.contains(hint) && said.lines().count() == 1, "{options:?}: {said}");
+    }
+    for (option, value, hint) in [
+        ("--workers", "0", "choose 1 to"),
+        ("--workers", "100000000", "choose 1 to"),
+        ("--drain-timeout", "500000000000years", "drain-timeout"),
+        ("--drain-timeout", "30000000000years", "drain-timeout"),
+        ("--header-timeout", "0s", "header timeout"),
+        ("--write-timeout", "10000years", "write timeout"),
+        ("--retry-interval", "10000years", "retry interval"),
+        ("--max-head-bytes", "1000000", "head limit"),
+        ("--max-request-line-bytes", "0", "request line limit"),
+        ("--max-fields", "0", "field limit"),
+        ("--access-log", "/nowhere/at/all", "choose another file"),
+    ] {
+        let said = refused(&[&usual[..], &[option, value]].concat());
+        assert!(said.contains(hint), "{option} {value}: {said}");
+    }
+}
+
+#[test]
+fn unusual_addresses_work() {
+    let origin = Server::backend("a", &[]);
+    let backend = format!("localhost:{}", origin.address.port());
+    for model in MODELS.iter() {
+        let mut command = binary();
+        command.args(["balance", "--listen", "[::1]:0", "--model", model]);
+        command.args(["--backend", &backend, "--backend", &backend]);
+        let balancer = Server::start(&mut command);
+        assert!(balancer.address.is_ipv6(), "{model}");
+        assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
+    }
+}
