@@ -172,3 +172,11 @@ fn an_interrupt_during_the_window_voids_the_trial() {
     assert_eq!(crew.attempt(&cell("threads")), Err(Interrupted));
     stopper.join().unwrap();
 }
+
+#[test]
+fn a_plan_with_a_rate_has_its_load_driven_at_it() {
+    let mut crew = crew(":", "exit 9");
+    crew.plan.rate = Some(500);
+    let said = reasons(&crew.attempt(&cell("threads")).unwrap());
+    assert!(said.contains("--expect-body-bytes 16 --rate 500 --json --supervised"), "{said}");
+}

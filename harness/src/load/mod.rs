@@ -12,7 +12,7 @@
 //! server closes between two responses is opened again and is no failure; one that it closes after the next request
 //! has been written is a `receive` failure.
 //!
-//! The open loop's requests are due at fixed times ([`pace`] says how they are spaced and why). One that is due while
+//! The open loop's requests are due at fixed times (`pace.rs` says how they are spaced and why). One that is due while
 //! all C connections are busy waits here, and that wait counts: its latency runs from when it was due. The service
 //! time, from when it was sent, stands beside it; the difference is what a closed loop does not see.
 //!
