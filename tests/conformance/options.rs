@@ -35,7 +35,10 @@ fn options_that_cannot_work_are_refused_with_one_message() {
         (&["--model", "mio", "--listen", &taken, "--backend", "127.0.0.1:1"], "choose a free address"),
         (&["--model", "mio", "--listen", "nonsense", "--backend", "127.0.0.1:1"], "write HOST:PORT"),
         (&["--model", "mio", "--backend", "127.0.0.1"], "write HOST:PORT"),
-        (&["--model", "mio", "--listen", "127.0.0.1:0", "--backend", "127.0.0.1:0"], "name the port"),
+        (
+            &["--model", "mio", "--listen", "127.0.0.1:0", "--backend", "127.0.0.1:0"],
+            "give --backend the port",
+        ),
         (&["--model", "mio", "--listen", &anywhere, "--backend", &here], "name another backend"),
         (&["--model", "mio", "--listen", &here, "--backend", &anywhere], "name another backend"),
         (&["--model", "mio", "--listen", &here, "--backend", &here], "name another backend"),

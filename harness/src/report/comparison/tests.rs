@@ -23,7 +23,7 @@ fn one_block_cannot_tell_however_large_the_difference() {
     for cell in &comparison.cells {
         assert_eq!(cell.throughput.unwrap().verdict(), Verdict::CannotTell);
     }
-    insta::assert_snapshot!(comparison.sentence(), @"Async served more requests per second than threaded in none of 2 cells, fewer in none, in 2 this run cannot tell (ratios 1.12 to 1.16); it used less CPU time of the balancer per request in none of 2 cells, more in none, in 2 this run cannot tell (ratios 0.83 to 0.84): this holds for these models on this machine under this load.");
+    insta::assert_snapshot!(comparison.sentence(), @"Async served more requests per second than threaded in none of 2 cells, fewer in none, in 2 this run cannot tell (ratios 1.12 to 1.16); it used less CPU time of the balancer per request in none of 2 cells, more in none, in 2 this run cannot tell (ratios 0.83 to 0.84): this holds for these models on this machine under this load, and for the means of the families.");
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_cell_that_the_client_bounded_has_no_rank_in_throughput_and_one_in_cpu() {
     assert_eq!(comparison.cells[0].throughput.unwrap().verdict(), Verdict::ClientBound);
     assert_eq!(comparison.cells[0].cpu.unwrap().verdict(), Verdict::Lower);
     assert_eq!(comparison.cells[1].throughput.unwrap().verdict(), Verdict::Higher);
-    insta::assert_snapshot!(comparison.sentence(), @"Async served more requests per second than threaded in 1 of 2 cells (ratio 1.18), fewer in none, and 1 without a rank because the client was the limit there (ratio 1.20); it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this machine under this load.");
+    insta::assert_snapshot!(comparison.sentence(), @"Async served more requests per second than threaded in 1 of 2 cells (ratio 1.18), fewer in none, and 1 without a rank because the client was the limit there (ratio 1.20); it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this machine under this load, and for the means of the families.");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn eight_blocks_that_agree_in_two_cells_are_a_verdict() {
           1     10       8  1.20 (1.16–1.24)  <0.001  async faster  0.84 (0.81–0.86)  <0.001  async cheaper
           2     10       8  1.18 (1.14–1.22)  <0.001  async faster  0.84 (0.83–0.85)  <0.001  async cheaper
     ");
-    insta::assert_snapshot!(comparison.sentence(), @"Async served more requests per second than threaded in 2 of 2 cells (ratios 1.18 to 1.20), fewer in none; it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this machine under this load.");
+    insta::assert_snapshot!(comparison.sentence(), @"Async served more requests per second than threaded in 2 of 2 cells (ratios 1.18 to 1.20), fewer in none; it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this machine under this load, and for the means of the families.");
 }
 
 #[test]
