@@ -127,7 +127,7 @@ impl fmt::Display for Numbers {
 /// The model that others are compared with unless it is not measured.
 pub const REFERENCE: &str = "threads";
 /// Share of the processors' time that the hypervisor may take during a valid trial, percent, unless told otherwise.
-pub const STEAL_LIMIT_PERCENT: u32 = 10;
+pub const STEAL_LIMIT_PERCENT: u32 = 25;
 
 /// The rows for a list of labels: `known` when none is given; always led by [`DIRECT`], each once, and with an A/A
 /// pair: the second of `again`, else of the reference model, else of the first model.

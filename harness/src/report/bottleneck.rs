@@ -97,15 +97,15 @@ impl Bottleneck {
         let direct = summary.cell(DIRECT, backends, concurrency).spread(Measured::rate);
         let of_direct = direct.filter(|_| model != DIRECT).map(|direct| rate / direct.median);
 
-        let processors = summary.processors();
-        let usable = summary.workers(model).unwrap_or(processors).min(processors).min(concurrency).max(1);
+        let (own, others) = summary.processors_of_roles();
+        let usable = summary.workers(model).unwrap_or(own).min(own).min(concurrency).max(1);
         let at_the_ceiling = summary.connections() == Connections::Keepalive
             && of_direct.is_some_and(|of_direct| of_direct >= SATURATED);
         let bound = if client >= SATURATED || at_the_ceiling {
             Bound::Client
         } else if balancer.is_some_and(|used| used >= SATURATED * f64::from(usable)) {
             Bound::Balancer
-        } else if servers >= SATURATED * f64::from(processors.min(concurrency).max(1)) {
+        } else if servers >= SATURATED * f64::from(others.min(concurrency).max(1)) {
             Bound::Backends
         } else if idle <= IDLE || steal >= STOLEN {
             Bound::Host

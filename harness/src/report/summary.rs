@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use rayon::prelude::*;
 
-use crate::data::{Cell, Connections, DIRECT, Family, Outcome, Sample, Stored, Trial, Usage};
+use crate::data::{Cell, Connections, DIRECT, Family, Layout, Outcome, Sample, Stored, Trial, Usage};
 use crate::latency;
 use crate::row::Row;
 use crate::statistics::{self, Spread};
@@ -37,6 +37,7 @@ pub struct Summary {
     workers: BTreeMap<String, u32>,
     processors: u32,
     connections: Connections,
+    layout: Layout,
 }
 
 /// What is known of one cell.
@@ -123,6 +124,7 @@ impl Summary {
                 .collect(),
             processors: stored.environment.host.processors.max(1),
             connections: plan.connections,
+            layout: plan.layout,
         };
         for trial in &stored.trials {
             if !summary.models.contains(&trial.cell.model) {
@@ -223,6 +225,14 @@ impl Summary {
     pub fn family(&self, model: &str) -> Family {
         let of = |name: &str| self.families.get(name).copied();
         of(model).or_else(|| of(&Row::of(model).model)).unwrap_or(Family::None)
+    }
+
+    /// Processors that each role may use: the balancer, then each of the others.
+    pub fn processors_of_roles(&self) -> (u32, u32) {
+        match self.layout {
+            Layout::Shared => (self.processors(), self.processors()),
+            Layout::Pinned => (1, self.processors().saturating_sub(1).max(1)),
+        }
     }
 
     /// Client connections.

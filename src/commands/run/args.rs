@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Worker threads of `pool` and `tokio` [default: each model's own]
     #[arg(long, value_name = "N")]
     pub(super) workers: Option<u32>,
-    /// A trial during which the hypervisor took more than this share of the processors' time is invalid [default: 10]
+    /// A trial during which the hypervisor took more than this share of the processors' time is invalid [default: 25]
     #[arg(long, value_name = "PERCENT")]
     pub(super) steal_limit: Option<u32>,
     /// Measure the whole grid so many times

@@ -29,6 +29,9 @@ pub(super) fn mismatches(base: &Environment, new: &Environment) -> Vec<String> {
         words::connections(a.connections).into(),
         words::connections(b.connections).into(),
     );
+    differs("layout", format!("{:?}", a.layout), format!("{:?}", b.layout));
+    differs("workers", format!("{:?}", a.workers), format!("{:?}", b.workers));
+    differs("rate", format!("{:?}", a.rate), format!("{:?}", b.rate));
     differs("bytes a body", a.body_bytes.to_string(), b.body_bytes.to_string());
     differs("build profile", base.build.profile.clone(), new.build.profile.clone());
     let (a, b) = (&base.host, &new.host);

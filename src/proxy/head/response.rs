@@ -1,0 +1,157 @@
+//! A response's head: how its body ends, whether the backend's connection lasts, and what the client is told.
+
+use httparse::{EMPTY_HEADER, Header, Status};
+
+use super::{NOT_STRICT, Request, VIA, Writer, add_length, connection_options, ends_lines_in_crlf};
+use crate::proxy::body::Framing;
+use crate::proxy::buf::Buf;
+use crate::proxy::error::Error;
+use crate::proxy::field::Field;
+use crate::proxy::limits::{Limits, MOST_FIELDS};
+
+/// What a response's head said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Response {
+    pub(crate) framing: Framing,
+    /// The backend keeps the connection open and its framing can be trusted.
+    pub(crate) persistent: bool,
+    /// The client was told that its connection stays open.
+    pub(crate) client_persists: bool,
+}
+
+impl Response {
+    /// Nothing was answered yet.
+    pub(crate) const NONE: Response =
+        Response { framing: Framing::Empty, persistent: false, client_persists: false };
+}
+
+/// A response's head as far as it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// 1xx: it was written out and another head follows.
+    Interim,
+    /// The final one.
+    Final(Response),
+}
+
+/// Reads a response's head from the front of `input` and writes it for the client into `out`. `None` when more input
+/// is needed; else the meaning and the length in `input`. `persistent` says whether the client's connection stays
+/// open if the response's framing lets it.
+pub(crate) fn response(
+    input: &[u8],
+    limits: &Limits,
+    asked: &Request,
+    persistent: bool,
+    out: &mut Buf,
+) -> Result<Option<(Answer, usize)>, Error> {
+    let head = &input[..input.len().min(limits.head_bytes)];
+    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
+    let mut parsed = httparse::Response::new(&mut fields);
+    let result = parsed.parse(head);
+    ends_lines_in_crlf(head, result).map_err(|()| Error::BadGateway(NOT_STRICT))?;
+    let length = match result {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) if head.len() == limits.head_bytes => {
+            return Err(Error::BadGateway("its head is too large"));
+        }
+        Ok(Status::Partial) => return Ok(None),
+        Err(_) => return Err(Error::BadGateway(NOT_STRICT)),
+    };
+    let (Some(code), Some(minor)) = (parsed.code, parsed.version) else {
+        return Err(Error::BadGateway("its status line is incomplete"));
+    };
+    if parsed.headers.len() > limits.fields {
+        return Err(Error::BadGateway("its head has too many fields"));
+    }
+    if !(100..=999).contains(&code) || code == 101 {
+        return Err(Error::BadGateway("its status is not one that can be forwarded"));
+    }
+    let seen = ResponseFields::read(parsed.headers, minor == 1)?;
+    let mut writer = Writer::new(out);
+    let digits = [b'0' + (code / 100) as u8, b'0' + (code / 10 % 10) as u8, b'0' + (code % 10) as u8];
+    writer.put(&[b"HTTP/1.1 ", &digits, b" ", parsed.reason.unwrap_or("").as_bytes(), b"\r\n"]);
+    writer.forward(parsed.headers, seen.names_fields, |field| {
+        !matches!(field, Field::ContentLength | Field::TransferEncoding | Field::Connection | Field::HopByHop)
+    });
+    if code < 200 {
+        writer.put(&[b"\r\n"]);
+        writer.finish().map_err(|_| Error::BadGateway("its head is too large"))?;
+        return Ok(Some((Answer::Interim, length)));
+    }
+    let framing = seen.framing(code, asked.is_head);
+    let described = match seen.described(code) {
+        Framing::UntilClose if asked.is_1_1 && !asked.is_head => Framing::Chunked,
+        Framing::Chunked if !asked.is_1_1 => Framing::UntilClose,
+        other => other,
+    };
+    writer.framing(described);
+    let stays = persistent && !(described == Framing::UntilClose && framing != Framing::Empty);
+    writer.put(&[b"Via: ", if minor == 1 { VIA } else { b"1.0 roundtable" }, b"\r\n"]);
+    if !stays {
+        writer.put(&[b"Connection: close\r\n"]);
+    } else if !asked.is_1_1 {
+        writer.put(&[b"Connection: keep-alive\r\n"]);
+    }
+    writer.put(&[b"\r\n"]);
+    writer.finish().map_err(|_| Error::BadGateway("its head is too large"))?;
+    // A backend that announces a body where there can be none may still send it.
+    let trusted = !(matches!(code, 204) && (seen.chunked || seen.length.is_some_and(|length| length > 0)));
+    let persistent =
+        trusted && framing != Framing::UntilClose && !seen.close && (minor == 1 || seen.keep_alive);
+    Ok(Some((Answer::Final(Response { framing, persistent, client_persists: stays }), length)))
+}
+
+#[derive(Debug, Default)]
+struct ResponseFields {
+    length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    names_fields: bool,
+}
+
+impl ResponseFields {
+    fn read(headers: &[Header<'_>], is_1_1: bool) -> Result<Self, Error> {
+        let mut seen = ResponseFields::default();
+        for header in headers {
+            match Field::of(header.name.as_bytes()) {
+                Field::ContentLength => {
+                    add_length(&mut seen.length, header.value).map_err(Error::BadGateway)?;
+                }
+                Field::TransferEncoding => {
+                    if seen.chunked || !header.value.eq_ignore_ascii_case(b"chunked") {
+                        return Err(Error::BadGateway("its transfer coding is not chunked alone"));
+                    }
+                    seen.chunked = true;
+                }
+                Field::Connection => {
+                    let options = connection_options(header.value);
+                    seen.close |= options.close;
+                    seen.keep_alive |= options.keep_alive;
+                    seen.names_fields |= options.names_fields;
+                }
+                _ => {}
+            }
+        }
+        if seen.chunked && (seen.length.is_some() || !is_1_1) {
+            return Err(Error::BadGateway("Transfer-Encoding stands beside Content-Length or in HTTP/1.0"));
+        }
+        Ok(seen)
+    }
+
+    /// The framing that the fields describe, whether or not a body follows (HEAD, 304).
+    fn described(&self, code: u16) -> Framing {
+        match (self.chunked, self.length) {
+            _ if code == 204 => Framing::Empty,
+            (true, _) => Framing::Chunked,
+            (false, Some(length)) => Framing::Length(length),
+            (false, None) if code == 304 => Framing::Empty,
+            (false, None) => Framing::UntilClose,
+        }
+    }
+
+    /// RFC 9112 section 6.3.
+    fn framing(&self, code: u16, is_head: bool) -> Framing {
+        if is_head || code == 204 || code == 304 { Framing::Empty } else { self.described(code) }
+    }
+}
