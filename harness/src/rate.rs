@@ -2,7 +2,7 @@
 //!
 //! Owns the search; a trial is an [`Executor`]'s. The rule: probe every cell once in the closed loop, take
 //! [`SHARE_PERCENT`] of the slowest one's throughput, then verify at that rate that every cell sustains it; where one
-//! does not, in [`TRIES`] trials, lower the rate by a fifth and go on. One probe a cell is enough: what noise adds to
+//! does not, in `TRIES` trials, lower the rate by a fifth and go on. One probe a cell is enough: what noise adds to
 //! the slowest one, the verification takes back, and what it takes away is taken from all rows alike. A cell that
 //! sustained a higher rate is taken to sustain a lower one.
 
