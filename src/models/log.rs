@@ -41,7 +41,8 @@ impl AccessLog {
         let counter = Arc::clone(&left_out);
         std::thread::Builder::new().name("access log".into()).spawn(move || {
             if let Err(error) = write_lines(&waiting, &counter, BufWriter::new(out)) {
-                eprintln!("roundtable: the access log ends here: {error}");
+                // `eprintln!` would panic when nobody reads it any more.
+                drop(writeln!(io::stderr(), "roundtable: the access log ends here: {error}"));
             }
         })?;
         Ok(AccessLog { events, left_out })

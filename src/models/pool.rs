@@ -9,7 +9,7 @@
 //!
 //! A task gives way after [`OPS_IN_TURN`] operations, so that none can keep a worker to itself.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,7 +98,8 @@ fn serve(server: Arc<Server>) -> io::Result<()> {
     thread::Builder::new().name("waiting room".into()).spawn(move || {
         let outcome = poller.waiting.run(|task| drop(poller.jobs.send(task)));
         if let Err(error) = outcome {
-            eprintln!("roundtable: the waiting room has failed: {error}");
+            // `eprintln!` would panic when nobody reads it any more.
+            drop(writeln!(io::stderr(), "roundtable: the waiting room has failed: {error}"));
             std::process::exit(1);
         }
     })?;
@@ -190,7 +191,8 @@ impl Task {
         });
         if let Err(error) = outcome {
             // Without epoll's memory for it the connection cannot be served: it has been closed.
-            eprintln!("roundtable: a connection was closed: {error}");
+            // `eprintln!` would panic when nobody reads it any more.
+            drop(writeln!(io::stderr(), "roundtable: a connection was closed: {error}"));
         }
     }
 

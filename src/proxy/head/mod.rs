@@ -57,6 +57,7 @@ fn add_length(known: &mut Option<u64>, value: &[u8]) -> Result<(), &'static str>
     Ok(())
 }
 
+/// What the Connection fields of a head say (RFC 9110 section 7.6.1).
 #[derive(Debug, Default)]
 struct ConnectionOptions {
     close: bool,
@@ -64,18 +65,24 @@ struct ConnectionOptions {
     names_fields: bool,
 }
 
-fn connection_options(value: &[u8]) -> ConnectionOptions {
-    let mut options = ConnectionOptions::default();
-    for option in list(value) {
-        if option.eq_ignore_ascii_case(b"close") {
-            options.close = true;
-        } else if option.eq_ignore_ascii_case(b"keep-alive") {
-            options.keep_alive = true;
-        } else {
-            options.names_fields = true;
+impl ConnectionOptions {
+    /// Adds one field to what earlier ones said.
+    fn add(&mut self, value: &[u8]) {
+        for option in list(value) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else {
+                self.names_fields = true;
+            }
         }
     }
-    options
+
+    /// Whether the sender keeps the connection open (RFC 9112 section 9.3).
+    fn persists(&self, is_1_1: bool) -> bool {
+        !self.close && (is_1_1 || self.keep_alive)
+    }
 }
 
 /// Writes a head; remembers when it did not fit.

@@ -3,7 +3,7 @@
 use httparse::{EMPTY_HEADER, Header, Status};
 use memchr::{memchr, memchr_iter, memrchr};
 
-use super::{NOT_STRICT, VIA, Writer, add_length, connection_options, ends_lines_in_crlf, is_named};
+use super::{ConnectionOptions, NOT_STRICT, VIA, Writer, add_length, ends_lines_in_crlf, is_named};
 use crate::proxy::body::Framing;
 use crate::proxy::buf::Buf;
 use crate::proxy::error::Error;
@@ -100,11 +100,13 @@ pub(crate) fn request(
     let host = target.authority.or(seen.host).unwrap_or(context.authority.as_bytes());
     let mut writer = Writer::new(out);
     writer.put(&[method.as_bytes(), b" ", target.prefix, target.path, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]);
-    writer.forward(parsed.headers, seen.names_fields, |field| matches!(field, Field::Other | Field::Via));
+    writer.forward(parsed.headers, seen.connection.names_fields, |field| {
+        matches!(field, Field::Other | Field::Via)
+    });
     writer.framing(meaning.framing);
     writer.put(&[b"Via: ", if minor == 1 { VIA } else { b"1.0 roundtable" }, b"\r\nX-Forwarded-For: "]);
     let is_forwarded_for = |header: &&Header<'_>| Field::of(header.name.as_bytes()) == Field::ForwardedFor;
-    let ends_here = seen.names_fields && is_named(parsed.headers, b"x-forwarded-for");
+    let ends_here = seen.connection.names_fields && is_named(parsed.headers, b"x-forwarded-for");
     for header in parsed.headers.iter().filter(|header| !ends_here && is_forwarded_for(header)) {
         writer.put(&[header.value, b", "]);
     }
@@ -141,9 +143,7 @@ struct RequestFields<'a> {
     host: Option<&'a [u8]>,
     length: Option<u64>,
     chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    names_fields: bool,
+    connection: ConnectionOptions,
     expects_continue: bool,
 }
 
@@ -170,12 +170,7 @@ impl<'a> RequestFields<'a> {
                     }
                     seen.chunked = true;
                 }
-                Field::Connection => {
-                    let options = connection_options(header.value);
-                    seen.close |= options.close;
-                    seen.keep_alive |= options.keep_alive;
-                    seen.names_fields |= options.names_fields;
-                }
+                Field::Connection => seen.connection.add(header.value),
                 Field::Expect => {
                     if !header.value.eq_ignore_ascii_case(b"100-continue") {
                         return Err(Error::Expectation);
@@ -205,7 +200,7 @@ impl<'a> RequestFields<'a> {
                 (false, Some(length)) => Framing::Length(length),
             },
             is_1_1,
-            persistent: !self.close && (is_1_1 || self.keep_alive),
+            persistent: self.connection.persists(is_1_1),
             idempotent: matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS"),
             is_head: method == "HEAD",
             expects_continue: self.expects_continue && is_1_1,

@@ -2,7 +2,7 @@
 
 use httparse::{EMPTY_HEADER, Header, Status};
 
-use super::{NOT_STRICT, Request, VIA, Writer, add_length, connection_options, ends_lines_in_crlf};
+use super::{ConnectionOptions, NOT_STRICT, Request, VIA, Writer, add_length, ends_lines_in_crlf};
 use crate::proxy::body::Framing;
 use crate::proxy::buf::Buf;
 use crate::proxy::error::Error;
@@ -70,7 +70,7 @@ pub(crate) fn response(
     let mut writer = Writer::new(out);
     let digits = [b'0' + (code / 100) as u8, b'0' + (code / 10 % 10) as u8, b'0' + (code % 10) as u8];
     writer.put(&[b"HTTP/1.1 ", &digits, b" ", parsed.reason.unwrap_or("").as_bytes(), b"\r\n"]);
-    writer.forward(parsed.headers, seen.names_fields, |field| {
+    writer.forward(parsed.headers, seen.connection.names_fields, |field| {
         !matches!(field, Field::ContentLength | Field::TransferEncoding | Field::Connection | Field::HopByHop)
     });
     if code < 200 {
@@ -96,8 +96,7 @@ pub(crate) fn response(
     writer.finish().map_err(|_| Error::BadGateway("its head is too large"))?;
     // A backend that announces a body where there can be none may still send it.
     let trusted = !(matches!(code, 204) && (seen.chunked || seen.length.is_some_and(|length| length > 0)));
-    let persistent =
-        trusted && framing != Framing::UntilClose && !seen.close && (minor == 1 || seen.keep_alive);
+    let persistent = trusted && framing != Framing::UntilClose && seen.connection.persists(minor == 1);
     Ok(Some((Answer::Final(Response { framing, persistent, client_persists: stays }), length)))
 }
 
@@ -105,9 +104,7 @@ pub(crate) fn response(
 struct ResponseFields {
     length: Option<u64>,
     chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    names_fields: bool,
+    connection: ConnectionOptions,
 }
 
 impl ResponseFields {
@@ -124,12 +121,7 @@ impl ResponseFields {
                     }
                     seen.chunked = true;
                 }
-                Field::Connection => {
-                    let options = connection_options(header.value);
-                    seen.close |= options.close;
-                    seen.keep_alive |= options.keep_alive;
-                    seen.names_fields |= options.names_fields;
-                }
+                Field::Connection => seen.connection.add(header.value),
                 _ => {}
             }
         }
