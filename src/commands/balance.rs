@@ -169,7 +169,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         AccessLog::open(path)
             .with_context(|| format!("cannot write the access log {}; choose another file", path.display()))
     });
-    let proxy = Proxy::new(Config { backends, authority: listening.to_string(), limits }, Instant::now())
+    let proxy = Proxy::new(Config::round_robin(backends, listening.to_string(), limits), Instant::now())
         .context("the configuration cannot work")?;
     let proxy = Arc::new(proxy);
     let server = Arc::new(Server {

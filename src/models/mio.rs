@@ -441,7 +441,7 @@ mod tests {
         let limits = Limits::default();
         let listener = super::super::listen(([127, 0, 0, 1], 0).into(), &limits).unwrap();
         let config =
-            Config { backends: vec![([127, 0, 0, 1], 1).into()], authority: "localhost".into(), limits };
+            Config::round_robin(vec![([127, 0, 0, 1], 1).into()], "localhost".into(), limits);
         let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
         let mut looping =
             Loop::new(Arc::new(Server { listener, proxy, workers: 1, log: None, handicap: None })).unwrap();

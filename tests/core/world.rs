@@ -160,7 +160,7 @@ struct Connection {
 /// The shared half of a balancer of so many backends.
 pub fn proxy(backends: u16, limits: Limits) -> Arc<Proxy> {
     let addresses = (1..=backends).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
-    let config = Config { backends: addresses, authority: "balancer".into(), limits };
+    let config = Config::round_robin(addresses, "balancer".into(), limits);
     Arc::new(Proxy::new(config, Instant::now()).unwrap())
 }
 
