@@ -25,13 +25,13 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: origin\r\nX-Backend: a\r\nC
 
 fn heads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rewrite a request head");
-    let limits = Limits::default();
+    let rewriter = bench::RequestRewriter::default();
     for (name, head) in [("as ab sends it", SHORT), ("as a browser sends it", LONG)] {
         group.throughput(Throughput::Bytes(head.len() as u64));
         let mut input = head.to_vec();
         let mut out = bench::large_buffer();
         group.bench_function(name, |bencher| {
-            bencher.iter(|| bench::rewrite_request(black_box(&mut input), &limits, &mut out).unwrap());
+            bencher.iter(|| rewriter.rewrite(black_box(&mut input), &mut out).unwrap());
         });
     }
     group.finish();
@@ -73,7 +73,7 @@ impl Exchange {
     fn new() -> Self {
         let now = Instant::now();
         let backends = (1..=3).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
-        let config = Config { backends, authority: "localhost".into(), limits: Limits::default() };
+        let config = Config::round_robin(backends, "localhost".into(), Limits::default());
         let proxy = Arc::new(Proxy::new(config, now).unwrap());
         let (session, op) = Session::start(proxy, ([127, 0, 0, 1], 4711).into(), now);
         let mut response = RESPONSE.to_vec();

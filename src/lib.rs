@@ -1,7 +1,7 @@
 //! roundtable's core: one round-robin HTTP/1.1 load-balancing reverse proxy, without I/O.
 //!
 //! In scope: HTTP/1.0 and 1.1 on both sides, persistent connections, bodies of every framing in bounded memory,
-//! hop-by-hop fields, turns, failover, retries, limits and timeouts. Out of scope: sockets, clocks, threads — a
+//! hop-by-hop fields, routes, turns, failover, retries, limits and timeouts. Out of scope: sockets, clocks, threads — a
 //! *driver* has those, and the concurrency models of the `roundtable` binary are such drivers.
 //!
 //! Deliberate limits: relaying is half-duplex (an early response during an upload is noticed when the upload's write
@@ -55,11 +55,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let origin = TcpListener::bind("127.0.0.1:0")?;
-//! let config = Config {
-//!     backends: vec![origin.local_addr()?],
-//!     authority: "localhost".to_owned(),
-//!     limits: Limits::default(),
-//! };
+//! let config = Config::round_robin(vec![origin.local_addr()?], "localhost".to_owned(), Limits::default());
 //! let proxy = Arc::new(Proxy::new(config, Instant::now())?);
 //! let listener = TcpListener::bind("127.0.0.1:0")?;
 //!

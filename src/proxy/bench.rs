@@ -2,14 +2,31 @@
 
 use super::buf::{Buf, LARGE};
 use super::chunk::{ChunkScanner, Output};
+use super::config::Route;
 use super::head::{self, Context};
 use super::limits::Limits;
+use super::route::Routes;
 
-/// Parses and rewrites one request head; the length written, or `None` when it is incomplete or refused.
-pub fn rewrite_request(input: &mut [u8], limits: &Limits, out: &mut Buf) -> Option<usize> {
-    out.clear();
-    let context = Context { client: "127.0.0.1", authority: "localhost" };
-    head::request(input, limits, context, out).ok().flatten().map(|_| out.len())
+/// Reads request heads for a balancer with one route.
+#[derive(Debug)]
+pub struct RequestRewriter {
+    routes: Routes,
+    limits: Limits,
+}
+
+impl Default for RequestRewriter {
+    fn default() -> Self {
+        RequestRewriter { routes: Routes::new(&[Route::everything(0)]), limits: Limits::default() }
+    }
+}
+
+impl RequestRewriter {
+    /// Parses and rewrites one request head; the length written, or `None` when it is incomplete or refused.
+    pub fn rewrite(&self, input: &mut [u8], out: &mut Buf) -> Option<usize> {
+        out.clear();
+        let context = Context { client: "127.0.0.1", authority: "localhost", routes: &self.routes };
+        head::request(input, &self.limits, context, None, out).ok().flatten().map(|_| out.len())
+    }
 }
 
 /// Scans one chunked body in place; the number of bytes to forward, or `None` when it is refused.

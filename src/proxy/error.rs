@@ -53,6 +53,12 @@ pub enum Error {
     /// No backend accepts connections.
     #[error("no backend accepts connections")]
     Unavailable,
+    /// Every backend that could serve has as many exchanges in hand as it may have.
+    #[error("all backends are busy")]
+    Busy,
+    /// No route leads anywhere for this host and path.
+    #[error("no backend is responsible for this host and path")]
+    NotRouted,
     /// No descriptor, port or memory left for a connection to a backend.
     #[error("this proxy is out of resources")]
     Exhausted,
@@ -70,6 +76,7 @@ impl Error {
         match self {
             Error::Malformed(_)
             | Error::Method
+            | Error::NotRouted
             | Error::RequestTimeout
             | Error::BodyTooLarge
             | Error::TargetTooLong
@@ -77,7 +84,7 @@ impl Error {
             | Error::HeadTooLarge
             | Error::Coding
             | Error::Version => Blame::Client,
-            Error::BadGateway(_) | Error::Unavailable | Error::GatewayTimeout => Blame::Backend,
+            Error::BadGateway(_) | Error::Unavailable | Error::Busy | Error::GatewayTimeout => Blame::Backend,
             Error::Exhausted => Blame::Host,
             Error::Config(_) => Blame::Operator,
         }
@@ -87,6 +94,7 @@ impl Error {
     pub fn status(&self) -> &'static str {
         match self {
             Error::Malformed(_) => "400 Bad Request",
+            Error::NotRouted => "404 Not Found",
             Error::Method => "405 Method Not Allowed",
             Error::RequestTimeout => "408 Request Timeout",
             Error::BodyTooLarge => "413 Content Too Large",
@@ -96,10 +104,15 @@ impl Error {
             Error::Config(_) => "500 Internal Server Error",
             Error::Coding => "501 Not Implemented",
             Error::BadGateway(_) => "502 Bad Gateway",
-            Error::Unavailable | Error::Exhausted => "503 Service Unavailable",
+            Error::Unavailable | Error::Busy | Error::Exhausted => "503 Service Unavailable",
             Error::GatewayTimeout => "504 Gateway Timeout",
             Error::Version => "505 HTTP Version Not Supported",
         }
+    }
+
+    /// The status as a number.
+    pub(crate) fn code(&self) -> u16 {
+        self.status().get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(500)
     }
 
     /// The whole answer to the client, after which its connection is closed. `head` leaves the body out.

@@ -12,6 +12,8 @@ pub(crate) enum Field {
     Expect,
     ForwardedFor,
     Via,
+    /// Location and Content-Location.
+    Location,
     /// Keep-Alive, Proxy-Connection, TE, Upgrade: never forwarded (RFC 9110 section 7.6.1).
     HopByHop,
     Other,
@@ -26,11 +28,13 @@ impl Field {
             4 if is(b"host") => Field::Host,
             6 if is(b"expect") => Field::Expect,
             7 if is(b"upgrade") => Field::HopByHop,
+            8 if is(b"location") => Field::Location,
             10 if is(b"connection") => Field::Connection,
             10 if is(b"keep-alive") => Field::HopByHop,
             14 if is(b"content-length") => Field::ContentLength,
             15 if is(b"x-forwarded-for") => Field::ForwardedFor,
             16 if is(b"proxy-connection") => Field::HopByHop,
+            16 if is(b"content-location") => Field::Location,
             17 if is(b"transfer-encoding") => Field::TransferEncoding,
             _ => Field::Other,
         }

@@ -1,10 +1,12 @@
-//! What is known of one backend from the connections that were tried to it (passive health).
+//! What is known of one backend from the connections that were tried to it (passive health), and from health checks.
 //!
 //! Owns the rule: a failed connection attempt leaves the backend out for an interval; after it one request may try
-//! it, the others only when that one got through. Times count from the proxy's beginning; nobody here reads a clock.
+//! it, the others only when that one got through. A failed health check leaves it out until one goes well. Times count from the proxy's beginning; nobody here reads a clock.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+
+use super::status::Condition;
 
 /// Whether a request goes to a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,17 +17,19 @@ pub(crate) enum Admission {
     Out,
 }
 
-/// Zero while the backend is in; else the time, in nanoseconds, from which it may be tried again.
+/// A backend's health.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
+    /// Zero while the backend is in; else the time, in nanoseconds, from which it may be tried again.
     out_until_ns: AtomicU64,
+    check_failed: AtomicBool,
 }
 
 impl Health {
     /// Whether a request may be sent there.
     pub(crate) fn is_usable(&self, now: Duration) -> bool {
         let until = self.out_until_ns.load(Ordering::Relaxed);
-        until == 0 || until <= nanoseconds(now)
+        (until == 0 || until <= nanoseconds(now)) && !self.check_failed.load(Ordering::Relaxed)
     }
 
     /// Whether a request goes there, and if the interval is over, takes the right to be the one that tries it.
@@ -45,6 +49,23 @@ impl Health {
         // Reading first keeps the cache line shared between threads in the usual case.
         if self.out_until_ns.load(Ordering::Relaxed) != 0 {
             self.out_until_ns.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// What health checks have found. A backend that they find well is in at once.
+    pub(crate) fn checked(&self, is_up: bool) {
+        self.check_failed.store(!is_up, Ordering::Relaxed);
+        if is_up {
+            self.connected();
+        }
+    }
+
+    /// As an operator sees it.
+    pub(crate) fn condition(&self, now: Duration) -> Condition {
+        match self.out_until_ns.load(Ordering::Relaxed) {
+            _ if self.check_failed.load(Ordering::Relaxed) => Condition::CheckFailed,
+            0 => Condition::Up,
+            until => Condition::LeftOut(Duration::from_nanos(until).saturating_sub(now)),
         }
     }
 

@@ -3,24 +3,33 @@
 //! [`Session`] is one client connection from its acceptance to its end; [`Proxy`] is what all sessions share. The
 //! files below own one concept each.
 
+mod backend;
 mod body;
 mod buf;
 mod chunk;
+mod config;
 mod error;
+mod exchange;
 mod field;
 mod head;
 mod health;
 mod limits;
+mod location;
 mod rotation;
+mod route;
 mod session;
 mod shared;
+mod status;
 
 #[doc(hidden)]
 pub mod bench;
 
+pub use backend::{BackendId, MOST_BACKENDS, Mode};
 pub use buf::{Buf, LARGE, SMALL};
+pub use config::{Config, Group, MOST_PREFIX, MOST_TURNS, MOST_WEIGHT, Member, Policy, Route};
 pub use error::{Blame, Error};
+pub use exchange::{Exchange, Observer};
 pub use limits::Limits;
-pub use rotation::{BackendId, MOST_BACKENDS};
 pub use session::{CloseReason, Done, Op, Peer, Session};
-pub use shared::{Config, Proxy};
+pub use shared::Proxy;
+pub use status::{Change, Condition, GroupStatus, MemberStatus, Status};

@@ -1,29 +1,20 @@
-//! Whose turn it is: strict round robin over the backends that are not left out.
+//! Whose turn it is in one group: round robin by weight, or who is least busy, among those that can serve.
 //!
-//! Owns the turn and the order in which one request tries backends. Whether a backend is left out is
-//! `health`'s knowledge. Rule: while no backend is left out, any n consecutive turns reach each of n backends once,
-//! whichever threads take them (one atomic addition a request).
+//! Owns the order of turns and the order in which one request tries backends. What is known of a backend is `backend`'s and
+//! `health`'s. Rules: while all members can serve, any round of turns reaches each as often as its weight says,
+//! whichever threads take them (one atomic addition a request); those that cannot give their turns to all others
+//! in their shares, not to a neighbour; a draining member serves only when no other can, a disabled one never.
 
-use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
+use super::backend::{Backend, BackendId, Mode};
+use super::config::{MOST_TURNS, Policy};
 use super::error::Error;
-use super::health::{Admission, Health};
-
-/// Most backends of one balancer: a request remembers those that it has tried in the bits of one word.
-pub const MOST_BACKENDS: usize = 128;
-
-/// Index of a backend in the order in which the operator named them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BackendId(usize);
-
-impl BackendId {
-    /// Its place, from 0.
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
+use super::health::Admission;
 
 /// The backends that one request has tried in vain.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,171 +30,194 @@ impl Tried {
     }
 }
 
-#[derive(Debug)]
-struct Backend {
-    address: SocketAddr,
-    health: Health,
+/// A backend for a request. Its slot is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) backend: BackendId,
+    /// Whether an idle connection to it will do.
+    pub(crate) reuse: bool,
 }
 
-/// The backends and the turn.
+/// Why there is no backend for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoTurn {
+    /// Whoever could serve has as much to do as it may have.
+    Full,
+    /// The operator has disabled all.
+    Disabled,
+}
+
+/// The members of a group that have turns, and the turns of one round.
+#[derive(Debug, Default)]
+struct Order {
+    members: Vec<usize>,
+    turns: Vec<usize>,
+    /// Have no turn of their own, and serve when no member can.
+    reserves: Vec<usize>,
+}
+
+/// One group's turns.
 #[derive(Debug)]
 pub(crate) struct Rotation {
-    backends: Vec<Backend>,
-    turn: AtomicUsize,
+    members: Range<usize>,
+    policy: Policy,
     retry_interval: Duration,
+    order: ArcSwap<Order>,
+    turn: AtomicUsize,
 }
 
 impl Rotation {
-    pub(crate) fn new(addresses: &[SocketAddr], retry_interval: Duration) -> Result<Self, Error> {
-        if addresses.is_empty() || addresses.len() > MOST_BACKENDS {
-            return Err(Error::Config(format!(
-                "a balancer needs between 1 and {MOST_BACKENDS} backends, not {}",
-                addresses.len()
-            )));
-        }
-        let backends =
-            addresses.iter().map(|address| Backend { address: *address, health: Health::default() });
-        Ok(Rotation { backends: backends.collect(), turn: AtomicUsize::new(0), retry_interval })
+    /// The rotation of the `members` of `backends`.
+    pub(crate) fn new(
+        backends: &[Backend],
+        members: Range<usize>,
+        policy: Policy,
+        retry_interval: Duration,
+    ) -> Result<Self, Error> {
+        let order = ArcSwap::from_pointee(Order::of(backends, members.clone())?);
+        Ok(Rotation { members, policy, retry_interval, order, turn: AtomicUsize::new(0) })
     }
 
-    pub(crate) fn address(&self, backend: BackendId) -> SocketAddr {
-        self.backends[backend.0].address
+    pub(crate) fn policy(&self) -> Policy {
+        self.policy
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.backends.len()
+    pub(crate) fn members(&self) -> Range<usize> {
+        self.members.clone()
     }
 
-    /// The backend that a new request goes to, and whether an idle connection to it will do. `now` counts from the
-    /// proxy's beginning.
-    pub(crate) fn take_turn(&self, now: Duration) -> (BackendId, bool) {
+    /// Takes up what has changed in weights and modes. On failure everything stays.
+    pub(crate) fn reorder(&self, backends: &[Backend]) -> Result<(), Error> {
+        self.order.store(Order::of(backends, self.members.clone())?.into());
+        Ok(())
+    }
+
+    /// The backend that a new request goes to. `now` counts from the proxy's beginning.
+    pub(crate) fn take_turn(&self, backends: &[Backend], now: Duration) -> Result<Turn, NoTurn> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let count = self.backends.len();
-        let is_usable = |index: &usize| self.backends[*index].health.is_usable(now);
-        let usable = (0..count).filter(is_usable).count();
-        if usable == 0 {
-            // With none left, one is tried anyway, so that recovery is noticed.
-            return (BackendId(turn % count), true);
-        }
-        // Those left out give their turns to all others alike, not to their neighbour. Another thread may have changed
-        // a backend's health since the count.
-        let nth = (0..count).filter(is_usable).nth(turn % usable).unwrap_or(turn % count);
-        match self.backends[nth].health.admit(now, self.retry_interval) {
-            Admission::In => (BackendId(nth), true),
-            // An old connection that still works would not tell whether new ones do, and leave it out for ever.
-            Admission::Trial => (BackendId(nth), false),
-            // Another request is trying that one already: no stampede.
-            Admission::Out => {
-                (self.after(BackendId(nth), Tried::default(), now).unwrap_or(BackendId(nth)), true)
+        let order = self.order.load();
+        let chosen = match self.policy {
+            Policy::RoundRobin => order.in_turn(backends, turn, now),
+            Policy::LeastBusy => order.least_busy(backends, turn, now),
+        };
+        if let Some(index) = chosen {
+            let admission = backends[index].health.admit(now, self.retry_interval);
+            // Out: another request is trying that one already: no stampede. And another thread may have filled it.
+            if admission != Admission::Out && backends[index].take_slot() {
+                // An old connection that still works would not tell whether new ones do, and leave it out for ever.
+                return Ok(Turn { backend: BackendId(index), reuse: admission == Admission::In });
             }
         }
+        let start = chosen.unwrap_or(self.members.start);
+        if let Some(backend) = order.next(backends, start, Tried::default(), now) {
+            return Ok(Turn { backend, reuse: true });
+        }
+        // With none left, one is tried anyway, so that recovery is noticed.
+        let all = if order.turns.is_empty() { &order.reserves } else { &order.turns };
+        if all.is_empty() {
+            return Err(NoTurn::Disabled);
+        }
+        let is_healthy = |index: &&usize| backends[**index].health.is_usable(now);
+        let anyone = all[turn % all.len()];
+        if order.members.iter().chain(&order.reserves).any(|index| is_healthy(&index))
+            || !backends[anyone].take_slot()
+        {
+            return Err(NoTurn::Full);
+        }
+        Ok(Turn { backend: BackendId(anyone), reuse: true })
     }
 
-    /// The backend that a request goes to when `last` has failed it: the next usable one that it has not tried, or
-    /// else none.
-    pub(crate) fn after(&self, last: BackendId, tried: Tried, now: Duration) -> Option<BackendId> {
-        let count = self.backends.len();
-        (1..count)
-            .map(|step| (last.0 + step) % count)
-            .find(|index| !tried.has(*index) && self.backends[*index].health.is_usable(now))
-            .map(BackendId)
+    /// The backend that a request goes to when `last` has failed it: the next one that can serve and that it has not
+    /// tried, its slot taken, or else none.
+    pub(crate) fn after(
+        &self,
+        backends: &[Backend],
+        last: BackendId,
+        tried: Tried,
+        now: Duration,
+    ) -> Option<BackendId> {
+        self.order.load().next(backends, last.0, tried, now)
+    }
+}
+
+impl Order {
+    fn of(backends: &[Backend], members: Range<usize>) -> Result<Self, Error> {
+        let with = |mode: Mode| members.clone().filter(move |index| backends[*index].mode() == mode);
+        let enabled: Vec<usize> = with(Mode::Enabled).collect();
+        let weights: Vec<u64> = enabled.iter().map(|index| u64::from(backends[*index].weight())).collect();
+        Ok(Order {
+            turns: smooth(&weights)?.into_iter().map(|place| enabled[place]).collect(),
+            members: enabled,
+            reserves: with(Mode::Draining).collect(),
+        })
     }
 
-    pub(crate) fn connected(&self, backend: BackendId) {
-        self.backends[backend.0].health.connected();
+    fn in_turn(&self, backends: &[Backend], turn: usize, now: Duration) -> Option<usize> {
+        let can_serve = |index: &usize| backends[*index].can_serve(now);
+        if self.members.iter().all(can_serve) {
+            return self.turns.get(turn % self.turns.len().max(1)).copied();
+        }
+        let count = self.turns.iter().filter(|index| can_serve(index)).count();
+        // Another thread may change a backend's state between the count and the choice.
+        self.turns.iter().filter(|index| can_serve(index)).nth(turn % count.max(1)).copied()
     }
 
-    pub(crate) fn refused(&self, backend: BackendId, now: Duration) {
-        self.backends[backend.0].health.refused(now, self.retry_interval);
+    fn least_busy(&self, backends: &[Backend], turn: usize, now: Duration) -> Option<usize> {
+        let first = turn % self.members.len().max(1);
+        let (behind, before) = self.members.split_at(first);
+        let candidates = before.iter().chain(behind).filter(|index| backends[**index].can_serve(now));
+        // The load that the request would bring each to, for its weight; the first of equals.
+        candidates.copied().min_by(|a, b| {
+            let load = |index: usize, other: usize| {
+                (u64::from(backends[index].in_use()) + 1) * u64::from(backends[other].weight())
+            };
+            load(*a, *b).cmp(&load(*b, *a))
+        })
     }
+
+    /// The first one behind `last` that can serve and was not tried, with its slot; reserves come last.
+    fn next(&self, backends: &[Backend], last: usize, tried: Tried, now: Duration) -> Option<BackendId> {
+        let behind = self.members.iter().filter(|index| **index > last);
+        let before = self.members.iter().filter(|index| **index <= last);
+        behind
+            .chain(before)
+            .chain(&self.reserves)
+            .find(|index| {
+                !tried.has(**index) && backends[**index].can_serve(now) && backends[**index].take_slot()
+            })
+            .map(|index| BackendId(*index))
+    }
+}
+
+/// The turns of one round for members with these `weights`, each one's spread over it: at every turn all gain their
+/// weight, and who has gained most has the turn and pays what all gained (smooth weighted round robin, as in nginx).
+fn smooth(weights: &[u64]) -> Result<Vec<usize>, Error> {
+    let divisor = weights.iter().copied().fold(0, gcd).max(1);
+    let total: u64 = weights.iter().map(|weight| weight / divisor).sum();
+    if total > MOST_TURNS as u64 {
+        return Err(Error::Config(format!(
+            "the weights of a group add up to {total} turns a round; choose ones with a common divisor, at most \
+             {MOST_TURNS} turns"
+        )));
+    }
+    let mut gains = vec![0i64; weights.len()];
+    let mut turns = Vec::with_capacity(total as usize);
+    for _ in 0..total {
+        for (gain, weight) in gains.iter_mut().zip(weights) {
+            *gain += (weight / divisor) as i64;
+        }
+        // The first of equals.
+        let Some(most) = (0..gains.len()).rev().max_by_key(|place| gains[*place]) else { break };
+        gains[most] -= total as i64;
+        turns.push(most);
+    }
+    Ok(turns)
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const INTERVAL: Duration = Duration::from_secs(1);
-
-    fn rotation(count: u16) -> Rotation {
-        let addresses: Vec<SocketAddr> = (1..=count).map(|port| ([127, 0, 0, 1], port).into()).collect();
-        Rotation::new(&addresses, INTERVAL).unwrap()
-    }
-
-    fn turns(rotation: &Rotation, count: usize, now: Duration) -> Vec<usize> {
-        (0..count).map(|_| rotation.take_turn(now).0.index()).collect()
-    }
-
-    #[test]
-    fn turns_are_taken_in_order() {
-        assert_eq!(turns(&rotation(3), 7, Duration::ZERO), [0, 1, 2, 0, 1, 2, 0]);
-    }
-
-    #[test]
-    fn a_refusing_backend_is_left_out_and_the_others_share_its_turns_alike() {
-        let rotation = rotation(3);
-        rotation.refused(BackendId(1), Duration::ZERO);
-        let turns = turns(&rotation, 100, Duration::from_millis(10));
-        assert!(!turns.contains(&1));
-        assert_eq!(turns.iter().filter(|index| **index == 0).count(), 50);
-    }
-
-    #[test]
-    fn one_request_tries_a_refusing_backend_when_the_interval_is_over() {
-        let rotation = rotation(2);
-        rotation.refused(BackendId(1), Duration::ZERO);
-        let turns = turns(&rotation, 10, INTERVAL);
-        assert_eq!(turns.iter().filter(|index| **index == 1).count(), 1);
-    }
-
-    #[test]
-    fn whether_a_backend_accepts_again_is_not_judged_by_an_old_connection() {
-        let rotation = rotation(2);
-        rotation.refused(BackendId(1), Duration::ZERO);
-        let turns: Vec<_> = (0..4).map(|_| rotation.take_turn(INTERVAL)).collect();
-        assert_eq!(turns.iter().filter(|turn| **turn == (BackendId(1), false)).count(), 1);
-        assert_eq!(turns.iter().filter(|turn| **turn == (BackendId(0), true)).count(), 3);
-    }
-
-    #[test]
-    fn a_backend_that_accepts_again_is_back_in_turn() {
-        let rotation = rotation(2);
-        rotation.refused(BackendId(1), Duration::ZERO);
-        rotation.connected(BackendId(1));
-        assert_eq!(turns(&rotation, 4, Duration::ZERO), [0, 1, 0, 1]);
-    }
-
-    #[test]
-    fn with_all_left_out_one_is_tried_anyway() {
-        let rotation = rotation(2);
-        rotation.refused(BackendId(0), Duration::ZERO);
-        rotation.refused(BackendId(1), Duration::ZERO);
-        assert_eq!(turns(&rotation, 2, Duration::ZERO), [0, 1]);
-    }
-
-    #[test]
-    fn the_next_one_is_never_one_that_was_tried() {
-        let rotation = rotation(3);
-        let mut tried = Tried::default();
-        tried.add(BackendId(2));
-        tried.add(BackendId(0));
-        assert_eq!(rotation.after(BackendId(0), tried, Duration::ZERO), Some(BackendId(1)));
-        tried.add(BackendId(1));
-        assert_eq!(rotation.after(BackendId(1), tried, Duration::ZERO), None);
-    }
-
-    #[test]
-    fn turns_are_equal_when_many_threads_take_them() {
-        let rotation = rotation(5);
-        let counts: Vec<AtomicUsize> = (0..5).map(|_| AtomicUsize::new(0)).collect();
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..1000 {
-                        counts[rotation.take_turn(Duration::ZERO).0.index()].fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 800));
-    }
-}
+#[path = "rotation/tests.rs"]
+mod tests;

@@ -13,4 +13,5 @@ mod failures;
 mod hostility;
 mod options;
 mod patience;
+mod routing;
 mod support;

@@ -7,12 +7,16 @@ use super::{ConnectionOptions, NOT_STRICT, VIA, Writer, add_length, ends_lines_i
 use crate::proxy::body::Framing;
 use crate::proxy::buf::Buf;
 use crate::proxy::error::Error;
+use crate::proxy::exchange::{Notes, note};
 use crate::proxy::field::{self, Field, is_authority};
 use crate::proxy::limits::{Limits, MOST_FIELDS};
+use crate::proxy::route::{RouteId, Routes};
 
 /// What a request's head said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Request {
+    /// Who is responsible.
+    pub(crate) route: RouteId,
     pub(crate) framing: Framing,
     /// HTTP/1.1: understands chunked and interim responses.
     pub(crate) is_1_1: bool,
@@ -28,6 +32,7 @@ pub(crate) struct Request {
 impl Request {
     /// Nothing was asked yet.
     pub(crate) const NONE: Request = Request {
+        route: RouteId::NONE,
         framing: Framing::Empty,
         is_1_1: false,
         persistent: false,
@@ -37,21 +42,23 @@ impl Request {
     };
 }
 
-/// Who asks, for the fields that the proxy adds.
+/// Who asks and who may answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
     /// The client's address without its port.
     pub(crate) client: &'a str,
     /// The authority for a client of HTTP/1.0 that names none.
     pub(crate) authority: &'a str,
+    pub(crate) routes: &'a Routes,
 }
 
 /// Reads a request's head from the front of `input` and writes it for a backend into `out`. `None` when more input
-/// is needed; else the meaning and the length in `input`.
+/// is needed; else the meaning and the length in `input`. What was asked is put into `notes`, also if it is refused.
 pub(crate) fn request(
     input: &mut [u8],
     limits: &Limits,
     context: Context<'_>,
+    notes: Option<&mut Notes>,
     out: &mut Buf,
 ) -> Result<Option<(Request, usize)>, Error> {
     // One empty line before the request line is forgiven (section 2.2).
@@ -88,20 +95,30 @@ pub(crate) fn request(
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(Error::Malformed("the request line is incomplete"));
     };
+    let mut notes = notes;
+    if let Some(notes) = &mut notes {
+        take_notes(notes, method, target, minor, parsed.headers);
+    }
     if parsed.headers.len() > limits.fields {
         return Err(Error::HeadTooLarge);
     }
     let seen = RequestFields::read(parsed.headers, minor == 1)?;
     let target = Target::read(method, target)?;
-    let meaning = seen.meaning(method, minor == 1)?;
+    let mut meaning = seen.meaning(method, minor == 1)?;
     if meaning.framing.length().is_some_and(|length| length > limits.body_bytes) {
         return Err(Error::BodyTooLarge);
     }
     let host = target.authority.or(seen.host).unwrap_or(context.authority.as_bytes());
+    if let Some(notes) = notes {
+        note(&mut notes.host, &[host]);
+    }
+    let whole_path = if target.path.is_empty() { target.prefix } else { target.path };
+    meaning.route = context.routes.find(host, whole_path).ok_or(Error::NotRouted)?;
+    let target = target.without(context.routes.taken_off(meaning.route));
     let mut writer = Writer::new(out);
     writer.put(&[method.as_bytes(), b" ", target.prefix, target.path, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]);
     writer.forward(parsed.headers, seen.connection.names_fields, |field| {
-        matches!(field, Field::Other | Field::Via)
+        matches!(field, Field::Other | Field::Via | Field::Location)
     });
     writer.framing(meaning.framing);
     writer.put(&[b"Via: ", if minor == 1 { VIA } else { b"1.0 roundtable" }, b"\r\nX-Forwarded-For: "]);
@@ -113,6 +130,18 @@ pub(crate) fn request(
     writer.put(&[context.client.as_bytes(), b"\r\n\r\n"]);
     writer.finish()?;
     Ok(Some((meaning, skipped + length)))
+}
+
+fn take_notes(notes: &mut Notes, method: &str, target: &str, minor: u8, headers: &[Header<'_>]) {
+    let version: &[u8] = if minor == 1 { b" HTTP/1.1" } else { b" HTTP/1.0" };
+    note(&mut notes.request_line, &[method.as_bytes(), b" ", target.as_bytes(), version]);
+    for header in headers {
+        if header.name.eq_ignore_ascii_case("referer") {
+            note(&mut notes.referer, &[header.value]);
+        } else if header.name.eq_ignore_ascii_case("user-agent") {
+            note(&mut notes.user_agent, &[header.value]);
+        }
+    }
 }
 
 /// `HTTP/1.2` to `HTTP/1.9` are read as 1.1 (RFC 9110 section 2.5), which httparse does not do by itself.
@@ -177,7 +206,7 @@ impl<'a> RequestFields<'a> {
                     }
                     seen.expects_continue = true;
                 }
-                Field::ForwardedFor | Field::Via | Field::HopByHop | Field::Other => {}
+                Field::ForwardedFor | Field::Via | Field::Location | Field::HopByHop | Field::Other => {}
             }
         }
         if is_1_1 && seen.host.is_none() {
@@ -194,6 +223,7 @@ impl<'a> RequestFields<'a> {
             return Err(Error::Method);
         }
         Ok(Request {
+            route: RouteId::NONE,
             framing: match (self.chunked, self.length) {
                 (true, _) => Framing::Chunked,
                 (false, None) => Framing::Empty,
@@ -250,5 +280,15 @@ impl<'a> Target<'a> {
             return Err(Error::Malformed("the request target has a byte that must be percent-encoded"));
         }
         Ok(Target { authority, prefix, path })
+    }
+
+    /// The target behind `taken_off`, with which its path begins.
+    fn without(self, taken_off: &[u8]) -> Self {
+        if taken_off.is_empty() {
+            return self;
+        }
+        let path = &self.path[taken_off.len().min(self.path.len())..];
+        let prefix = if path.first() == Some(&b'/') { b"".as_slice() } else { b"/" };
+        Target { path, prefix, ..self }
     }
 }

@@ -2,16 +2,18 @@
 
 use httparse::{EMPTY_HEADER, Header, Status};
 
-use super::{ConnectionOptions, NOT_STRICT, Request, VIA, Writer, add_length, ends_lines_in_crlf};
+use super::{ConnectionOptions, NOT_STRICT, Request, VIA, Writer, add_length, ends_lines_in_crlf, is_named};
 use crate::proxy::body::Framing;
 use crate::proxy::buf::Buf;
 use crate::proxy::error::Error;
 use crate::proxy::field::Field;
 use crate::proxy::limits::{Limits, MOST_FIELDS};
+use crate::proxy::location::LocationMap;
 
 /// What a response's head said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Response {
+    pub(crate) status: u16,
     pub(crate) framing: Framing,
     /// The backend keeps the connection open and its framing can be trusted.
     pub(crate) persistent: bool,
@@ -22,7 +24,7 @@ pub(crate) struct Response {
 impl Response {
     /// Nothing was answered yet.
     pub(crate) const NONE: Response =
-        Response { framing: Framing::Empty, persistent: false, client_persists: false };
+        Response { status: 0, framing: Framing::Empty, persistent: false, client_persists: false };
 }
 
 /// A response's head as far as it goes.
@@ -36,12 +38,13 @@ pub(crate) enum Answer {
 
 /// Reads a response's head from the front of `input` and writes it for the client into `out`. `None` when more input
 /// is needed; else the meaning and the length in `input`. `persistent` says whether the client's connection stays
-/// open if the response's framing lets it.
+/// open if the response's framing lets it; `locations` maps URLs back to where the client sees them.
 pub(crate) fn response(
     input: &[u8],
     limits: &Limits,
     asked: &Request,
     persistent: bool,
+    locations: Option<&LocationMap<'_>>,
     out: &mut Buf,
 ) -> Result<Option<(Answer, usize)>, Error> {
     let head = &input[..input.len().min(limits.head_bytes)];
@@ -70,9 +73,22 @@ pub(crate) fn response(
     let mut writer = Writer::new(out);
     let digits = [b'0' + (code / 100) as u8, b'0' + (code / 10 % 10) as u8, b'0' + (code % 10) as u8];
     writer.put(&[b"HTTP/1.1 ", &digits, b" ", parsed.reason.unwrap_or("").as_bytes(), b"\r\n"]);
-    writer.forward(parsed.headers, seen.connection.names_fields, |field| {
-        !matches!(field, Field::ContentLength | Field::TransferEncoding | Field::Connection | Field::HopByHop)
+    writer.forward(parsed.headers, seen.connection.names_fields, |field| match field {
+        Field::ContentLength | Field::TransferEncoding | Field::Connection | Field::HopByHop => false,
+        Field::Location => locations.is_none(),
+        _ => true,
     });
+    if let Some(locations) = locations {
+        for header in parsed.headers.iter() {
+            let name = header.name.as_bytes();
+            if Field::of(name) == Field::Location
+                && !(seen.connection.names_fields && is_named(parsed.headers, name))
+            {
+                let [front, rest] = locations.map(header.value);
+                writer.put(&[name, b": ", front, rest, b"\r\n"]);
+            }
+        }
+    }
     if code < 200 {
         writer.put(&[b"\r\n"]);
         writer.finish().map_err(|_| Error::BadGateway("its head is too large"))?;
@@ -97,7 +113,8 @@ pub(crate) fn response(
     // A backend that announces a body where there can be none may still send it.
     let trusted = !(matches!(code, 204) && (seen.chunked || seen.length.is_some_and(|length| length > 0)));
     let persistent = trusted && framing != Framing::UntilClose && seen.connection.persists(minor == 1);
-    Ok(Some((Answer::Final(Response { framing, persistent, client_persists: stays }), length)))
+    let response = Response { status: code, framing, persistent, client_persists: stays };
+    Ok(Some((Answer::Final(response), length)))
 }
 
 #[derive(Debug, Default)]

@@ -11,24 +11,30 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::{Op, Peer, Session, State};
+use crate::proxy::backend::BackendId;
 use crate::proxy::error::Error;
-use crate::proxy::rotation::{BackendId, Tried};
+use crate::proxy::rotation::{NoTurn, Tried, Turn};
 
 /// How long an answer is looked for when the request could not be sent in time.
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
 impl Session {
     /// The request is whole, or fills its buffer: it takes its turn.
-    pub(super) fn route(&mut self, now: Instant) -> Op {
+    pub(super) fn take_turn(&mut self, now: Instant) -> Op {
         self.tried = Tried::default();
         self.retried = false;
         self.timed_out = false;
-        let (backend, reuse) = self.proxy.rotation.take_turn(self.proxy.age(now));
-        self.connect(backend, reuse, now)
+        match self.proxy.take_turn(self.asked.route, now) {
+            Ok(Turn { backend, reuse }) => self.connect(backend, reuse, now),
+            Err(NoTurn::Full) => self.refuse(Error::Busy, now),
+            Err(NoTurn::Disabled) => self.refuse(Error::Unavailable, now),
+        }
     }
 
+    /// Connects to `backend`, of which this session has a slot.
     fn connect(&mut self, backend: BackendId, reuse: bool, now: Instant) -> Op {
         self.backend = backend;
+        self.has_slot();
         self.connected = false;
         self.sent = false;
         self.state = State::Connecting;
@@ -42,14 +48,14 @@ impl Session {
                 self.connected = true;
                 self.reused = reused;
                 if !reused {
-                    self.proxy.rotation.connected(self.backend);
+                    self.proxy.backend(self.backend).health.connected();
                 }
                 self.send(now)
             }
             Err(error) if is_exhaustion(&error) => self.refuse(Error::Exhausted, now),
             Err(error) => {
                 self.timed_out |= error.kind() == io::ErrorKind::TimedOut;
-                self.proxy.rotation.refused(self.backend, self.proxy.age(now));
+                self.proxy.refused(self.backend, now);
                 match self.next_backend(now) {
                     Some(next) => self.connect(next, true, now),
                     None if self.timed_out => self.refuse(Error::GatewayTimeout, now),
@@ -61,7 +67,9 @@ impl Session {
 
     fn next_backend(&mut self, now: Instant) -> Option<BackendId> {
         self.tried.add(self.backend);
-        self.proxy.rotation.after(self.backend, self.tried, self.proxy.age(now))
+        let next = self.proxy.turn_after(self.asked.route, self.backend, self.tried, now)?;
+        self.give_slot();
+        Some(next)
     }
 
     /// Sends what is in hand, reads what is missing, and turns to the answer when there is no more.
@@ -86,6 +94,7 @@ impl Session {
         match result {
             Ok(count) if count > 0 => {
                 self.sent = true;
+                self.accounts.wrote_to_backend(count);
                 self.outbox.advance(count);
                 self.send(now)
             }
@@ -97,6 +106,7 @@ impl Session {
         match result {
             Ok(count) if count > 0 => {
                 self.streamed = true;
+                self.accounts.wrote_to_backend(count);
                 self.inbox.advance(count);
                 if self.inbox.is_empty() {
                     self.end_of_window();
@@ -132,6 +142,7 @@ impl Session {
             if !std::mem::replace(&mut self.retried, true)
                 && let Some(next) = self.next_backend(now)
             {
+                self.blame_backend();
                 self.outbox.rewind();
                 return self.connect(next, true, now);
             }

@@ -16,7 +16,11 @@ impl Session {
             self.outbox = self.proxy.pool.large();
         }
         self.outbox.clear();
-        let fits = self.outbox.push(error.response(self.asked.is_head).as_bytes());
+        let response = error.response(self.asked.is_head);
+        self.answers(error.code(), response.find("\r\n\r\n").map_or(0, |end| end + 4));
+        self.blame_backend_for(&error);
+        self.give_slot();
+        let fits = self.outbox.push(response.as_bytes());
         debug_assert!(fits, "a refusal is shorter than a buffer");
         if std::mem::take(&mut self.connected) {
             self.state = State::RefuseDiscard;
@@ -35,8 +39,13 @@ impl Session {
     pub(super) fn on_refusal_sent(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
+                self.accounts.wrote_to_client(count);
                 self.outbox.advance(count);
-                if self.outbox.is_empty() { self.half_close(now) } else { self.write_refusal(now) }
+                if !self.outbox.is_empty() {
+                    return self.write_refusal(now);
+                }
+                self.report(true);
+                self.half_close(now)
             }
             _ => self.finish(CloseReason::ClientGone),
         }

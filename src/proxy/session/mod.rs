@@ -1,7 +1,8 @@
 //! One client connection as a state machine with exactly one operation outstanding.
 //!
 //! Owns the contract with the drivers ([`Op`], [`Done`]) and the dispatch; what is done with a request stands in
-//! `request`, with connections to backends in `attempt`, with a response in `response`, with refusals in `ending`.
+//! `request`, with connections to backends in `attempt`, with a response in `response`, with refusals in `ending`, and what
+//! is counted and told of it in `accounts`.
 //!
 //! ```text
 //!            +--------------------------- next request ---------------------------+
@@ -17,6 +18,7 @@
 //! most requests can be sent again; relaying is half-duplex; after any byte of a response has gone to the client
 //! nothing is ever retried.
 
+mod accounts;
 mod attempt;
 mod ending;
 mod request;
@@ -27,11 +29,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::backend::BackendId;
 use super::body::{Body, Framing};
 use super::buf::Buf;
+use super::exchange::Notes;
 use super::head::{Request, Response};
-use super::rotation::{BackendId, Tried};
+use super::rotation::Tried;
 use super::shared::Proxy;
+use accounts::Accounts;
 
 /// The two ends of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,6 +146,8 @@ pub struct Session {
     /// The inbox's window is body that the outbox had no room for.
     streaming: bool,
     backend: BackendId,
+    /// A slot of `backend` is taken.
+    holds_slot: bool,
     connected: bool,
     reused: bool,
     /// A byte of the request was accepted by the connection in hand.
@@ -161,6 +168,9 @@ pub struct Session {
     encodes: bool,
     /// This exchange is counted in [`Proxy::in_flight`].
     counted: bool,
+    accounts: Accounts,
+    /// Taken while somebody wants to know.
+    notes: Option<Box<Notes>>,
 }
 
 impl Session {
@@ -168,6 +178,7 @@ impl Session {
     pub fn start(proxy: Arc<Proxy>, client: SocketAddr, now: Instant) -> (Self, Op) {
         let head_deadline = now + proxy.limits.header_timeout;
         let inbox = proxy.pool.small();
+        let takes_notes = proxy.observer.is_some() || proxy.routes.map_locations();
         let mut session = Session {
             client: ClientName::new(client),
             state: State::ReadHead,
@@ -182,6 +193,7 @@ impl Session {
             upload: Body::new(Framing::Empty, super::chunk::Output::Chunked),
             streaming: false,
             backend: BackendId::default(),
+            holds_slot: false,
             connected: false,
             reused: false,
             sent: false,
@@ -195,6 +207,8 @@ impl Session {
             download: Body::new(Framing::Empty, super::chunk::Output::Chunked),
             encodes: false,
             counted: false,
+            accounts: Accounts::new(client, now),
+            notes: takes_notes.then(Box::default),
             proxy,
         };
         session.deadline = Some(head_deadline);
@@ -204,6 +218,7 @@ impl Session {
 
     /// Takes the outcome of the operation in hand and names the next one. `now` is the time of the outcome.
     pub fn step(&mut self, done: Done, now: Instant) -> Op {
+        self.accounts.now = now;
         match (self.state, done) {
             (State::ReadHead, Done::Transferred(result, buf)) => {
                 self.inbox = buf;
@@ -291,6 +306,7 @@ impl Session {
     }
 
     fn finish(&mut self, reason: CloseReason) -> Op {
+        self.report(false);
         self.state = State::Finished;
         self.deadline = None;
         Op::Finish(reason)
@@ -307,6 +323,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.leave();
+        self.give_slot();
         for buf in [&mut self.inbox, &mut self.outbox, &mut self.answer] {
             self.proxy.pool.give(std::mem::take(buf));
         }

@@ -60,8 +60,13 @@ impl Session {
         }
         self.parsed = self.inbox.len();
         let mut outbox = self.proxy.pool.large();
-        let context = Context { client: self.client.as_str(), authority: &self.proxy.authority };
-        let read = head::request(self.inbox.window_mut(), limits, context, &mut outbox);
+        let context = Context {
+            client: self.client.as_str(),
+            authority: &self.proxy.authority,
+            routes: &self.proxy.routes,
+        };
+        let notes = self.notes.as_deref_mut();
+        let read = head::request(self.inbox.window_mut(), limits, context, notes, &mut outbox);
         self.outbox = outbox;
         match read {
             Ok(None) => {
@@ -81,6 +86,7 @@ impl Session {
     fn begin(&mut self, now: Instant) -> Op {
         self.proxy.enter();
         self.counted = true;
+        self.accounts.open();
         self.upload = Body::new(self.asked.framing, Output::Chunked);
         self.streaming = false;
         self.streamed = false;
@@ -125,12 +131,12 @@ impl Session {
             debug_assert!(fits, "no more than there is room for");
             self.inbox.advance(fitting);
             if !self.inbox.is_empty() {
-                return self.route(now);
+                return self.take_turn(now);
             }
             self.end_of_window();
         }
         if self.upload.is_done() || self.outbox.room() == 0 {
-            return self.route(now);
+            return self.take_turn(now);
         }
         self.read_body(State::ReadBody, now)
     }

@@ -10,6 +10,7 @@ use crate::proxy::chunk::Output;
 use crate::proxy::error::Error;
 use crate::proxy::head::{self, Answer, Response};
 use crate::proxy::limits::ADDED;
+use crate::proxy::location::LocationMap;
 
 /// Room for a chunk's size line before data: eight digits and CRLF.
 const CHUNK_HEAD: usize = 10;
@@ -48,6 +49,7 @@ impl Session {
                     self.request_is_sent = self.upload.is_done() && !self.streaming && self.outbox.is_empty();
                     self.outbox.clear();
                 }
+                self.accounts.read_from_backend(count);
                 self.answer.commit(count);
                 self.read_answer(now)
             }
@@ -65,8 +67,17 @@ impl Session {
             }
             self.parsed = self.answer.len();
             let persistent = self.asked.persistent && self.request_is_sent && !self.proxy.is_draining();
-            let window = self.answer.window();
-            match head::response(window, limits, &self.asked, persistent, &mut self.outbox) {
+            let backend = self.proxy.backend(self.backend);
+            let locations = match &self.notes {
+                Some(notes) if self.proxy.routes.maps_location(self.asked.route) => Some(LocationMap {
+                    taken_off: self.proxy.routes.taken_off(self.asked.route),
+                    backend: [backend.name.as_bytes(), backend.authority.as_bytes()],
+                    host: &notes.host,
+                }),
+                _ => None,
+            };
+            let (window, outbox) = (self.answer.window(), &mut self.outbox);
+            match head::response(window, limits, &self.asked, persistent, locations.as_ref(), outbox) {
                 Ok(None) => return self.read_more_head(now),
                 Ok(Some((Answer::Interim, length))) => {
                     self.answer.advance(length);
@@ -115,6 +126,7 @@ impl Session {
     /// The final head is written; what came of the body with it goes out in the same write.
     fn begin_relay(&mut self, response: Response, now: Instant) -> Op {
         self.response = response;
+        self.answers(response.status, self.outbox.len());
         let output = if self.asked.is_1_1 { Output::Chunked } else { Output::Data };
         self.download = Body::new(response.framing, output);
         self.encodes = response.framing == Framing::UntilClose && self.asked.is_1_1;
@@ -151,6 +163,7 @@ impl Session {
         if self.download.is_done() && std::mem::take(&mut self.connected) {
             self.state = State::Releasing;
             self.deadline = None;
+            self.give_slot();
             let reusable = self.response.persistent && self.request_is_sent;
             return if reusable { Op::Release(self.backend) } else { Op::Discard };
         }
@@ -184,6 +197,7 @@ impl Session {
     pub(super) fn on_relayed(&mut self, result: io::Result<usize>, from: State, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
+                self.accounts.wrote_to_client(count);
                 if from == State::SendHead {
                     self.outbox.advance(count);
                 } else {
@@ -198,6 +212,7 @@ impl Session {
     pub(super) fn on_relay_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
+                self.accounts.read_from_backend(count);
                 self.answer.commit(count);
                 match self.scan_download() {
                     Ok(()) => self.relay(now),
@@ -219,12 +234,14 @@ impl Session {
 
     /// The body broke off. What has gone out cannot be taken back, so the client is made to notice.
     fn cut(&mut self) -> Op {
+        self.blame_backend();
         let told_by_framing = self.asked.is_1_1 || matches!(self.response.framing, Framing::Length(_));
         self.finish(if told_by_framing { CloseReason::Truncated } else { CloseReason::Aborted })
     }
 
     fn end_exchange(&mut self, now: Instant) -> Op {
         self.leave();
+        self.report(true);
         self.proxy.pool.give(std::mem::take(&mut self.outbox));
         self.proxy.pool.give(std::mem::take(&mut self.answer));
         if self.response.client_persists && !self.proxy.is_draining() {
