@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use roundtable::proxy::{
-    Change, Condition, Config, Exchange, Group, Limits, Member, Mode, Observer, Policy, Proxy, Route,
+    BackendId, Change, Condition, Config, Exchange, Group, Limits, Member, Mode, Observer, Policy, Proxy,
+    Route,
 };
 
 use crate::world::{OK, Outcome, Script, Then, World};
@@ -164,7 +165,7 @@ impl Observer for Book {
             text(exchange.user_agent),
             exchange.status,
             exchange.body_bytes,
-            exchange.backend.map(|backend| backend.index()),
+            exchange.backend.map(BackendId::index),
             exchange.whole,
         ));
     }
@@ -176,8 +177,7 @@ fn an_observer_is_told_of_every_exchange_once() {
         let book = Arc::new(Book::default());
         let observer = Some(Arc::clone(&book) as Arc<dyn Observer>);
         run(&Config { observer, ..config }, world);
-        let lines = book.0.lock().unwrap().clone();
-        lines
+        book.0.lock().unwrap().clone()
     };
     let whole = "GET /images/x HTTP/1.1\r\nHost: a\r\nReferer: r\r\nUser-Agent: u\r\n\r\nGET / HTTP/1.1\r\nHost: b\r\n\r\n";
     assert_eq!(
