@@ -109,7 +109,7 @@ impl Parser {
                             if self.head.begin(line)? {
                                 self.state = State::Fields;
                                 if let Some(kept) = &mut self.kept {
-                                    **kept = Kept::of_request_line(line);
+                                    kept.request_line(line);
                                 }
                             }
                         }
@@ -121,8 +121,7 @@ impl Parser {
                             }
                         }
                         State::Fields => {
-                            let (name, value) = split_field(line)?;
-                            self.head.field(name, value)?;
+                            let (name, value) = self.head.field(line)?;
                             if let Some(kept) = &mut self.kept {
                                 kept.field(name, value);
                             }
@@ -266,7 +265,9 @@ impl Head {
         Ok(true)
     }
 
-    fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+    /// Reads a field line; its name and value.
+    fn field<'l>(&mut self, line: &'l [u8]) -> Result<(&'l [u8], &'l [u8]), Refusal> {
+        let (name, value) = split_field(line)?;
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.hosts = self.hosts.saturating_add(1);
@@ -296,7 +297,7 @@ impl Head {
             }
             _ => {}
         }
-        Ok(())
+        Ok((name, value))
     }
 
     /// How the body that follows this head is framed (§6.3).
