@@ -1,6 +1,7 @@
 //! What can keep a backend from serving, and what to do about it.
 
 use std::io;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -45,11 +46,28 @@ pub enum BackendError {
         /// As it was given.
         name: String,
     },
+    /// The directory cannot be served.
+    #[error("cannot serve the files in {} ({reason}); {}", .path.display(), root_remedy(.reason))]
+    Root {
+        /// As it was given.
+        path: PathBuf,
+        /// The kernel's reason.
+        reason: io::Error,
+    },
     /// The event loop itself failed.
     #[error(
         "the kernel's event queue failed ({0}); look at the limits on open files and memory, then start again"
     )]
     Poll(io::Error),
+}
+
+fn root_remedy(reason: &io::Error) -> &'static str {
+    match reason.kind() {
+        io::ErrorKind::NotFound => "make this directory, or give one that is there",
+        io::ErrorKind::NotADirectory => "give the directory that holds it",
+        io::ErrorKind::PermissionDenied => "give a directory that this user may read",
+        _ => "give another directory",
+    }
 }
 
 fn listen_remedy(reason: &io::Error) -> &'static str {

@@ -1,8 +1,8 @@
 //! The origin servers that the balancers stand in front of.
 //!
 //! In scope: a small HTTP/1.1 server that is fast enough never to be the bottleneck by accident, with a body whose
-//! content can be verified. Out of scope: proxying, measuring. Its parser is its own, so that it shares no bug with
-//! the balancer's.
+//! content can be verified; the same server with the files of a directory, for browsers and demonstrations. Out of
+//! scope: proxying, measuring. Its parser is its own, so that it shares no bug with the balancer's.
 //!
 //! ```no_run
 //! use roundtable_backends::{Config, Server};
@@ -17,6 +17,7 @@ mod body;
 mod connection;
 mod deadlines;
 mod error;
+mod files;
 mod request;
 mod response;
 mod server;
@@ -24,4 +25,4 @@ mod server;
 pub use body::{MAX_BODY_BYTES, body};
 pub use error::BackendError;
 pub use request::MAX_HEAD_BYTES;
-pub use server::{BACKLOG, Config, MAX_DELAY, Server, Stopper};
+pub use server::{BACKLOG, Config, Content, MAX_DELAY, Server, Stopper};

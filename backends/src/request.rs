@@ -3,9 +3,15 @@
 //! Owns the grammar that an origin server needs of RFC 9112 and no I/O. Strict where leniency would let a
 //! balancer's mistake through: bare line feeds, folded lines, two framings and a missing Host are refused. Rules: the
 //! result does not depend on how the bytes were cut; at most one line is kept between two calls, and never more than
-//! [`MAX_HEAD_BYTES`].
+//! [`MAX_HEAD_BYTES`], but for what a server of files asks to be kept of a head ([`Kept`]).
+
+mod kept;
+
+use std::mem;
 
 use memchr::memchr;
+
+pub(crate) use self::kept::{Kept, Method};
 
 /// The longest request head, and the longest line in a chunked body, bytes.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -45,6 +51,8 @@ pub(crate) struct Parser {
     state: State,
     lines: Lines,
     head: Head,
+    /// Only in a parser that was asked to keep it.
+    kept: Option<Box<Kept>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -64,6 +72,16 @@ enum State {
 }
 
 impl Parser {
+    /// A parser that keeps what a server of files needs of each head.
+    pub(crate) fn keeping() -> Self {
+        Parser { kept: Some(Box::default()), ..Parser::default() }
+    }
+
+    /// What was kept of the request that came out last.
+    pub(crate) fn take_kept(&mut self) -> Option<Kept> {
+        self.kept.as_deref_mut().map(mem::take)
+    }
+
     /// Takes bytes off `input` up to the next event; `None` when they are used up before one.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Event>, Refusal> {
         loop {
@@ -90,6 +108,9 @@ impl Parser {
                         State::RequestLine => {
                             if self.head.begin(line)? {
                                 self.state = State::Fields;
+                                if let Some(kept) = &mut self.kept {
+                                    kept.request_line(line);
+                                }
                             }
                         }
                         State::Fields if line.is_empty() => {
@@ -99,7 +120,12 @@ impl Parser {
                                 return Ok(Some(Event::ExpectsContinue));
                             }
                         }
-                        State::Fields => self.head.field(line)?,
+                        State::Fields => {
+                            let (name, value) = self.head.field(line)?;
+                            if let Some(kept) = &mut self.kept {
+                                kept.field(name, value);
+                            }
+                        }
                         State::ChunkSize => {
                             self.state = match chunk_size(line)? {
                                 0 => State::Trailers,
@@ -239,7 +265,8 @@ impl Head {
         Ok(true)
     }
 
-    fn field(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    /// Reads a field line; its name and value.
+    fn field<'l>(&mut self, line: &'l [u8]) -> Result<(&'l [u8], &'l [u8]), Refusal> {
         let (name, value) = split_field(line)?;
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
@@ -261,7 +288,7 @@ impl Head {
                 }
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                if self.old || std::mem::replace(&mut self.chunked, true) {
+                if self.old || mem::replace(&mut self.chunked, true) {
                     return Err(Refusal::Malformed);
                 }
                 if !value.eq_ignore_ascii_case(b"chunked") {
@@ -270,7 +297,7 @@ impl Head {
             }
             _ => {}
         }
-        Ok(())
+        Ok((name, value))
     }
 
     /// How the body that follows this head is framed (§6.3).

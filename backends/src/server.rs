@@ -4,7 +4,9 @@
 //! connection can end the loop; when the process is out of descriptors, accepting pauses instead of spinning.
 
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +20,7 @@ use crate::body::{MAX_BODY_BYTES, body};
 use crate::connection::{Connection, Next, Shared};
 use crate::deadlines::{Deadlines, Id};
 use crate::error::BackendError;
+use crate::files::Site;
 use crate::response::Responses;
 
 /// How many connections the kernel keeps for a server that has not accepted them yet.
@@ -42,10 +45,31 @@ const WAKER: Token = Token(usize::MAX - 1);
 pub struct Config {
     /// Its name in the `X-Backend` field; the listening address when absent.
     pub name: Option<String>,
-    /// Length of the body, bytes.
-    pub body_bytes: usize,
+    /// What it answers with.
+    pub content: Content,
     /// How much later than it could each response leaves.
     pub delay: Duration,
+}
+
+/// What a backend answers with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// [`crate::body`], whatever is asked for: the mode that is measured.
+    Body {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The files in a directory, each at its path.
+    Files {
+        /// The directory; no request reaches what is not in it.
+        root: PathBuf,
+    },
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Content::Body { bytes: 0 }
+    }
 }
 
 /// A backend that listens.
@@ -59,6 +83,8 @@ pub struct Server {
     connections: Slab<Connection>,
     delays: Deadlines,
     lingers: Deadlines,
+    /// Whose turn has ended although the kernel has nothing to report: they go on after everybody else.
+    unfinished: Vec<Id>,
     shared: Shared,
     stopper: Stopper,
 }
@@ -85,8 +111,10 @@ impl Server {
     /// # Errors
     /// Each [`BackendError`] but a failing event queue at a later time.
     pub fn bind(address: &str, config: &Config) -> Result<Self, BackendError> {
-        if config.body_bytes > MAX_BODY_BYTES {
-            return Err(BackendError::BodyTooLarge { asked: config.body_bytes, limit: MAX_BODY_BYTES });
+        if let Content::Body { bytes } = config.content
+            && bytes > MAX_BODY_BYTES
+        {
+            return Err(BackendError::BodyTooLarge { asked: bytes, limit: MAX_BODY_BYTES });
         }
         if config.delay > MAX_DELAY {
             return Err(BackendError::DelayTooLong { asked: config.delay, limit: MAX_DELAY });
@@ -105,6 +133,10 @@ impl Server {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(BackendError::Poll)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(BackendError::Poll)?;
         let name = config.name.clone().unwrap_or_else(|| local.to_string());
+        let (body, site) = match &config.content {
+            Content::Body { bytes } => (body(*bytes), None),
+            Content::Files { root } => (Vec::new(), Some(Site::open(root, &name)?)),
+        };
         Ok(Server {
             address: local,
             poll,
@@ -114,8 +146,10 @@ impl Server {
             connections: Slab::new(),
             delays: Deadlines::new(config.delay),
             lingers: Deadlines::new(LINGER),
+            unfinished: Vec::new(),
             shared: Shared {
-                responses: Responses::new(&name, body(config.body_bytes)),
+                responses: Responses::new(&name, body),
+                site,
                 delayed: !config.delay.is_zero(),
                 scratch: vec![0; READ_BYTES],
             },
@@ -166,6 +200,9 @@ impl Server {
 
     /// How long the loop may sleep.
     fn patience(&self) -> Option<Duration> {
+        if !self.unfinished.is_empty() {
+            return Some(Duration::ZERO);
+        }
         let next =
             [self.accept_again, self.delays.next(), self.lingers.next()].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
@@ -186,6 +223,10 @@ impl Server {
                 }
                 return;
             }
+            Next::Again => {
+                self.unfinished.push(Id { slot, generation: self.connections[slot].generation });
+                return;
+            }
             Next::Delay => &mut self.delays,
             Next::Linger => &mut self.lingers,
         };
@@ -200,17 +241,25 @@ impl Server {
         if self.accept_again.is_some_and(|again| again <= now) {
             self.accept();
         }
+        for id in mem::take(&mut self.unfinished) {
+            self.resume(id, Connection::go_on);
+        }
         while let Some(id) = self.delays.pop_expired(now) {
-            let connection = self.connections.get_mut(id.slot);
-            if let Some(connection) = connection.filter(|found| found.generation == id.generation) {
-                let next = connection.release(&mut self.shared);
-                self.follow(id.slot, next);
-            }
+            self.resume(id, Connection::release);
         }
         while let Some(id) = self.lingers.pop_expired(now) {
             if self.connections.get(id.slot).is_some_and(|found| found.generation == id.generation) {
                 drop(self.connections.remove(id.slot));
             }
+        }
+    }
+
+    /// Lets a connection `act`, if it is still there.
+    fn resume(&mut self, id: Id, act: fn(&mut Connection, &mut Shared) -> Next) {
+        let connection = self.connections.get_mut(id.slot);
+        if let Some(connection) = connection.filter(|found| found.generation == id.generation) {
+            let next = act(connection, &mut self.shared);
+            self.follow(id.slot, next);
         }
     }
 
@@ -224,7 +273,7 @@ impl Server {
                     let token = Token(entry.key());
                     if self.poll.registry().register(&mut stream, token, Interest::READABLE).is_ok() {
                         self.accepted += 1;
-                        entry.insert(Connection::new(stream, self.accepted));
+                        entry.insert(Connection::new(stream, self.accepted, self.shared.site.is_some()));
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,

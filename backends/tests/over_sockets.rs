@@ -7,7 +7,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use roundtable_backends::{BackendError, Config, MAX_BODY_BYTES, MAX_HEAD_BYTES, Server, Stopper, body};
+use roundtable_backends::{
+    BackendError, Config, Content, MAX_BODY_BYTES, MAX_HEAD_BYTES, Server, Stopper, body,
+};
 
 struct Running {
     address: SocketAddr,
@@ -17,7 +19,7 @@ struct Running {
 
 impl Running {
     fn start(body_bytes: usize, delay: Duration) -> Self {
-        let config = Config { name: Some("one".into()), body_bytes, delay };
+        let config = Config { name: Some("one".into()), content: Content::Body { bytes: body_bytes }, delay };
         let server = Server::bind("127.0.0.1:0", &config).unwrap();
         let (address, stopper) = (server.address(), server.stopper());
         Running { address, stopper, thread: Some(std::thread::spawn(move || server.run().unwrap())) }
@@ -227,7 +229,7 @@ fn what_cannot_be_served_is_refused_with_its_remedy() {
         let error = Server::bind(address, &config).unwrap_err();
         assert!(matches!(error, BackendError::Unresolvable { .. }), "{address}: {error}");
     }
-    let large = Config { body_bytes: MAX_BODY_BYTES + 1, ..Config::default() };
+    let large = Config { content: Content::Body { bytes: MAX_BODY_BYTES + 1 }, ..Config::default() };
     assert!(matches!(Server::bind("127.0.0.1:0", &large), Err(BackendError::BodyTooLarge { .. })));
     let late = Config { delay: Duration::MAX, ..Config::default() };
     assert!(matches!(Server::bind("127.0.0.1:0", &late), Err(BackendError::DelayTooLong { .. })));

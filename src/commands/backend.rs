@@ -1,10 +1,11 @@
 //! `roundtable backend`: one origin server, in the foreground.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use roundtable_backends::{Config, Server};
+use roundtable_backends::{Config, Content, Server};
 use roundtable_harness::control::{Control, Ready, announce};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -21,6 +22,10 @@ pub(crate) struct Args {
     /// Length of the body of each response, bytes
     #[arg(long, value_name = "N", default_value_t = 1024)]
     body_bytes: usize,
+    /// Serve the files in DIR instead: index.html or a listing for a directory, nothing whose name begins with a dot,
+    /// nothing that a link has outside of DIR
+    #[arg(long, value_name = "DIR", conflicts_with = "body_bytes")]
+    root: Option<PathBuf>,
     /// How much later than it could each response leaves, as in 5ms
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     delay: Duration,
@@ -30,7 +35,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = Config { name: args.name, body_bytes: args.body_bytes, delay: args.delay };
+    let content = match args.root {
+        Some(root) => Content::Files { root },
+        None => Content::Body { bytes: args.body_bytes },
+    };
+    let config = Config { name: args.name, content, delay: args.delay };
     let server = Server::bind(&args.listen, &config)?;
     end_on_signal(&server)?;
     announce(&Ready::at(server.address()))

@@ -195,3 +195,67 @@ proptest! {
         prop_assert!(parser.lines.partial.len() <= MAX_HEAD_BYTES);
     }
 }
+
+/// What a parser that keeps has kept of each request, up to a refusal.
+fn kept<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Kept> {
+    let mut parser = Parser::keeping();
+    let mut all = Vec::new();
+    for mut piece in pieces {
+        loop {
+            match parser.next(&mut piece) {
+                Ok(Some(Event::Request(_))) => all.extend(parser.take_kept()),
+                Ok(Some(Event::ExpectsContinue)) => {}
+                Ok(None) => break,
+                Err(_) => return all,
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn a_head_is_kept_only_when_it_was_asked_for() {
+    let mut parser = Parser::default();
+    let mut input = &b"GET /a HTTP/1.1\r\nHost: a\r\nRange: bytes=0-\r\n\r\n"[..];
+    assert!(parser.next(&mut input).unwrap().is_some());
+    assert_eq!(parser.take_kept(), None);
+}
+
+#[test]
+fn what_a_server_of_files_needs_is_kept() {
+    let text = "\r\nGET /a%20b?q HTTP/1.1\r\nHost: a\r\nRange:bytes=0- \r\nIF-RANGE: \"r\"\r\nIf-None-Match: \"x\"\r\n\
+                if-none-match: \"y\"\r\nIf-Match: *\r\nIf-Modified-Since: now\r\nIf-Unmodified-Since: \r\n\
+                X-Range: no\r\n\r\nHEAD * HTTP/1.0\r\n\r\nOPTIONS http://a/ HTTP/1.0\r\n\r\nget / HTTP/1.0\r\n\r\n";
+    let some = |value: &str| Some(value.as_bytes().to_vec());
+    let first = Kept {
+        method: Method::Get,
+        target: b"/a%20b?q".to_vec(),
+        if_match: some("*"),
+        if_modified_since: some("now"),
+        if_none_match: some("\"x\", \"y\""),
+        if_range: some("\"r\""),
+        if_unmodified_since: some(""),
+        range: some("bytes=0-"),
+    };
+    let bare = |method, target: &str| Kept { method, target: target.into(), ..Kept::default() };
+    let expected =
+        [first, bare(Method::Head, "*"), bare(Method::Options, "http://a/"), bare(Method::Other, "/")];
+    assert_eq!(kept([text.as_bytes()]), expected);
+    assert_eq!(kept(text.as_bytes().chunks(1)), expected);
+}
+
+#[test]
+fn nothing_is_kept_of_trailers() {
+    let text = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nRange: bytes=0-\r\n\r\n";
+    assert_eq!(kept([text.as_bytes()])[0].range, None);
+}
+
+#[test]
+fn a_head_that_is_kept_is_no_longer_than_a_head() {
+    let many = "Range: x\r\n".repeat(2 * MAX_HEAD_BYTES / 10);
+    let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n");
+    let mut parser = Parser::keeping();
+    let mut input = text.as_bytes();
+    assert_eq!(parser.next(&mut input), Err(Refusal::HeadTooLarge));
+    assert!(parser.take_kept().unwrap().range.unwrap().len() < MAX_HEAD_BYTES);
+}
