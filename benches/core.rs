@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use roundtable::proxy::{Buf, Config, Done, Limits, Op, Peer, Proxy, Session, bench};
+use roundtable::proxy::{Buf, Config, Done, Limits, Op, Peer, Proxy, Session, internals};
 
 /// What `ab` sends.
 const SHORT: &[u8] =
@@ -29,9 +29,9 @@ fn heads(criterion: &mut Criterion) {
     for (name, head) in [("as ab sends it", SHORT), ("as a browser sends it", LONG)] {
         group.throughput(Throughput::Bytes(head.len() as u64));
         let mut input = head.to_vec();
-        let mut out = bench::large_buffer();
+        let mut out = internals::large_buffer();
         group.bench_function(name, |bencher| {
-            bencher.iter(|| bench::rewrite_request(black_box(&mut input), &limits, &mut out).unwrap());
+            bencher.iter(|| internals::rewrite_request(black_box(&mut input), &limits, &mut out).unwrap());
         });
     }
     group.finish();
@@ -53,7 +53,7 @@ fn chunks(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter_batched_ref(
                 || body.clone(),
-                |body| bench::scan_chunked(body).unwrap(),
+                |body| internals::scan_chunked(body).unwrap(),
                 BatchSize::SmallInput,
             );
         });

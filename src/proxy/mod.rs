@@ -16,7 +16,7 @@ mod session;
 mod shared;
 
 #[doc(hidden)]
-pub mod bench;
+pub mod internals;
 
 pub use buf::{Buf, LARGE, SMALL};
 pub use error::{Blame, Error};

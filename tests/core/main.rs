@@ -4,8 +4,13 @@
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
 
 mod connections;
+mod encoding;
+mod oracle;
 mod properties;
 mod requests;
 mod responses;
 mod retries;
+mod simulation;
+mod splits;
+mod strict;
 mod world;

@@ -16,7 +16,9 @@ impl Session {
             self.outbox = self.proxy.pool.large();
         }
         self.outbox.clear();
-        let fits = self.outbox.push(error.response(self.asked.is_head).as_bytes());
+        // A head that was refused may be one of a HEAD request nevertheless.
+        let is_head = self.asked.is_head || (!self.counted && begins_with_head(self.inbox.window()));
+        let fits = self.outbox.push(error.response(is_head).as_bytes());
         debug_assert!(fits, "a refusal is shorter than a buffer");
         if std::mem::take(&mut self.connected) {
             self.state = State::RefuseDiscard;
@@ -60,4 +62,8 @@ impl Session {
             _ => self.finish(CloseReason::Complete),
         }
     }
+}
+
+fn begins_with_head(request: &[u8]) -> bool {
+    request.strip_prefix(b"\r\n").unwrap_or(request).starts_with(b"HEAD ")
 }
