@@ -4,6 +4,8 @@
 //! got with everything that backends got and said. Reads both with `strict`. Rule: every complaint is a
 //! panic that shows the bytes, so that the same checks serve tests, the simulation and the fuzz targets.
 
+use std::collections::BTreeSet;
+
 use roundtable::proxy::CloseReason;
 
 use crate::strict::{self, Asked, Fields, Framing, Message, Reading, Request, Response};
@@ -139,22 +141,43 @@ fn judge_session(client: &[u8], outcome: &Outcome) -> Result<(), String> {
     for ((_, sent), said) in outcome.to_backends.iter().zip(&outcome.from_backends) {
         judge_connection(&received, sent, said, &mut exchanges)?;
     }
-    for request in received.iter().filter(|request| !is_idempotent(&request.start.method)) {
-        let asked = received.iter().filter(|other| *other == request).count();
-        let same = |exchange: &&Exchange| exchange.is_certain && received[exchange.index] == *request;
-        let sent = exchanges.iter().filter(same).count();
-        if sent > asked {
-            return Err(format!("a {} was sent {sent} times", request.start.method));
+    let once = |index: &usize| !is_idempotent(&received[*index].start.method);
+    for index in (0..received.len()).filter(once) {
+        let sent: Vec<_> = (exchanges.iter())
+            .filter(|exchange| exchange.of.contains(&index) && exchange.of.iter().all(once))
+            .collect();
+        let asked: BTreeSet<_> = sent.iter().flat_map(|exchange| &exchange.of).collect();
+        if sent.len() > asked.len() {
+            return Err(format!("a {} was sent again", received[index].start.method));
         }
     }
     judge_client(&received, rest, &exchanges, outcome)
 }
 
+/// What a client that sent these bytes got, as far as a strict reader understands it, and the rest. A body is the same
+/// in chunks of any size.
+pub fn responses<'a>(client: &[u8], outcome: &'a Outcome) -> (Vec<Response>, &'a [u8]) {
+    let (asked, rest) = requests(client);
+    let mut left = outcome.to_client.as_slice();
+    let (mut responses, mut index) = (Vec::new(), 0);
+    loop {
+        let to_head = asked
+            .get(index)
+            .map_or(strict::asks_for_head(rest), |request: &Request| request.start.method == "HEAD");
+        let Ok(Some(mut response)) = strict::response(left, to_head, Reading::Sent) else {
+            return (responses, left);
+        };
+        left = &left[response.length..];
+        index += usize::from(response.start.code >= 200);
+        (response.length, response.body.length) = (0, 0);
+        responses.push(response);
+    }
+}
+
 /// One of the client's requests as a backend got it.
 struct Exchange {
-    index: usize,
-    /// It is this one and no other: more than the beginning of its head was sent.
-    is_certain: bool,
+    /// Which ones it can be: some look alike to a backend, all the more if it gets the beginning of a head only.
+    of: Vec<usize>,
     response: Option<Response>,
 }
 
@@ -184,24 +207,28 @@ fn judge_connection(
         let read = strict::request(sent, Reading::Sent);
         let Some(forwarded) = read.map_err(|fault| format!("a backend got what is no request: {fault}"))?
         else {
-            for (at, request) in received.iter().enumerate().skip(from) {
-                let Asked { method, target, .. } = &request.start;
-                let line = format!("{method} {target} HTTP/1.1\r\n");
-                if line.as_bytes().starts_with(&sent[..sent.len().min(line.len())]) {
-                    let response = final_response(&mut &*said, method == "HEAD");
-                    exchanges.push(Exchange { index: at, is_certain: false, response });
-                }
-            }
+            let of: Vec<_> = (from..received.len())
+                .filter(|index| {
+                    let Asked { method, target, .. } = &received[*index].start;
+                    let line = format!("{method} {target} HTTP/1.1\r\n");
+                    line.as_bytes().starts_with(&sent[..sent.len().min(line.len())])
+                })
+                .collect();
+            let to_head = sent.starts_with(b"HEAD ");
+            exchanges.push(Exchange { of, response: final_response(&mut said, to_head) });
             return Ok(());
         };
         let complaints: Vec<_> =
             received[from..].iter().map(|request| same_request(request, &forwarded)).collect();
-        let Some(at) = complaints.iter().position(Result::is_ok) else {
+        let of: Vec<_> = (complaints.iter().enumerate())
+            .filter_map(|(at, complaint)| complaint.is_ok().then_some(from + at))
+            .collect();
+        let Some(first) = of.first() else {
             return Err(format!("a backend got a request that nobody sent: {complaints:?}"));
         };
+        from = first + 1;
         let response = final_response(&mut said, forwarded.start.method == "HEAD");
-        exchanges.push(Exchange { index: from + at, is_certain: true, response });
-        from += at + 1;
+        exchanges.push(Exchange { of, response });
         sent = &sent[forwarded.length..];
     }
     Ok(())
@@ -243,8 +270,7 @@ fn judge_client(
                 _ => return Err("a client got an interim response that does not know them".into()),
             }
         }
-        let is_own =
-            !forwarded.fields.iter().any(|(name, value)| name == "via" && value.ends_with(OWN_VIA));
+        let is_own = !forwarded.fields.iter().any(|(name, value)| name == "via" && value.ends_with(OWN_VIA));
         if is_own {
             let closes = value(&forwarded.fields, "connection") == Some(b"close");
             let whole = forwarded.body.is_whole || was_cut;
@@ -254,8 +280,7 @@ fn judge_client(
             return Ok(());
         }
         let Some(asked) = received.get(index) else { return Err("a response to what nobody asked".into()) };
-        // Requests that are alike cannot be told from each other.
-        let own = exchanges.iter().filter(|exchange| received[exchange.index] == *asked);
+        let own = exchanges.iter().filter(|exchange| exchange.of.contains(&index));
         let answers = own.filter_map(|exchange| exchange.response.as_ref());
         judge_response(&forwarded, &asked.start, answers, outcome.reason)?;
         let is_whole = forwarded.body.is_whole

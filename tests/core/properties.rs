@@ -76,9 +76,11 @@ fn chunks() -> impl Strategy<Value = Vec<u8>> {
         1 => Just("5\r\nhello\n".to_owned()),
         1 => Just("00000000000000000\r\n".to_owned()),
     ];
-    let trailer = prop_oneof![Just("X: y\r\n"), Just("Content-Length: 5\r\n"), Just("X : y\r\n"), Just("x\r\n")];
-    (proptest::collection::vec(part, 0..5), proptest::collection::vec(trailer, 0..3))
-        .prop_map(|(parts, trailers)| format!("{}0\r\n{}\r\nrest", parts.concat(), trailers.concat()).into_bytes())
+    let trailer =
+        prop_oneof![Just("X: y\r\n"), Just("Content-Length: 5\r\n"), Just("X : y\r\n"), Just("x\r\n")];
+    (proptest::collection::vec(part, 0..5), proptest::collection::vec(trailer, 0..3)).prop_map(
+        |(parts, trailers)| format!("{}0\r\n{}\r\nrest", parts.concat(), trailers.concat()).into_bytes(),
+    )
 }
 
 /// With one byte changed, put in or taken out.

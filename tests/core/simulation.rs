@@ -279,9 +279,7 @@ impl Simulation {
             }
         }
         match self.health[origin] {
-            Health::Up if !self.is_calm && self.rng.random_ratio(1, 80) => {
-                Some(Err(Errno::EMFILE.into()))
-            }
+            Health::Up if !self.is_calm && self.rng.random_ratio(1, 80) => Some(Err(Errno::EMFILE.into())),
             Health::Up => {
                 running.wire = Some(Wire::new(origin));
                 Some(Ok(false))
@@ -340,7 +338,10 @@ impl Simulation {
 /// The number in the target of the request that begins here.
 fn number(bytes: &[u8]) -> u32 {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
-    text.split(' ').nth(1).and_then(|target| target[1..].parse().ok()).expect("a request begins with its line")
+    text.split(' ')
+        .nth(1)
+        .and_then(|target| target[1..].parse().ok())
+        .expect("a request begins with its line")
 }
 
 fn unblocked(result: Result<usize, Result<Duration, ErrorKind>>) -> Result<io::Result<usize>, Blocked> {

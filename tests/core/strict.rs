@@ -235,9 +235,11 @@ fn framing(fields: &Fields, minor: u8, reading: Reading) -> Result<Framing, Faul
         ([], several) => {
             let mut all = several.iter().flat_map(|value| value.split(|byte| *byte == b',')).map(trim);
             let first = length(all.next().unwrap_or_default())?;
-            all.try_for_each(|other| {
-                if length(other)? == first { Ok(()) } else { Err("two lengths differ") }
-            })?;
+            all.try_for_each(
+                |other| {
+                    if length(other)? == first { Ok(()) } else { Err("two lengths differ") }
+                },
+            )?;
             Ok(Framing::Length(first))
         }
         _ => Err("there is one framing, and it is known"),

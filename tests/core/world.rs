@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use roundtable::proxy::{
-    BackendId, CloseReason, Config, Done, Limits, Op, Peer, Proxy, Session, internals,
-};
+use roundtable::proxy::{BackendId, CloseReason, Config, Done, Limits, Op, Peer, Proxy, Session, internals};
 
 use crate::oracle;
 
@@ -282,8 +280,11 @@ impl World {
         };
         let mut backend: Option<Connection> = None;
         let mut idle: Vec<Connection> = Vec::new();
-        let mut client =
-            Client { says: std::mem::take(&mut self.client).into(), closes: self.client_closes, is_dead: false };
+        let mut client = Client {
+            says: std::mem::take(&mut self.client).into(),
+            closes: self.client_closes,
+            is_dead: false,
+        };
         let address = SocketAddr::new(CLIENT.parse().unwrap(), 4711);
         let (mut session, mut op) = Session::start(Arc::clone(proxy), address, now);
         // Operations since bytes last went anywhere: without progress a session comes to its end.
@@ -380,8 +381,12 @@ impl World {
         outcome: &mut Outcome,
     ) -> io::Result<Connection> {
         // Drivers hand out no connection that is not silent.
-        let is_fit = |connection: &Connection| connection.backend == id.index() && connection.script.says.is_empty();
-        if reuse && fault.is_none() && let Some(at) = idle.iter().position(is_fit) {
+        let is_fit =
+            |connection: &Connection| connection.backend == id.index() && connection.script.says.is_empty();
+        if reuse
+            && fault.is_none()
+            && let Some(at) = idle.iter().position(is_fit)
+        {
             outcome.reused += 1;
             return Ok(idle.remove(at));
         }

@@ -150,7 +150,8 @@ impl Client {
         if self.wire.is_empty() && self.asked < self.asks.len() && self.asked <= self.answered {
             if self.asked > 0 {
                 // It thinks before it asks again.
-                self.ready = now + Duration::from_millis(rng.random_range(0..20_000) * rng.random_range(0..2));
+                self.ready =
+                    now + Duration::from_millis(rng.random_range(0..20_000) * rng.random_range(0..2));
             }
             let coming = if self.is_sequential { self.asked + 1 } else { self.asks.len() };
             self.wire.extend(self.asks[self.asked..coming].iter().flat_map(Ask::bytes));
@@ -256,7 +257,8 @@ impl Client {
 
     /// The connection's end.
     pub fn finish(&mut self, reason: CloseReason, is_calm: bool) {
-        let was_cut = matches!(reason, CloseReason::Truncated | CloseReason::Aborted | CloseReason::ClientGone);
+        let was_cut =
+            matches!(reason, CloseReason::Truncated | CloseReason::Aborted | CloseReason::ClientGone);
         if self.judged < self.got.len() {
             match self.next_response() {
                 None => assert!(was_cut, "a response ended in its head: {reason:?}"),

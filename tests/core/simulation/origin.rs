@@ -134,7 +134,9 @@ impl Wire {
     ) -> Result<usize, Result<Duration, ErrorKind>> {
         match self.end {
             Some(CLOSES) if rng.random() => {}
-            Some(_) => return Err(Err([ErrorKind::BrokenPipe, ErrorKind::ConnectionReset][rng.random_range(0..2)])),
+            Some(_) => {
+                return Err(Err([ErrorKind::BrokenPipe, ErrorKind::ConnectionReset][rng.random_range(0..2)]));
+            }
             None => {}
         }
         if self.is_full {
