@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use roundtable::proxy::{Buf, Config, Done, Limits, Op, Peer, Proxy, Session, bench};
+use roundtable::proxy::{Buf, Config, Done, Limits, Op, Peer, Proxy, Session, internals};
 
 /// What `ab` sends.
 const SHORT: &[u8] =
@@ -25,11 +25,11 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: origin\r\nX-Backend: a\r\nC
 
 fn heads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rewrite a request head");
-    let rewriter = bench::RequestRewriter::default();
+    let rewriter = internals::RequestRewriter::default();
     for (name, head) in [("as ab sends it", SHORT), ("as a browser sends it", LONG)] {
         group.throughput(Throughput::Bytes(head.len() as u64));
         let mut input = head.to_vec();
-        let mut out = bench::large_buffer();
+        let mut out = internals::large_buffer();
         group.bench_function(name, |bencher| {
             bencher.iter(|| rewriter.rewrite(black_box(&mut input), &mut out).unwrap());
         });
@@ -53,7 +53,7 @@ fn chunks(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter_batched_ref(
                 || body.clone(),
-                |body| bench::scan_chunked(body).unwrap(),
+                |body| internals::scan_chunked(body).unwrap(),
                 BatchSize::SmallInput,
             );
         });

@@ -186,6 +186,18 @@ impl Pool {
         }
     }
 
+    /// Keeps so many more of each size for later use.
+    pub(crate) fn stock(&self, each: usize) {
+        for capacity in [SMALL, LARGE].repeat(each) {
+            self.give(Buf::with_capacity(capacity));
+        }
+    }
+
+    /// Free buffers: small and large ones.
+    pub(crate) fn free(&self) -> (usize, usize) {
+        (self.small.len(), self.large.len())
+    }
+
     /// Takes a buffer back; frees it when enough are kept.
     pub(crate) fn give(&self, buf: Buf) {
         match buf.capacity() {

@@ -22,7 +22,7 @@ mod shared;
 mod status;
 
 #[doc(hidden)]
-pub mod bench;
+pub mod internals;
 
 pub use backend::{BackendId, MOST_BACKENDS, Mode};
 pub use buf::{Buf, LARGE, SMALL};

@@ -4,9 +4,14 @@
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
 
 mod connections;
+mod encoding;
+mod oracle;
 mod properties;
 mod requests;
 mod responses;
 mod retries;
 mod routing;
+mod simulation;
+mod splits;
+mod strict;
 mod world;

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 
 use proptest::prelude::*;
 
-use crate::world::{Script, Then, World};
+use crate::splits;
+use crate::world::{Fault, Script, Then, World};
 
 fn request() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
@@ -64,6 +65,45 @@ fn world(client: &[u8], scripts: &[Script], backends: u16) -> World {
     scripts.iter().cloned().fold(World::new(client).backends(backends), World::backend)
 }
 
+fn answers() -> impl Strategy<Value = Vec<u8>> {
+    response().prop_map(String::into_bytes)
+}
+
+fn chunks() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        4 => (1usize..300).prop_map(|n| format!("{n:x}\r\n{}\r\n", "x".repeat(n))),
+        2 => (1usize..20).prop_map(|n| format!("{n:X} ;a=\"b\";c\r\n{}\r\n", "\n".repeat(n))),
+        1 => Just("5\r\nhello\n".to_owned()),
+        1 => Just("00000000000000000\r\n".to_owned()),
+    ];
+    let trailer =
+        prop_oneof![Just("X: y\r\n"), Just("Content-Length: 5\r\n"), Just("X : y\r\n"), Just("x\r\n")];
+    (proptest::collection::vec(part, 0..5), proptest::collection::vec(trailer, 0..3)).prop_map(
+        |(parts, trailers)| format!("{}0\r\n{}\r\nrest", parts.concat(), trailers.concat()).into_bytes(),
+    )
+}
+
+/// With one byte changed, put in or taken out.
+fn almost(whole: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![prop::sample::select(b"\r\n\0 \t:;,%\x0b\x80".to_vec()), any::<u8>()];
+    (whole, any::<prop::sample::Index>(), byte, 0u8..3).prop_map(|(mut whole, at, byte, change)| {
+        if whole.is_empty() {
+            return whole;
+        }
+        let at = at.index(whole.len());
+        match change {
+            0 => whole[at] = byte,
+            1 => whole.insert(at, byte),
+            _ => drop(whole.remove(at)),
+        }
+        whole
+    })
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![Just(Fault::TimesOut), Just(Fault::Resets), Just(Fault::Ends)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -76,12 +116,41 @@ proptest! {
         ),
         pieces in pieces(),
     ) {
-        let input = requests.concat();
-        let whole = world(&input, &scripts, 2).run();
-        let split = world(&input, &scripts, 2).pieces(&pieces).run();
-        prop_assert_eq!(String::from_utf8_lossy(&whole.to_client), String::from_utf8_lossy(&split.to_client));
-        prop_assert_eq!(&whole.to_backends, &split.to_backends);
-        prop_assert_eq!(whole.reason, split.reason);
+        splits::split(&world(&requests.concat(), &scripts, 2), &[vec![1], pieces]);
+    }
+
+    #[test]
+    fn a_request_head_is_judged_as_a_strict_reader_does_wherever_it_is_cut(
+        request in prop_oneof![request(), almost(request())],
+    ) {
+        splits::request_head(&request);
+    }
+
+    #[test]
+    fn an_answer_is_relayed_as_a_strict_reader_reads_it_however_it_is_split(
+        question in any::<u8>(),
+        answer in prop_oneof![answers(), almost(answers())],
+    ) {
+        splits::answer(question, &answer);
+    }
+
+    #[test]
+    fn a_chunked_body_is_scanned_as_a_strict_reader_does_however_it_is_split(
+        body in prop_oneof![chunks(), almost(chunks())],
+        pieces in pieces(),
+    ) {
+        splits::chunked_body(&body, &pieces);
+    }
+
+    #[test]
+    fn a_failure_of_any_operation_leaves_nothing_wrong_on_either_side(
+        requests in proptest::collection::vec(request(), 1..4),
+        scripts in proptest::collection::vec(script(), 0..4),
+        faults in proptest::collection::vec((0usize..40, fault()), 1..4),
+        pieces in pieces(),
+    ) {
+        let world = world(&requests.concat(), &scripts, 3).pieces(&pieces);
+        faults.into_iter().fold(world, |world, (operation, fault)| world.fault(operation, fault)).run();
     }
 
     #[test]

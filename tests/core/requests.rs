@@ -276,3 +276,25 @@ fn chunk_extensions_and_dangerous_trailers_are_taken_off_a_body() {
 fn a_body_that_ends_early_is_refused() {
     assert_eq!(refused("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhi"), "400");
 }
+
+#[test]
+fn a_refused_head_request_is_answered_without_a_body() {
+    for input in [
+        "HEAD / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nHost: \0\r\n\r\n",
+        "\r\nHEAD / HTTP/9.9\r\n\r\n",
+    ] {
+        let outcome = World::new(input).run();
+        assert!(outcome.status().starts_with(['4', '5']), "{input:?}");
+        assert!(outcome.client_text().ends_with("Connection: close\r\n\r\n"), "{input:?}");
+    }
+}
+
+#[test]
+fn noise_that_is_followed_by_nothing_is_refused_for_what_it_is() {
+    let input = "GET / HTTP/1.1\r\nHost: a\r\nX: \0";
+    assert_eq!(refused(input), "400");
+    for pieces in [vec![], vec![1]] {
+        assert_eq!(World::new(input).client_waits().pieces(&pieces).run().status(), "400");
+    }
+}

@@ -160,3 +160,13 @@ fn an_early_refusal_of_an_upload_is_relayed_and_both_sides_closed() {
     assert!(outcome.client_text().contains("Connection: close\r\n"));
     assert!(outcome.half_closed);
 }
+
+#[test]
+fn noise_that_is_followed_by_nothing_is_a_502_in_any_pieces() {
+    for then in [Then::Stall, Then::Close, Then::Reset] {
+        for pieces in [vec![], vec![1]] {
+            let script = Script::says("HTTP/1.1 200 OK\r\nX: \0").then(then);
+            assert_eq!(World::new(GET).backend(script).pieces(&pieces).run().status(), "502", "{then:?}");
+        }
+    }
+}

@@ -2,33 +2,42 @@
 //!
 //! Owns what every test needs to say about a world and nothing about what should come of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use roundtable::proxy::{BackendId, CloseReason, Config, Done, Limits, Op, Peer, Proxy, Session};
+use roundtable::proxy::{BackendId, CloseReason, Config, Done, Limits, Op, Peer, Proxy, Session, internals};
+
+use crate::oracle;
+
+/// What the proxy calls the client.
+pub const CLIENT: &str = "192.0.2.7";
+/// What backends are told that a client of HTTP/1.0 asked.
+pub const AUTHORITY: &str = "balancer";
+/// Free buffers of each size before a scenario: more than one session uses.
+const STOCK: usize = 8;
 
 /// How one connection to a backend behaves.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
-    connect: Result<(), Refusal>,
+    pub(crate) connect: Result<(), Refusal>,
     /// Bytes that it accepts before writing fails.
-    accepts: usize,
+    pub(crate) accepts: usize,
     /// A write beyond these times out, instead of failing.
-    stops_reading: bool,
+    pub(crate) stops_reading: bool,
     /// What is being said.
     says: Vec<u8>,
     /// Answers to later requests, each said when something has been written.
-    later: VecDeque<Vec<u8>>,
-    then: Then,
+    pub(crate) later: VecDeque<Vec<u8>>,
+    pub(crate) then: Then,
 }
 
 /// Why it does not connect.
-#[derive(Debug, Clone, Copy)]
-enum Refusal {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
     Kind(ErrorKind),
     /// As the operating system tells it.
     Errno(Errno),
@@ -112,6 +121,8 @@ pub struct Outcome {
     pub to_client: Vec<u8>,
     /// For each connection attempt: which backend, and what it was sent.
     pub to_backends: Vec<(usize, Vec<u8>)>,
+    /// For each connection attempt: what was read from it.
+    pub from_backends: Vec<Vec<u8>>,
     pub reused: usize,
     pub reason: CloseReason,
     pub elapsed: Duration,
@@ -137,30 +148,44 @@ impl Outcome {
     }
 }
 
-/// A scenario.
-#[derive(Debug, Clone)]
-pub struct World {
-    client: Vec<u8>,
-    client_closes: bool,
-    scripts: VecDeque<Script>,
-    backends: u16,
-    /// Sizes of successive transfers, over and over; empty: as much as fits.
-    pieces: Vec<usize>,
-    limits: Limits,
-    draining: bool,
+/// What an operation comes to that would have gone well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    TimesOut,
+    Resets,
+    /// A read finds the end of the stream, a write that nobody reads on.
+    Ends,
 }
 
-struct Connection {
-    backend: usize,
-    script: Script,
-    /// Place in `Outcome::to_backends`.
-    number: usize,
+impl Fault {
+    fn of_write(self) -> ErrorKind {
+        match self {
+            Fault::TimesOut => ErrorKind::TimedOut,
+            Fault::Resets => ErrorKind::ConnectionReset,
+            Fault::Ends => ErrorKind::BrokenPipe,
+        }
+    }
+}
+
+/// A scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct World {
+    pub(crate) client: Vec<u8>,
+    pub(crate) client_closes: bool,
+    pub(crate) scripts: VecDeque<Script>,
+    pub(crate) backends: u16,
+    /// Sizes of successive transfers, over and over; empty: as much as fits.
+    pub(crate) pieces: Vec<usize>,
+    pub(crate) limits: Limits,
+    pub(crate) draining: bool,
+    /// By the number of the operation, from 0.
+    pub(crate) faults: BTreeMap<usize, Fault>,
 }
 
 /// The shared half of a balancer of so many backends.
 pub fn proxy(backends: u16, limits: Limits) -> Arc<Proxy> {
     let addresses = (1..=backends).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
-    let config = Config::round_robin(addresses, "balancer".into(), limits);
+    let config = Config::round_robin(addresses, AUTHORITY.into(), limits);
     Arc::new(Proxy::new(config, Instant::now()).unwrap())
 }
 
@@ -195,6 +220,7 @@ impl World {
             pieces: Vec::new(),
             limits: Limits::default(),
             draining: false,
+            faults: BTreeMap::new(),
         }
     }
 
@@ -231,7 +257,15 @@ impl World {
         self
     }
 
+    /// The so-many-th operation fails, if it is one that can.
+    pub fn fault(mut self, operation: usize, fault: Fault) -> Self {
+        self.faults.insert(operation, fault);
+        self
+    }
+
+    /// Runs, and checks what holds for every scenario.
     pub fn run(self) -> Outcome {
+        self.save_as_seeds();
         let proxy = proxy(self.backends, self.limits.clone());
         if self.draining {
             proxy.drain();
@@ -241,12 +275,17 @@ impl World {
 
     /// Runs with what earlier connections left behind in `proxy`.
     pub fn run_with(self, proxy: &Arc<Proxy>) -> Outcome {
+        let client = self.client.clone();
+        internals::stock_buffers(proxy, STOCK);
+        let stock = internals::free_buffers(proxy);
         let outcome = self.serve_one(proxy, Instant::now());
+        assert_eq!(internals::free_buffers(proxy), stock, "buffers were lost");
         assert_eq!(proxy.in_flight(), 0, "an exchange was left in flight");
         let status = proxy.status(Instant::now());
         let in_use: u32 =
             status.groups.iter().flat_map(|group| &group.members).map(|member| member.in_use).sum();
         assert_eq!(in_use, 0, "a slot was not given back");
+        oracle::judge(&client, &outcome);
         outcome
     }
 
@@ -262,6 +301,7 @@ impl World {
         let mut outcome = Outcome {
             to_client: Vec::new(),
             to_backends: Vec::new(),
+            from_backends: Vec::new(),
             reused: 0,
             reason: CloseReason::DriverFault,
             elapsed: Duration::ZERO,
@@ -269,9 +309,20 @@ impl World {
         };
         let mut backend: Option<Connection> = None;
         let mut idle: Vec<Connection> = Vec::new();
-        let mut incoming = std::mem::take(&mut self.client).into_iter();
-        let (mut session, mut op) = Session::start(Arc::clone(proxy), ([192, 0, 2, 7], 4711).into(), now);
-        for _ in 0..1_000_000 {
+        let mut client = Client {
+            says: std::mem::take(&mut self.client).into(),
+            closes: self.client_closes,
+            is_dead: false,
+        };
+        let address = SocketAddr::new(CLIENT.parse().unwrap(), 4711);
+        let (mut session, mut op) = Session::start(Arc::clone(proxy), address, now);
+        // Operations since bytes last went anywhere: without progress a session comes to its end.
+        let mut idle_steps = 0;
+        for step in 0.. {
+            idle_steps += 1;
+            assert!(idle_steps < 32 + 4 * self.backends, "the session does not end");
+            let fault = self.faults.get(&step).copied();
+            let mut wait = || now = session.deadline().expect("an operation that waits has a deadline");
             let done = match op {
                 Op::Finish(reason) => {
                     outcome.reason = reason;
@@ -282,7 +333,7 @@ impl World {
                 Op::Connect { backend: id, reuse } => {
                     backend = None;
                     let reused = outcome.reused;
-                    let result = self.connect(id, reuse, &mut idle, &mut outcome).map(|connection| {
+                    let result = self.connect(id, reuse, fault, &mut idle, &mut outcome).map(|connection| {
                         backend = Some(connection);
                         outcome.reused > reused
                     });
@@ -293,64 +344,42 @@ impl World {
                     assert!(!room.is_empty(), "a read with no room would look like the end");
                     let most = room.len().min(piece());
                     let result = match (peer, &mut backend) {
-                        (Peer::Client, _) => {
-                            let mut count = 0;
-                            for (place, byte) in room[..most].iter_mut().zip(incoming.by_ref().take(most)) {
-                                *place = byte;
-                                count += 1;
-                            }
-                            if count > 0 || self.client_closes { Ok(count) } else { Err(ErrorKind::TimedOut) }
-                        }
+                        (Peer::Client, _) => client.read(&mut room[..most], fault),
                         (Peer::Backend, Some(connection)) => {
-                            let script = &mut connection.script;
-                            let count = most.min(script.says.len());
-                            room[..count].copy_from_slice(&script.says[..count]);
-                            script.says.drain(..count);
-                            match script.then {
-                                _ if count > 0 => Ok(count),
-                                _ if !script.later.is_empty() => Err(ErrorKind::TimedOut),
-                                Then::Close => Ok(0),
-                                Then::Reset => Err(ErrorKind::ConnectionReset),
-                                Then::Stall => Err(ErrorKind::TimedOut),
-                            }
+                            let result = connection.read(&mut room[..most], fault);
+                            let said = &room[..*result.as_ref().unwrap_or(&0)];
+                            outcome.from_backends[connection.number].extend_from_slice(said);
+                            result
                         }
                         (Peer::Backend, None) => panic!("a read from no backend"),
                     };
-                    if result == Err(ErrorKind::TimedOut) {
-                        now = session.deadline().expect("an operation that waits has a deadline");
+                    match result {
+                        Err(ErrorKind::TimedOut) => wait(),
+                        Ok(1..) => idle_steps = 0,
+                        _ => {}
                     }
                     Done::Transferred(result.map_err(io::Error::from), buf)
                 }
                 Op::Write(peer, buf) => {
                     assert!(!buf.window().is_empty(), "a write of nothing");
-                    let count = buf.window().len().min(piece());
-                    let result = match (peer, &mut backend) {
-                        (Peer::Client, _) => {
-                            outcome.to_client.extend_from_slice(&buf.window()[..count]);
-                            Ok(count)
-                        }
+                    let some = &buf.window()[..buf.window().len().min(piece())];
+                    let (result, sent) = match (peer, &mut backend) {
+                        (Peer::Client, _) => (client.write(some.len(), fault), &mut outcome.to_client),
                         (Peer::Backend, Some(connection)) => {
-                            let count = count.min(connection.script.accepts);
-                            connection.script.accepts -= count;
-                            if connection.script.says.is_empty() {
-                                connection.script.says =
-                                    connection.script.later.pop_front().unwrap_or_default();
-                            }
-                            outcome.to_backends[connection.number]
-                                .1
-                                .extend_from_slice(&buf.window()[..count]);
-                            match count {
-                                0 if connection.script.stops_reading => {
-                                    now = session.deadline().expect("an operation that waits has a deadline");
-                                    Err(ErrorKind::TimedOut.into())
-                                }
-                                0 => Err(ErrorKind::BrokenPipe.into()),
-                                _ => Ok(count),
-                            }
+                            let sent = &mut outcome.to_backends[connection.number].1;
+                            (connection.write(some.len(), fault), sent)
                         }
                         (Peer::Backend, None) => panic!("a write to no backend"),
                     };
-                    Done::Transferred(result, buf)
+                    match result {
+                        Err(ErrorKind::TimedOut) => wait(),
+                        Err(_) => {}
+                        Ok(count) => {
+                            idle_steps = 0;
+                            sent.extend_from_slice(&some[..count]);
+                        }
+                    }
+                    Done::Transferred(result.map_err(io::Error::from), buf)
                 }
                 Op::Release(id) => {
                     let connection = backend.take().expect("there is a connection to release");
@@ -369,24 +398,131 @@ impl World {
             };
             op = session.step(done, now);
         }
-        panic!("the session does not end");
+        unreachable!("steps are counted without end");
     }
 
     fn connect(
         &mut self,
         id: BackendId,
         reuse: bool,
+        fault: Option<Fault>,
         idle: &mut Vec<Connection>,
         outcome: &mut Outcome,
     ) -> io::Result<Connection> {
-        if reuse && let Some(at) = idle.iter().position(|connection| connection.backend == id.index()) {
+        // Drivers hand out no connection that is not silent.
+        let is_fit =
+            |connection: &Connection| connection.backend == id.index() && connection.script.says.is_empty();
+        if reuse
+            && fault.is_none()
+            && let Some(at) = idle.iter().position(is_fit)
+        {
             outcome.reused += 1;
             return Ok(idle.remove(at));
         }
-        let script = self.scripts.pop_front().unwrap_or_else(Script::always_ok);
         let number = outcome.to_backends.len();
         outcome.to_backends.push((id.index(), Vec::new()));
+        outcome.from_backends.push(Vec::new());
+        if let Some(fault) = fault {
+            return Err(fault.of_write().into());
+        }
+        let script = self.scripts.pop_front().unwrap_or_else(Script::always_ok);
         script.connect.map_err(io::Error::from)?;
         Ok(Connection { backend: id.index(), script, number })
+    }
+}
+
+struct Client {
+    says: VecDeque<u8>,
+    closes: bool,
+    is_dead: bool,
+}
+
+impl Client {
+    fn read(&mut self, room: &mut [u8], fault: Option<Fault>) -> Result<usize, ErrorKind> {
+        if self.is_dead {
+            return Err(ErrorKind::ConnectionReset);
+        }
+        match fault {
+            Some(Fault::TimesOut) => return Err(ErrorKind::TimedOut),
+            Some(Fault::Resets) => {
+                self.is_dead = true;
+                return Err(ErrorKind::ConnectionReset);
+            }
+            Some(Fault::Ends) => {
+                self.closes = true;
+                self.says.clear();
+            }
+            None => {}
+        }
+        let count = room.len().min(self.says.len());
+        for (place, byte) in room.iter_mut().zip(self.says.drain(..count)) {
+            *place = byte;
+        }
+        if count > 0 || self.closes { Ok(count) } else { Err(ErrorKind::TimedOut) }
+    }
+
+    fn write(&mut self, count: usize, fault: Option<Fault>) -> Result<usize, ErrorKind> {
+        self.is_dead |= matches!(fault, Some(Fault::Resets | Fault::Ends));
+        match fault {
+            Some(fault) => Err(fault.of_write()),
+            None if self.is_dead => Err(ErrorKind::BrokenPipe),
+            None => Ok(count),
+        }
+    }
+}
+
+struct Connection {
+    backend: usize,
+    script: Script,
+    /// Place in `Outcome::to_backends`.
+    number: usize,
+}
+
+impl Connection {
+    /// The backend is gone: nothing is said, nothing accepted.
+    fn die(&mut self, then: Then) {
+        self.script = Script { accepts: 0, stops_reading: false, ..Script::says("").then(then) };
+        self.script.later.clear();
+    }
+
+    fn read(&mut self, room: &mut [u8], fault: Option<Fault>) -> Result<usize, ErrorKind> {
+        match fault {
+            Some(Fault::TimesOut) => return Err(ErrorKind::TimedOut),
+            Some(Fault::Resets) => self.die(Then::Reset),
+            Some(Fault::Ends) => self.die(Then::Close),
+            None => {}
+        }
+        let script = &mut self.script;
+        let count = room.len().min(script.says.len());
+        room[..count].copy_from_slice(&script.says[..count]);
+        script.says.drain(..count);
+        match script.then {
+            _ if count > 0 => Ok(count),
+            _ if !script.later.is_empty() => Err(ErrorKind::TimedOut),
+            Then::Close => Ok(0),
+            Then::Reset => Err(ErrorKind::ConnectionReset),
+            Then::Stall => Err(ErrorKind::TimedOut),
+        }
+    }
+
+    fn write(&mut self, count: usize, fault: Option<Fault>) -> Result<usize, ErrorKind> {
+        match fault {
+            Some(Fault::TimesOut) => return Err(ErrorKind::TimedOut),
+            Some(Fault::Resets) => self.die(Then::Reset),
+            // What it has said already can still be read.
+            Some(Fault::Ends) => self.script.accepts = 0,
+            None => {}
+        }
+        let script = &mut self.script;
+        let count = count.min(script.accepts);
+        script.accepts -= count;
+        if script.says.is_empty() {
+            script.says = script.later.pop_front().unwrap_or_default();
+        }
+        match count {
+            0 if script.stops_reading => Err(ErrorKind::TimedOut),
+            0 => Err(ErrorKind::BrokenPipe),
+            _ => Ok(count),
+        }
     }
 }

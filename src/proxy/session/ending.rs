@@ -16,7 +16,9 @@ impl Session {
             self.outbox = self.proxy.pool.large();
         }
         self.outbox.clear();
-        let response = error.response(self.asked.is_head);
+        // A head that was refused may be one of a HEAD request nevertheless.
+        let is_head = self.asked.is_head || (!self.counted && begins_with_head(self.inbox.window()));
+        let response = error.response(is_head);
         self.answers(error.code(), response.find("\r\n\r\n").map_or(0, |end| end + 4));
         self.blame_backend_for(&error);
         self.give_slot();
@@ -69,4 +71,8 @@ impl Session {
             _ => self.finish(CloseReason::Complete),
         }
     }
+}
+
+fn begins_with_head(request: &[u8]) -> bool {
+    request.strip_prefix(b"\r\n").unwrap_or(request).starts_with(b"HEAD ")
 }

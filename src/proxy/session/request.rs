@@ -30,9 +30,11 @@ impl Session {
 
     pub(super) fn on_head_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
-            Ok(0) => {
-                self.finish(if self.inbox.is_empty() { CloseReason::Idle } else { CloseReason::ClientGone })
-            }
+            Ok(0) if self.inbox.is_empty() => self.finish(CloseReason::Idle),
+            Ok(0) => match self.judge_rest() {
+                Some(fault) => self.refuse(fault, now),
+                None => self.finish(CloseReason::ClientGone),
+            },
             Ok(count) => {
                 if std::mem::take(&mut self.idle) {
                     self.head_deadline = now + self.proxy.limits.header_timeout;
@@ -44,7 +46,8 @@ impl Session {
                 if self.inbox.is_empty() {
                     self.finish(CloseReason::Idle)
                 } else {
-                    self.refuse(Error::RequestTimeout, now)
+                    let fault = self.judge_rest().unwrap_or(Error::RequestTimeout);
+                    self.refuse(fault, now)
                 }
             }
             Err(_) => self.finish(CloseReason::ClientGone),
@@ -58,6 +61,19 @@ impl Session {
         if !is_worth_parsing(self.inbox.window(), self.parsed, &thresholds) {
             return self.read_client(State::ReadHead);
         }
+        match self.parse_head() {
+            Ok(None) => self.read_client(State::ReadHead),
+            Ok(Some((request, length))) => {
+                self.inbox.advance(length);
+                self.asked = request;
+                self.begin(now)
+            }
+            Err(error) => self.refuse(error, now),
+        }
+    }
+
+    /// Leaves the rewritten head in the outbox when the head is whole.
+    fn parse_head(&mut self) -> Result<Option<(Request, usize)>, Error> {
         self.parsed = self.inbox.len();
         let mut outbox = self.proxy.pool.large();
         let context = Context {
@@ -66,20 +82,17 @@ impl Session {
             routes: &self.proxy.routes,
         };
         let notes = self.notes.as_deref_mut();
-        let read = head::request(self.inbox.window_mut(), limits, context, notes, &mut outbox);
-        self.outbox = outbox;
+        let read = head::request(self.inbox.window_mut(), &self.proxy.limits, context, notes, &mut outbox);
         match read {
-            Ok(None) => {
-                self.proxy.pool.give(std::mem::take(&mut self.outbox));
-                self.read_client(State::ReadHead)
-            }
-            Ok(Some((request, length))) => {
-                self.inbox.advance(length);
-                self.asked = request;
-                self.begin(now)
-            }
-            Err(error) => self.refuse(error, now),
+            Ok(Some(_)) => self.outbox = outbox,
+            _ => self.proxy.pool.give(outbox),
         }
+        read
+    }
+
+    /// No more is coming: what was not worth parsing yet is judged, so that it counts as if it had come at once.
+    fn judge_rest(&mut self) -> Option<Error> {
+        if self.parsed == self.inbox.len() { None } else { self.parse_head().err() }
     }
 
     /// A whole head is in hand: the exchange begins.
