@@ -142,6 +142,8 @@ impl Outcome {
 pub struct World {
     client: Vec<u8>,
     client_closes: bool,
+    /// After so long it is gone, which only a look tells.
+    client_resets_at: Option<Duration>,
     scripts: VecDeque<Script>,
     backends: u16,
     /// Sizes of successive transfers, over and over; empty: as much as fits.
@@ -170,6 +172,7 @@ impl World {
         World {
             client: client.as_ref().to_vec(),
             client_closes: true,
+            client_resets_at: None,
             scripts: VecDeque::new(),
             backends: 1,
             pieces: Vec::new(),
@@ -203,6 +206,12 @@ impl World {
     /// The client sends no end of stream: it waits.
     pub fn client_waits(mut self) -> Self {
         self.client_closes = false;
+        self
+    }
+
+    /// The client resets its connection while the balancer waits for somebody else.
+    pub fn client_resets_after(mut self, time: Duration) -> Self {
+        self.client_resets_at = Some(time);
         self
     }
 
@@ -333,6 +342,7 @@ impl World {
                     backend = None;
                     Done::Complete
                 }
+                Op::Look => Done::Looked { is_gone: self.client_resets_at.is_some_and(|at| now >= start + at) },
                 Op::HalfClose => {
                     outcome.half_closed = true;
                     Done::Complete

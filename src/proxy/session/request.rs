@@ -30,9 +30,11 @@ impl Session {
 
     pub(super) fn on_head_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
-            Ok(0) => {
-                self.finish(if self.inbox.is_empty() { CloseReason::Idle } else { CloseReason::ClientGone })
-            }
+            Ok(0) if self.inbox.is_empty() => self.finish(CloseReason::Idle),
+            Ok(0) => match self.fault_of_half_a_head() {
+                Some(error) => self.refuse(error, now),
+                None => self.finish(CloseReason::ClientGone),
+            },
             Ok(count) => {
                 if std::mem::take(&mut self.idle) {
                     self.head_deadline = now + self.proxy.limits.header_timeout;
@@ -44,11 +46,25 @@ impl Session {
                 if self.inbox.is_empty() {
                     self.finish(CloseReason::Idle)
                 } else {
-                    self.refuse(Error::RequestTimeout, now)
+                    let fault = self.fault_of_half_a_head();
+                    self.refuse(fault.unwrap_or(Error::RequestTimeout), now)
                 }
             }
             Err(_) => self.finish(CloseReason::ClientGone),
         }
+    }
+
+    /// What is wrong with the bytes of a head that will not be finished. Had they come in one piece, it would have been
+    /// seen at once.
+    fn fault_of_half_a_head(&mut self) -> Option<Error> {
+        if self.parsed == self.inbox.len() {
+            return None;
+        }
+        let mut unused = self.proxy.pool.large();
+        let context = Context { client: self.client.as_str(), authority: &self.proxy.authority };
+        let read = head::request(self.inbox.window_mut(), &self.proxy.limits, context, &mut unused);
+        self.proxy.pool.give(unused);
+        read.err()
     }
 
     fn read_head(&mut self, now: Instant) -> Op {
@@ -204,11 +220,13 @@ impl Session {
     }
 }
 
-/// Whether a head that was parsed in vain at length `parsed` is parsed again: when a line has ended, when its length
-/// has doubled (noise is noticed early, and dripped bytes cost no quadratic time), or when a limit was reached.
+/// Whether a head that was parsed in vain at length `parsed` is parsed again: while it is short (noise is noticed at
+/// once), when a line has ended, when its length has doubled (dripped bytes cost no quadratic time), or when a limit was
+/// reached.
 pub(super) fn is_worth_parsing(window: &[u8], parsed: usize, thresholds: &[usize]) -> bool {
     let length = window.len();
-    length >= 2 * parsed
+    length <= SMALL
+        || length >= 2 * parsed
         || memchr::memchr(b'\n', &window[parsed.min(length)..]).is_some()
         // A forgiven empty line shifts the limits by two bytes.
         || thresholds.iter().any(|threshold| length >= *threshold && parsed < threshold + 4)
