@@ -342,7 +342,9 @@ impl World {
                     backend = None;
                     Done::Complete
                 }
-                Op::Look => Done::Looked { is_gone: self.client_resets_at.is_some_and(|at| now >= start + at) },
+                Op::Look => {
+                    Done::Looked { is_gone: self.client_resets_at.is_some_and(|at| now >= start + at) }
+                }
                 Op::HalfClose => {
                     outcome.half_closed = true;
                     Done::Complete

@@ -70,8 +70,7 @@ impl Session {
 
     /// Whether a read has come to nothing before the time for it was up.
     fn may_go_on(&self, result: &io::Result<usize>, now: Instant) -> bool {
-        now < self.backend_deadline
-            && matches!(result, Err(error) if error.kind() == io::ErrorKind::TimedOut)
+        now < self.backend_deadline && matches!(result, Err(error) if error.kind() == io::ErrorKind::TimedOut)
     }
 
     pub(super) fn on_answer_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
