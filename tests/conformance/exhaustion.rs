@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::stage::reset;
-use crate::support::{Client, Server, eventually, for_every_model};
+use crate::support::{Client, Server, eventually, for_every_model, for_every_model_at_once};
 
 /// Few enough that a test can use them all up.
 const DESCRIPTORS: usize = 40;
@@ -40,7 +40,7 @@ fn has_equal_turns(address: SocketAddr) -> bool {
 
 #[test]
 fn want_of_descriptors_at_accept_is_survived_without_spinning() {
-    for_every_model(|model| {
+    for_every_model_at_once(|model| {
         let (_backends, balancer) = with_few_descriptors(model);
         let crowd = crowd(&balancer);
         let before = balancer.cpu_ticks();
@@ -55,7 +55,7 @@ fn want_of_descriptors_at_accept_is_survived_without_spinning() {
 
 #[test]
 fn want_of_a_descriptor_towards_a_backend_is_503_and_leaves_no_backend_out() {
-    for_every_model(|model| {
+    for_every_model_at_once(|model| {
         let (_backends, balancer) = with_few_descriptors(model);
         let mut crowd = crowd(&balancer);
         // The first ones were accepted. Each refusal frees a descriptor, which the next of the crowd takes.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::stage::{Delivery, End, Stage, reset, until_end};
-use crate::support::{Client, Server, for_every_model, raw_backend, read_head};
+use crate::support::{Client, Server, for_every_model, for_every_model_at_once, raw_backend, read_head};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -129,7 +129,7 @@ fn want_of_descriptors_is_survived() {
 
 #[test]
 fn a_client_that_resets_while_its_backend_is_silent_frees_the_backend_s_connection() {
-    for_every_model(|model| {
+    for_every_model_at_once(|model| {
         // No timeout frees it.
         let stage = Stage::new(model, &["--backend-timeout", "1h"]);
         for begun in ["", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"] {

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 use tempfile::TempDir;
 
-use crate::support::{Client, DeadAddress, Server, eventually, for_every_model, read_head};
+use crate::support::{
+    Client, DeadAddress, Server, eventually, for_every_model, for_every_model_at_once, read_head,
+};
 
 const NEVER: &str = "1h";
 
@@ -61,7 +63,7 @@ fn serve(listener: TcpListener) {
 
 #[test]
 fn with_all_backends_down_the_answer_is_503_without_spinning_and_recovery_is_prompt() {
-    for_every_model(|model| {
+    for_every_model_at_once(|model| {
         let (first, second) = (DeadAddress::new(), DeadAddress::new());
         let options = ["--retry-interval", NEVER];
         let balancer = Server::balancer(model, &[first.address, second.address], &options);
@@ -150,11 +152,11 @@ impl Flapping {
 }
 
 #[test]
-fn a_backend_that_flaps_is_tried_by_one_request_an_interval_and_no_client_sees_it() {
+fn a_backend_that_flaps_is_found_each_time_and_no_client_sees_it() {
     const INTERVAL: Duration = Duration::from_millis(200);
     const CLIENTS: usize = 8;
     let alive = Server::backend("alive", &[]);
-    for_every_model(|model| {
+    for_every_model_at_once(|model| {
         let (flapping, log) = (Flapping::new(), Log::new());
         let interval = format!("{}ms", INTERVAL.as_millis());
         let options = ["--retry-interval", &interval, "--access-log", log.path()];
@@ -248,7 +250,7 @@ impl FullBacklog {
 fn a_connect_timeout_is_paid_once_and_then_the_backend_is_avoided() {
     let alive = Server::backend("alive", &[]);
     let full = FullBacklog::new();
-    for_every_model(|model| {
+    for_every_model_at_once(|model| {
         let log = Log::new();
         let options = ["--connect-timeout", "300ms", "--retry-interval", NEVER, "--access-log", log.path()];
         let balancer = Server::balancer(model, &[full.address, alive.address], &options);
@@ -262,11 +264,48 @@ fn a_connect_timeout_is_paid_once_and_then_the_backend_is_avoided() {
 #[test]
 fn with_no_backend_that_connects_in_time_the_answer_is_504() {
     let full = [FullBacklog::new(), FullBacklog::new()];
-    for_every_model(|model| {
+    for_every_model_at_once(|model| {
         let addresses = full.each_ref().map(|full| full.address);
         let balancer = Server::balancer(model, &addresses, &["--connect-timeout", "300ms"]);
         // The client's own patience is far longer than two timeouts, and far shorter than the kernel's.
         let response = Client::connect(balancer.address).get("/");
         assert_eq!((response.status(), response.field("Connection")), ("504", Some("close")), "{model}");
+    });
+}
+
+#[test]
+fn one_request_an_interval_tries_a_backend_that_does_not_connect_and_there_is_no_stampede() {
+    const INTERVAL: Duration = Duration::from_millis(300);
+    const CLIENTS: usize = 16;
+    let alive = Server::backend("alive", &[]);
+    for_every_model_at_once(|model| {
+        let (full, log) = (FullBacklog::new(), Log::new());
+        let interval = format!("{}ms", INTERVAL.as_millis());
+        // Longer than an interval: whoever tries it is still waiting when the others might.
+        let options =
+            ["--connect-timeout", "700ms", "--retry-interval", &interval, "--access-log", log.path()];
+        let balancer = Server::balancer(model, &[full.address, alive.address], &options);
+        let start = Instant::now();
+        assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
+        let (done, asked) = (AtomicBool::new(false), AtomicUsize::new(1));
+        thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
+                        asked.fetch_add(1, Ordering::Relaxed);
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                });
+            }
+            thread::sleep(2 * INTERVAL);
+            done.store(true, Ordering::Relaxed);
+        });
+        let intervals = start.elapsed().as_millis() / INTERVAL.as_millis();
+        let [tried, _] = log.turns_of_either([full.address, alive.address], asked.load(Ordering::Relaxed));
+        assert!(
+            tried <= usize::try_from(intervals).unwrap() + 2,
+            "{model}: {tried} tried in {intervals} intervals"
+        );
     });
 }

@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use crate::stage::{
     DELIVERIES, Delivery, End, Stage, is_replaced, is_used_again, next_bytes, reset, until_end,
 };
-use crate::support::{for_every_model, read_head};
+use crate::support::{for_every_model, for_every_model_at_once, read_head};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -453,7 +453,7 @@ fn an_early_final_response_during_an_upload_is_relayed_and_both_sides_closed() {
     let early = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
     let expected =
         format!("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n{VIA}Connection: close\r\n\r\n");
-    for_every_model(|model| {
+    for_every_model_at_once(|model| {
         let stage = Stage::new(model, &["--backend-timeout", "300ms"]);
         for delivery in DELIVERIES {
             let mut client = stage.client();
@@ -478,7 +478,7 @@ fn an_early_final_response_during_an_upload_is_relayed_and_both_sides_closed() {
 
 #[test]
 fn a_backend_that_never_answers_is_504_and_one_that_stalls_in_the_body_is_cut() {
-    for_every_model(|model| {
+    for_every_model_at_once(|model| {
         let stage = Stage::new(model, &["--backend-timeout", "300ms"]);
         for (says, expected) in [
             ("", "HTTP/1.1 504 "),

@@ -247,3 +247,17 @@ pub fn for_every_model(test: impl Fn(&str) + std::panic::RefUnwindSafe) {
         }
     }
 }
+
+/// The same with all models at a time, for tests that mostly wait.
+pub fn for_every_model_at_once(test: impl Fn(&str) + Sync) {
+    assert!(!MODELS.is_empty());
+    let failed: Vec<&str> = thread::scope(|scope| {
+        let test = &test;
+        let running: Vec<_> = MODELS.iter().map(|model| (model, scope.spawn(move || test(model)))).collect();
+        running
+            .into_iter()
+            .filter_map(|(model, test)| test.join().is_err().then_some(model.as_str()))
+            .collect()
+    });
+    assert!(failed.is_empty(), "the failing models are {failed:?}");
+}
