@@ -31,8 +31,8 @@ impl Session {
     pub(super) fn on_head_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
             Ok(0) if self.inbox.is_empty() => self.finish(CloseReason::Idle),
-            Ok(0) => match self.fault_of_half_a_head() {
-                Some(error) => self.refuse(error, now),
+            Ok(0) => match self.judge_rest() {
+                Some(fault) => self.refuse(fault, now),
                 None => self.finish(CloseReason::ClientGone),
             },
             Ok(count) => {
@@ -46,25 +46,12 @@ impl Session {
                 if self.inbox.is_empty() {
                     self.finish(CloseReason::Idle)
                 } else {
-                    let fault = self.fault_of_half_a_head();
-                    self.refuse(fault.unwrap_or(Error::RequestTimeout), now)
+                    let fault = self.judge_rest().unwrap_or(Error::RequestTimeout);
+                    self.refuse(fault, now)
                 }
             }
             Err(_) => self.finish(CloseReason::ClientGone),
         }
-    }
-
-    /// What is wrong with the bytes of a head that will not be finished. Had they come in one piece, it would have been
-    /// seen at once.
-    fn fault_of_half_a_head(&mut self) -> Option<Error> {
-        if self.parsed == self.inbox.len() {
-            return None;
-        }
-        let mut unused = self.proxy.pool.large();
-        let context = Context { client: self.client.as_str(), authority: &self.proxy.authority };
-        let read = head::request(self.inbox.window_mut(), &self.proxy.limits, context, &mut unused);
-        self.proxy.pool.give(unused);
-        read.err()
     }
 
     fn read_head(&mut self, now: Instant) -> Op {
@@ -74,16 +61,8 @@ impl Session {
         if !is_worth_parsing(self.inbox.window(), self.parsed, &thresholds) {
             return self.read_client(State::ReadHead);
         }
-        self.parsed = self.inbox.len();
-        let mut outbox = self.proxy.pool.large();
-        let context = Context { client: self.client.as_str(), authority: &self.proxy.authority };
-        let read = head::request(self.inbox.window_mut(), limits, context, &mut outbox);
-        self.outbox = outbox;
-        match read {
-            Ok(None) => {
-                self.proxy.pool.give(std::mem::take(&mut self.outbox));
-                self.read_client(State::ReadHead)
-            }
+        match self.parse_head() {
+            Ok(None) => self.read_client(State::ReadHead),
             Ok(Some((request, length))) => {
                 self.inbox.advance(length);
                 self.asked = request;
@@ -91,6 +70,24 @@ impl Session {
             }
             Err(error) => self.refuse(error, now),
         }
+    }
+
+    /// Leaves the rewritten head in the outbox when the head is whole.
+    fn parse_head(&mut self) -> Result<Option<(Request, usize)>, Error> {
+        self.parsed = self.inbox.len();
+        let mut outbox = self.proxy.pool.large();
+        let context = Context { client: self.client.as_str(), authority: &self.proxy.authority };
+        let read = head::request(self.inbox.window_mut(), &self.proxy.limits, context, &mut outbox);
+        match read {
+            Ok(Some(_)) => self.outbox = outbox,
+            _ => self.proxy.pool.give(outbox),
+        }
+        read
+    }
+
+    /// No more is coming: what was not worth parsing yet is judged, so that it counts as if it had come at once.
+    fn judge_rest(&mut self) -> Option<Error> {
+        if self.parsed == self.inbox.len() { None } else { self.parse_head().err() }
     }
 
     /// A whole head is in hand: the exchange begins.

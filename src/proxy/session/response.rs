@@ -86,10 +86,24 @@ impl Session {
                 self.answer.commit(count);
                 self.read_answer(now)
             }
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => self.refuse(Error::GatewayTimeout, now),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let fault = self.judge_rest_of_answer().unwrap_or(Error::GatewayTimeout);
+                self.refuse(fault, now)
+            }
             _ if fresh => self.on_no_answer(now),
-            _ => self.refuse(Error::BadGateway("it broke off in its head"), now),
+            _ => {
+                let fault = self.judge_rest_of_answer();
+                self.refuse(fault.unwrap_or(Error::BadGateway("it broke off in its head")), now)
+            }
         }
+    }
+
+    /// No more is coming: what was not worth parsing yet is judged, so that it counts as if it had come at once.
+    fn judge_rest_of_answer(&mut self) -> Option<Error> {
+        if self.parsed == self.answer.len() {
+            return None;
+        }
+        head::response(self.answer.window(), &self.proxy.limits, &self.asked, false, &mut self.outbox).err()
     }
 
     fn read_answer(&mut self, now: Instant) -> Op {
