@@ -97,6 +97,7 @@ impl Exchange {
                     Done::Transferred(Ok(buf.window().len()), buf)
                 }
                 Op::Connect { .. } => Done::Connected(Ok(true)),
+                Op::Look => Done::Looked { is_gone: false },
                 Op::Release(_) | Op::Discard | Op::HalfClose => Done::Complete,
                 Op::Finish(reason) => panic!("the session ended: {reason:?}"),
             };

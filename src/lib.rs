@@ -43,6 +43,7 @@
 //!                 backend = None;
 //!                 Done::Complete
 //!             }
+//!             Op::Look => Done::Looked { is_gone: false },
 //!             Op::HalfClose => {
 //!                 client.shutdown(Shutdown::Write)?;
 //!                 Done::Complete

@@ -5,9 +5,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
 use socket2::SockRef;
 
@@ -123,6 +125,7 @@ impl<'a> Connection<'a> {
                     self.backend = None;
                     Done::Complete
                 }
+                Op::Look => Done::Looked { is_gone: is_gone(&self.client.stream) },
                 Op::HalfClose => {
                     // It fails when the client is gone, which the next read tells.
                     let _ = self.client.stream.shutdown(Shutdown::Write);
@@ -184,11 +187,19 @@ pub(super) fn timed_out(op: Op) -> Done {
     match op {
         Op::Connect { .. } => Done::Connected(Err(io::ErrorKind::TimedOut.into())),
         Op::Read(_, buf) | Op::Write(_, buf) => Done::Transferred(Err(io::ErrorKind::TimedOut.into()), buf),
+        Op::Look => Done::Looked { is_gone: false },
         Op::Release(_) | Op::Discard | Op::HalfClose | Op::Finish(_) => Done::Complete,
     }
 }
 
+/// Whether the other side of `connection` has reset it. One that has only sent its end may still be reading.
+pub(super) fn is_gone(connection: &impl AsFd) -> bool {
+    // Nothing is asked for: errors and the end of both directions are told without being asked for.
+    let mut look = [PollFd::new(connection.as_fd(), PollFlags::empty())];
+    poll(&mut look, PollTimeout::ZERO).is_ok_and(|told| told > 0)
+}
+
 /// Makes the coming close a reset. If that fails it is an ordinary close.
-pub(super) fn abort(socket: &impl std::os::fd::AsFd) {
+pub(super) fn abort(socket: &impl AsFd) {
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }

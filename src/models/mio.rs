@@ -22,7 +22,7 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
 use slab::Slab;
 
-use super::blocking::{abort, timed_out};
+use super::blocking::{abort, is_gone, timed_out};
 use super::idle::IdlePool;
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::socket::Socket;
@@ -340,6 +340,7 @@ impl Loop {
                 self.discard(index);
                 Tried::Done(Done::Complete)
             }
+            Op::Look => Tried::Done(Done::Looked { is_gone: is_gone(self.clients[index].socket.stream()) }),
             Op::HalfClose => {
                 // It fails when the client is gone, which the next read tells.
                 let _ = self.clients[index].socket.stream().shutdown(Shutdown::Write);

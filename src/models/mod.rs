@@ -13,6 +13,8 @@ mod manifest;
 mod mio;
 mod pool;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod tokio;
 mod waiting;
@@ -102,6 +104,8 @@ impl Server {
             handicap.burden();
         }
         let address = self.proxy.address(backend);
+        #[cfg(test)]
+        tests::panic_if_sabotaged(address);
         if let Some(log) = &self.log {
             log.forwarded(address);
         }

@@ -24,7 +24,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::blocking::{abort, lock, timed_out};
+use super::blocking::{abort, is_gone, lock, timed_out};
 use super::idle::{IdlePool, is_silent};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::waiting::{Waiting, WaitingRoom};
@@ -235,6 +235,7 @@ impl Task {
                 self.backend = None;
                 Tried::Done(Done::Complete)
             }
+            Op::Look => Tried::Done(Done::Looked { is_gone: is_gone(&self.client) }),
             Op::HalfClose => {
                 // It fails when the client is gone, which the next read tells.
                 let _ = self.client.shutdown(Shutdown::Write);

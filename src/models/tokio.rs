@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep, sleep_until};
 
-use super::blocking::{abort, lock, timed_out};
+use super::blocking::{abort, is_gone, lock, timed_out};
 use super::idle::IdlePool;
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::{Family, Model, Server, Workers};
@@ -114,6 +114,7 @@ async fn run(
                 backend = None;
                 Done::Complete
             }
+            Op::Look => Done::Looked { is_gone: is_gone(&client) },
             Op::HalfClose => {
                 // It fails when the client is gone, which the next read tells.
                 let _ = SockRef::from(&client).shutdown(Shutdown::Write);

@@ -7,7 +7,8 @@ use std::sync::mpsc::channel;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Client, Server, for_every_model, raw_backend, read_head};
+use crate::stage::{Delivery, Stage, until_end};
+use crate::support::{Client, Server, for_every_model, for_every_model_at_once, raw_backend, read_head};
 
 #[test]
 fn sigterm_finishes_what_is_in_hand_and_exits_with_zero() {
@@ -42,6 +43,19 @@ fn sigterm_finishes_what_is_in_hand_and_exits_with_zero() {
         );
         assert_eq!(balancer.exit_code(), Some(0), "{model}");
         assert!(idle.rest().is_empty());
+    });
+}
+
+#[test]
+fn what_is_not_finished_by_the_deadline_does_not_keep_it_from_exiting_with_zero() {
+    for_every_model_at_once(|model| {
+        let stage = Stage::new(model, &["--drain-timeout", "300ms", "--backend-timeout", "1h"]);
+        let mut client = stage.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Delivery::Whole);
+        let mut backend = stage.backend();
+        read_head(&mut backend);
+        stage.balancer.signal(Signal::SIGTERM);
+        assert_eq!(stage.balancer.exit_code(), Some(0), "{model}");
+        assert!(until_end(&mut client).0.is_empty(), "{model}: nothing is made up");
     });
 }
 

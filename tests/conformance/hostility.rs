@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Client, Server, for_every_model, raw_backend, read_head};
+use crate::stage::{Delivery, End, Stage, reset, until_end};
+use crate::support::{Client, Server, for_every_model, for_every_model_at_once, raw_backend, read_head};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -123,5 +124,24 @@ fn want_of_descriptors_is_survived() {
         }
         drop(crowd);
         assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
+    });
+}
+
+#[test]
+fn a_client_that_resets_while_its_backend_is_silent_frees_the_backend_s_connection() {
+    for_every_model_at_once(|model| {
+        // No timeout frees it.
+        let stage = Stage::new(model, &["--backend-timeout", "1h"]);
+        for begun in ["", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"] {
+            let mut client = stage.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Delivery::Whole);
+            let mut backend = stage.backend();
+            read_head(&mut backend);
+            if !begun.is_empty() {
+                Delivery::Whole.send(&backend, begun.as_bytes());
+                read_head(&mut client);
+            }
+            reset(client);
+            assert_ne!(until_end(&mut backend).1, End::Open, "{model}: after {begun:?}");
+        }
     });
 }

@@ -9,9 +9,16 @@
 mod clients;
 mod endings;
 mod exchanges;
+mod exhaustion;
 mod failures;
 mod hostility;
 mod options;
+mod outages;
 mod patience;
+mod requests_forwarded;
+mod requests_refused;
+mod responses;
+mod retries;
 mod routing;
+mod stage;
 mod support;

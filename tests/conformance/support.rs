@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -14,7 +14,7 @@ use roundtable_harness::data::ModelInfo;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// No test waits longer than this for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_roundtable"))
@@ -89,6 +89,21 @@ impl Server {
     /// Descriptors that the process has open now.
     pub fn open_descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// A figure of the process's `status`, such as `Threads`, or `VmRSS` in KiB.
+    pub fn status(&self, key: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).unwrap();
+        value.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// CPU time that the process has used, in ticks of ten milliseconds.
+    pub fn cpu_ticks(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name, in parentheses, may hold anything; user and system time are the 12th and 13th fields behind it.
+        let fields: Vec<&str> = text.rsplit_once(") ").unwrap().1.split(' ').collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 }
 
@@ -213,6 +228,15 @@ impl Client {
     }
 }
 
+/// Waits until `happened`.
+pub fn eventually(happened: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < PATIENCE, "it does not happen");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Runs `test` for every model and names the model that fails.
 pub fn for_every_model(test: impl Fn(&str) + std::panic::RefUnwindSafe) {
     assert!(!MODELS.is_empty());
@@ -222,4 +246,18 @@ pub fn for_every_model(test: impl Fn(&str) + std::panic::RefUnwindSafe) {
             std::panic::resume_unwind(cause);
         }
     }
+}
+
+/// The same with all models at a time, for tests that mostly wait.
+pub fn for_every_model_at_once(test: impl Fn(&str) + Sync) {
+    assert!(!MODELS.is_empty());
+    let failed: Vec<&str> = thread::scope(|scope| {
+        let test = &test;
+        let running: Vec<_> = MODELS.iter().map(|model| (model, scope.spawn(move || test(model)))).collect();
+        running
+            .into_iter()
+            .filter_map(|(model, test)| test.join().is_err().then_some(model.as_str()))
+            .collect()
+    });
+    assert!(failed.is_empty(), "the failing models are {failed:?}");
 }

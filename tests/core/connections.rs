@@ -1,5 +1,7 @@
 //! How a client's connection begins, waits and ends.
 
+use std::time::Duration;
+
 use roundtable::proxy::CloseReason;
 
 use crate::world::{Script, World};
@@ -66,4 +68,16 @@ fn a_draining_balancer_closes_after_the_response() {
     let outcome = World::new(GET.repeat(2)).draining().run();
     assert_eq!(outcome.client_text().matches("200 OK").count(), 1);
     assert!(outcome.client_text().contains("Connection: close\r\n"));
+}
+
+#[test]
+fn a_client_that_is_gone_frees_its_backend_long_before_a_timeout() {
+    for begun in ["", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"] {
+        let outcome = World::new(GET)
+            .client_waits()
+            .client_resets_after(Duration::from_millis(700))
+            .backend(Script::says(begun))
+            .run();
+        assert_eq!((outcome.reason, outcome.elapsed.as_secs()), (CloseReason::ClientGone, 1), "{begun:?}");
+    }
 }

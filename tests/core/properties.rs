@@ -110,13 +110,18 @@ proptest! {
     #[test]
     fn the_same_bytes_go_out_however_the_input_is_split(
         requests in proptest::collection::vec(request(), 1..4),
+        noise in proptest::collection::vec(any::<u8>(), 0..20),
+        cut in any::<prop::sample::Index>(),
         scripts in proptest::collection::vec(
             (response(), prop_oneof![Just(Then::Stall), Just(Then::Close)]).prop_map(|(says, then)| Script::says(says).then(then)),
             0..4,
         ),
         pieces in pieces(),
     ) {
-        splits::split(&world(&requests.concat(), &scripts, 2), &[vec![1], pieces]);
+        let mut input = requests.concat();
+        input.truncate(cut.index(2 * input.len() + 1));
+        input.extend_from_slice(&noise);
+        splits::split(&world(&input, &scripts, 2), &[vec![1], pieces]);
     }
 
     #[test]

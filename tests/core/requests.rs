@@ -298,3 +298,19 @@ fn noise_that_is_followed_by_nothing_is_refused_for_what_it_is() {
         assert_eq!(World::new(input).client_waits().pieces(&pieces).run().status(), "400");
     }
 }
+
+#[test]
+fn a_fault_in_a_line_that_never_ends_is_seen_however_the_line_came() {
+    for input in [
+        "GET /x\u{1}".to_owned(),
+        get("X y"),
+        format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\nY\0", "y".repeat(2000)),
+    ] {
+        let input = input.trim_end_matches("\r\n");
+        assert_eq!(refused(input), "400", "{input:?}");
+        let waiting = World::new(input).pieces(&[1]).client_waits().run();
+        assert_eq!(waiting.status(), "400", "{input:?}");
+        let at_once = waiting.elapsed.as_secs() < 2;
+        assert!(at_once || input.len() > 1024, "{input:?} was answered after {:?}", waiting.elapsed);
+    }
+}

@@ -37,7 +37,7 @@ fn course() -> Config {
 }
 
 fn run(config: &Config, world: World) -> Outcome {
-    world.run_with(&Arc::new(Proxy::new(config.clone(), Instant::now()).unwrap()))
+    world.run_rewriting(&Arc::new(Proxy::new(config.clone(), Instant::now()).unwrap()))
 }
 
 fn get(target: &str) -> String {

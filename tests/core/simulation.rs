@@ -215,6 +215,7 @@ impl Simulation {
                 Done::Complete
             }
             Op::HalfClose => Done::Complete,
+            Op::Look => Done::Looked { is_gone: self.running[at].client.is_gone },
             op => {
                 let deadline = deadline.expect("an operation that waits has a deadline");
                 match self.transfer(at, op, deadline <= now) {
@@ -258,7 +259,7 @@ impl Simulation {
                     Err(blocked) => Err((Op::Write(peer, buf), blocked)),
                 }
             }
-            Op::Release(_) | Op::Discard | Op::HalfClose | Op::Finish(_) => {
+            Op::Release(_) | Op::Discard | Op::Look | Op::HalfClose | Op::Finish(_) => {
                 unreachable!("these never wait")
             }
         }

@@ -121,9 +121,8 @@ impl Session {
         match result {
             // It may have answered without reading on. An answer that has come can be read at once.
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                let op = self.await_answer(now);
-                self.within(LAST_LOOK, now);
-                op
+                self.prepare_for_answer();
+                self.read_backend_within(LAST_LOOK, State::ReadAnswer, now)
             }
             _ if !self.sent => self.on_no_answer(now),
             // A backend that refuses an upload answers first and hangs up then: the answer may be there to be read.

@@ -66,6 +66,9 @@ pub enum Op {
     Release(BackendId),
     /// Close the connection to the backend. Answer: [`Done::Complete`].
     Discard,
+    /// Tell at once whether the client has gone away altogether: a reset, not merely the end of what it sends.
+    /// Answer: [`Done::Looked`].
+    Look,
     /// Send the client the end of the stream, and keep reading. Answer: [`Done::Complete`].
     HalfClose,
     /// Close everything. There is no answer.
@@ -79,6 +82,11 @@ pub enum Done {
     Connected(io::Result<bool>),
     /// How many bytes were read or written; [`io::ErrorKind::TimedOut`] when the deadline passed.
     Transferred(io::Result<usize>, Buf),
+    /// Whether the client is gone.
+    Looked {
+        /// It has reset its connection: nothing that is sent there arrives.
+        is_gone: bool,
+    },
     /// It was done.
     Complete,
 }
@@ -110,6 +118,10 @@ enum State {
     StreamRead,
     StreamWrite,
     ReadAnswer,
+    /// A pause in waiting for a backend: for its head, or for more of its body.
+    Looking {
+        relaying: bool,
+    },
     SendInterim,
     SendHead,
     RelayRead,
@@ -129,6 +141,8 @@ pub struct Session {
     client: ClientName,
     state: State,
     deadline: Option<Instant>,
+    /// When the backend must have said something; [`Op::Look`] interrupts the wait before.
+    backend_deadline: Instant,
     /// From the client: the head and body being read, and what was pipelined behind them.
     inbox: Buf,
     /// To a backend until it answers (kept whole, to be sent again), then to the client.
@@ -183,6 +197,7 @@ impl Session {
             client: ClientName::new(client),
             state: State::ReadHead,
             deadline: None,
+            backend_deadline: now,
             inbox,
             outbox: Buf::default(),
             answer: Buf::default(),
@@ -249,6 +264,7 @@ impl Session {
                 self.answer = buf;
                 self.on_answer_bytes(result, now)
             }
+            (State::Looking { relaying }, Done::Looked { is_gone }) => self.on_looked(is_gone, relaying, now),
             (State::SendInterim, Done::Transferred(result, buf)) => {
                 self.outbox = buf;
                 self.on_interim_sent(result, now)

@@ -223,11 +223,13 @@ impl Session {
     }
 }
 
-/// Whether a head that was parsed in vain at length `parsed` is parsed again: when a line has ended, when its length
-/// has doubled (noise is noticed early, and dripped bytes cost no quadratic time), or when a limit was reached.
+/// Whether a head that was parsed in vain at length `parsed` is parsed again: while it is short (noise is noticed at
+/// once), when a line has ended, when its length has doubled (dripped bytes cost no quadratic time), or when a limit was
+/// reached.
 pub(super) fn is_worth_parsing(window: &[u8], parsed: usize, thresholds: &[usize]) -> bool {
     let length = window.len();
-    length >= 2 * parsed
+    length <= SMALL
+        || length >= 2 * parsed
         || memchr::memchr(b'\n', &window[parsed.min(length)..]).is_some()
         // A forgiven empty line shifts the limits by two bytes.
         || thresholds.iter().any(|threshold| length >= *threshold && parsed < threshold + 4)

@@ -1,7 +1,7 @@
 //! The backend's half of an exchange: its head, interim ones before it, and the body on its way to the client.
 
 use std::io::{self, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::request::is_worth_parsing;
 use super::{CloseReason, Op, Peer, Session, State};
@@ -20,10 +20,17 @@ const CHUNK_TAIL: usize = 2;
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Interim responses that one request may get.
 const MOST_INTERIMS: u32 = 16;
+/// How often a wait for a backend is interrupted by a look at whether the client is still there.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Session {
     /// Waits for the first byte of an answer. The request stays in the outbox until it comes.
     pub(super) fn await_answer(&mut self, now: Instant) -> Op {
+        self.prepare_for_answer();
+        self.read_backend(State::ReadAnswer, now)
+    }
+
+    pub(super) fn prepare_for_answer(&mut self) {
         if self.answer.capacity() == 0 {
             self.answer = self.proxy.pool.large();
         }
@@ -31,18 +38,46 @@ impl Session {
         self.answer.clear_between(0, ADDED);
         self.parsed = 0;
         self.interims = 0;
-        self.read_backend(State::ReadAnswer, now)
     }
 
     fn read_backend(&mut self, state: State, now: Instant) -> Op {
+        self.read_backend_within(self.proxy.limits.backend_timeout, state, now)
+    }
+
+    pub(super) fn read_backend_within(&mut self, timeout: Duration, state: State, now: Instant) -> Op {
+        self.backend_deadline = now + timeout;
+        self.go_on_reading(state, now)
+    }
+
+    fn go_on_reading(&mut self, state: State, now: Instant) -> Op {
         self.state = state;
-        self.within(self.proxy.limits.backend_timeout, now);
+        self.deadline = Some(self.backend_deadline.min(now + LOOK_INTERVAL));
         Op::Read(Peer::Backend, std::mem::take(&mut self.answer))
+    }
+
+    /// A read that has not failed for good yet: a client that has gone frees the backend's connection soon.
+    fn look(&mut self, relaying: bool) -> Op {
+        self.state = State::Looking { relaying };
+        self.deadline = None;
+        Op::Look
+    }
+
+    pub(super) fn on_looked(&mut self, is_gone: bool, relaying: bool, now: Instant) -> Op {
+        if is_gone {
+            return self.finish(CloseReason::ClientGone);
+        }
+        self.go_on_reading(if relaying { State::RelayRead } else { State::ReadAnswer }, now)
+    }
+
+    /// Whether a read has come to nothing before the time for it was up.
+    fn may_go_on(&self, result: &io::Result<usize>, now: Instant) -> bool {
+        now < self.backend_deadline && matches!(result, Err(error) if error.kind() == io::ErrorKind::TimedOut)
     }
 
     pub(super) fn on_answer_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         let fresh = self.answer.is_empty() && self.interims == 0;
         match result {
+            result if self.may_go_on(&result, now) => self.look(false),
             Ok(count) if count > 0 => {
                 if fresh {
                     // From here on nothing is sent again.
@@ -226,6 +261,7 @@ impl Session {
 
     pub(super) fn on_relay_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
+            result if self.may_go_on(&result, now) => self.look(true),
             Ok(count) if count > 0 => {
                 self.accounts.read_from_backend(count);
                 self.answer.commit(count);

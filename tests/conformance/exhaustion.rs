@@ -1,0 +1,165 @@
+//! What runs out on the balancer's own machine: descriptors, ports, and whatever a crowd of clients could leak.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::stage::reset;
+use crate::support::{Client, Server, eventually, for_every_model, for_every_model_at_once};
+
+/// Few enough that a test can use them all up.
+const DESCRIPTORS: usize = 40;
+
+/// Two backends and a balancer that would leave one out for an hour.
+fn with_few_descriptors(model: &str) -> ([Server; 2], Server) {
+    let backends = ["a", "b"].map(|name| Server::backend(name, &[]));
+    let addresses = backends.each_ref().map(|backend| backend.address);
+    let options = ["--retry-interval", "1h"];
+    let balancer = Server::balancer_with_descriptors(DESCRIPTORS, model, &addresses, &options);
+    (backends, balancer)
+}
+
+/// So many clients that the balancer has no descriptor left and most of them wait to be accepted.
+fn crowd(balancer: &Server) -> Vec<Client> {
+    let crowd = (0..2 * DESCRIPTORS).map(|_| Client::connect(balancer.address)).collect();
+    eventually(|| balancer.open_descriptors() >= DESCRIPTORS);
+    crowd
+}
+
+/// Both backends have their turns: none is left out.
+fn has_equal_turns(address: SocketAddr) -> bool {
+    let mut turns = BTreeMap::<String, usize>::new();
+    for _ in 0..4 {
+        let response = Client::connect(address).get("/");
+        *turns.entry(response.field("X-Backend").unwrap_or("nobody").to_owned()).or_default() += 1;
+    }
+    turns == BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 2)])
+}
+
+#[test]
+fn want_of_descriptors_at_accept_is_survived_without_spinning() {
+    for_every_model_at_once(|model| {
+        let (_backends, balancer) = with_few_descriptors(model);
+        let crowd = crowd(&balancer);
+        let before = balancer.cpu_ticks();
+        thread::sleep(Duration::from_millis(500));
+        // A tick is ten milliseconds: spinning would take fifty, and a look every 100 ms next to nothing.
+        assert!(balancer.cpu_ticks() - before <= 15, "{model} spins");
+        assert!(balancer.open_descriptors() >= DESCRIPTORS, "{model}: the want is over");
+        drop(crowd);
+        assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
+    });
+}
+
+#[test]
+fn want_of_a_descriptor_towards_a_backend_is_503_and_leaves_no_backend_out() {
+    for_every_model_at_once(|model| {
+        let (_backends, balancer) = with_few_descriptors(model);
+        let mut crowd = crowd(&balancer);
+        // The first ones were accepted. Each refusal frees a descriptor, which the next of the crowd takes.
+        for client in &mut crowd[..2] {
+            eventually(|| balancer.open_descriptors() >= DESCRIPTORS);
+            assert_eq!(client.get("/").status(), "503", "{model}");
+        }
+        drop(crowd);
+        eventually(|| balancer.open_descriptors() < DESCRIPTORS / 2);
+        assert!(has_equal_turns(balancer.address), "{model}: a backend is left out");
+    });
+}
+
+/// Set in the process that this test starts in a network of its own.
+const IN_OWN_NETWORK: &str = "ROUNDTABLE_TEST_IN_OWN_NETWORK";
+
+#[test]
+fn want_of_a_port_towards_a_backend_is_503_and_leaves_no_backend_out() {
+    if std::env::var_os(IN_OWN_NETWORK).is_some() {
+        return with_few_ports();
+    }
+    // In a network namespace the whole range of ports can be small without anybody else noticing.
+    let can = Command::new("unshare").args(["--user", "--map-root-user", "--net", "ip", "link"]).output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no network namespace to be had (unshare --user --net and ip)");
+        return;
+    }
+    let mut again = Command::new("unshare");
+    again.args(["--user", "--map-root-user", "--net"]).arg(std::env::current_exe().unwrap());
+    again.args(["--exact", "exhaustion::want_of_a_port_towards_a_backend_is_503_and_leaves_no_backend_out"]);
+    let output = again.arg("--nocapture").env(IN_OWN_NETWORK, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+fn with_few_ports() {
+    assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
+    for_every_model(|model| {
+        let backends = ["a", "b"].map(|name| Server::backend(name, &[]));
+        let addresses = backends.each_ref().map(|backend| backend.address);
+        let balancer = Server::balancer(model, &addresses, &["--retry-interval", "1h"]);
+        let range = "/proc/sys/net/ipv4/ip_local_port_range";
+        let usual = std::fs::read_to_string(range).unwrap();
+        // None of these is listened at: a port serves once for each address connected to.
+        std::fs::write(range, "20000 20009").unwrap();
+        let taken: Vec<TcpStream> = (0..10)
+            .flat_map(|_| addresses.map(TcpStream::connect))
+            .map(|stream| stream.expect("a port for each"))
+            .collect();
+        assert!(TcpStream::connect(addresses[0]).is_err(), "there is a port left");
+        for _ in 0..2 {
+            assert_eq!(Client::connect(balancer.address).get("/").status(), "503", "{model}");
+        }
+        taken.into_iter().for_each(reset);
+        assert!(has_equal_turns(balancer.address), "{model}: a backend is left out");
+        std::fs::write(range, usual).unwrap();
+    });
+}
+
+#[test]
+fn ten_thousand_clients_that_connect_and_reset_leave_nothing_behind() {
+    let backend = Server::backend("a", &[]);
+    for_every_model(|model| {
+        let balancer = Server::balancer(model, &[backend.address], &[]);
+        let wave = |count: usize| {
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        for number in 0..count / 4 {
+                            let mut client = Client::connect(balancer.address);
+                            match number % 4 {
+                                0 => {}
+                                1 => client.send("GET / HTTP/1.1\r\nHo"),
+                                2 => client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+                                _ => client
+                                    .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\nhello"),
+                            }
+                            reset(client.stream);
+                        }
+                    });
+                }
+            });
+            assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
+        };
+        // Buffers that are kept and threads that are usual belong to the baseline.
+        wave(1000);
+        let settled = || {
+            let mut last = balancer.open_descriptors();
+            let mut still = 0;
+            while still < 10 {
+                thread::sleep(Duration::from_millis(20));
+                let now = balancer.open_descriptors();
+                still = if now == last { still + 1 } else { 0 };
+                last = now;
+            }
+            (last, balancer.status("Threads"), balancer.status("VmRSS"))
+        };
+        let (descriptors, threads, memory_kib) = settled();
+        wave(10_000);
+        // Connections to the backend that are kept for later use are no leak: 64 of them may be.
+        eventually(|| {
+            balancer.open_descriptors() <= descriptors + 64 && balancer.status("Threads") <= threads + 2
+        });
+        let (.., after_kib) = settled();
+        assert!(after_kib <= memory_kib + 8 * 1024, "{model}: {memory_kib} KiB became {after_kib} KiB");
+    });
+}

@@ -1,0 +1,506 @@
+//! Responses: the exact bytes that a client gets of each, what becomes of its connection, and of the backend's.
+//!
+//! Every response is delivered whole and one byte per write, by a scripted backend, to every model.
+
+use std::net::{Shutdown, TcpStream};
+
+use crate::stage::{
+    DELIVERIES, Delivery, End, Stage, is_replaced, is_used_again, next_bytes, reset, until_end,
+};
+use crate::support::{for_every_model, for_every_model_at_once, read_head};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+const GET_1_0: &str = "GET / HTTP/1.0\r\n\r\n";
+const VIA: &str = "Via: 1.1 roundtable\r\n";
+
+/// What the backend does when it has said all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Waits,
+    Closes,
+    Resets,
+}
+
+/// Has a backend answer `request` with `says`. The client, and the backend's connection where it still has one.
+fn answered(
+    stage: &Stage,
+    request: &str,
+    says: &[u8],
+    delivery: Delivery,
+    then: Then,
+) -> (TcpStream, Option<TcpStream>) {
+    let client = stage.client_sending(request, Delivery::Whole);
+    let mut backend = stage.backend();
+    read_head(&mut backend);
+    delivery.send(&backend, says);
+    match then {
+        Then::Waits => {}
+        // The balancer may have reset it for what was said.
+        Then::Closes => drop(backend.shutdown(Shutdown::Write)),
+        Then::Resets => {
+            reset(backend);
+            return (client, None);
+        }
+    }
+    (client, Some(backend))
+}
+
+/// Both ends of these exchanges are closed; the client got exactly this, or a 502.
+fn both_are_closed(options: &[&str], exchanges: &[(&str, Vec<u8>, Then, Expected)]) {
+    for_every_model(|model| {
+        let stage = Stage::new(model, options);
+        for (request, says, then, expected) in exchanges {
+            for delivery in DELIVERIES {
+                let shown = String::from_utf8_lossy(&says[..says.len().min(200)]);
+                let (mut client, backend) = answered(&stage, request, says, delivery, *then);
+                let (got, end) = until_end(&mut client);
+                let got = String::from_utf8_lossy(&got);
+                match expected {
+                    Expected::Exactly(text, closing) => {
+                        assert_eq!(got, *text, "{model}: {shown:?} {delivery:?} {then:?}");
+                        assert_eq!(end, *closing, "{model}: {shown:?} {delivery:?} {then:?}");
+                    }
+                    Expected::BadGateway => {
+                        assert!(
+                            got.starts_with("HTTP/1.1 502 ") && got.contains("\r\nConnection: close\r\n"),
+                            "{model}: {shown:?} {delivery:?} {then:?}: {got}"
+                        );
+                        assert_eq!(end, End::Closed, "{model}: {shown:?} {delivery:?} {then:?}");
+                    }
+                }
+                if let Some(mut backend) = backend {
+                    let (_, end) = until_end(&mut backend);
+                    assert_ne!(end, End::Open, "{model}: not closed: {shown:?} {delivery:?} {then:?}");
+                }
+            }
+        }
+    });
+}
+
+#[derive(Debug)]
+enum Expected {
+    Exactly(String, End),
+    BadGateway,
+}
+
+fn are_bad_gateways(responses: &[&str]) {
+    let exchanges: Vec<_> = responses
+        .iter()
+        .flat_map(|says| {
+            [Then::Waits, Then::Closes]
+                .map(|then| (GET, says.as_bytes().to_vec(), then, Expected::BadGateway))
+        })
+        .collect();
+    both_are_closed(&[], &exchanges);
+}
+
+#[test]
+fn what_is_no_response_is_502() {
+    let oversize = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(13_000));
+    let too_many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(101));
+    are_bad_gateways(&[
+        &oversize,
+        &too_many,
+        "SSH-2.0-OpenSSH_9.6\r\n",
+        "nonsense\r\n\r\n",
+        "\0\0\0",
+        "\u{16}\u{3}\u{1}",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 20x OK\r\n\r\n",
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX : 1\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: 1\r\n 2\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 O\0K\r\nContent-Length: 0\r\n\r\n",
+    ]);
+}
+
+#[test]
+fn a_status_that_there_is_not_is_502() {
+    are_bad_gateways(&[
+        "HTTP/1.1 99 Low\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 000 None\r\nContent-Length: 0\r\n\r\n",
+    ]);
+}
+
+#[test]
+fn an_unasked_101_is_502() {
+    are_bad_gateways(&[
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\nGARBAGE",
+    ]);
+}
+
+#[test]
+fn half_a_head_is_502() {
+    let exchanges: Vec<_> =
+        ["H", "HTTP/1.1", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"]
+            .iter()
+            .flat_map(|says| {
+                [Then::Closes, Then::Resets]
+                    .map(|then| (GET, says.as_bytes().to_vec(), then, Expected::BadGateway))
+            })
+            .collect();
+    both_are_closed(&[], &exchanges);
+}
+
+#[test]
+fn conflicting_or_invalid_framing_is_502() {
+    are_bad_gateways(&[
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nxx",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\nx",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0x1\r\n\r\nx",
+        "HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ]);
+}
+
+#[test]
+fn a_broken_chunk_is_502_or_cut_when_the_head_has_gone_out() {
+    const FIRST: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for_every_model(|model| {
+        let stage = Stage::new(model, &[]);
+        for broken in
+            ["zz\r\n", "-1\r\n", "5\r\nhello!\r\n0\r\n\r\n", "5\nhello\r\n", "10000000000000000\r\n"]
+        {
+            // All in one: no byte has gone out.
+            let says = format!("{FIRST}{broken}");
+            let (mut client, _backend) = answered(&stage, GET, says.as_bytes(), Delivery::Whole, Then::Waits);
+            let (got, end) = until_end(&mut client);
+            assert!(got.starts_with(b"HTTP/1.1 502 "), "{model}: {broken:?}");
+            assert_eq!(end, End::Closed, "{model}: {broken:?}");
+            for delivery in DELIVERIES {
+                // The head and a good chunk are with the client before the broken one comes.
+                let says = format!("{FIRST}2\r\nok\r\n");
+                let (mut client, backend) = answered(&stage, GET, says.as_bytes(), delivery, Then::Waits);
+                let good = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{VIA}\r\n2\r\nok\r\n");
+                let got = next_bytes(&mut client, good.len());
+                assert_eq!(String::from_utf8_lossy(&got), good, "{model}: {broken:?}");
+                let mut backend = backend.unwrap();
+                delivery.send(&backend, broken.as_bytes());
+                let (rest, end) = until_end(&mut client);
+                let rest = String::from_utf8_lossy(&rest);
+                assert!(!rest.contains("0\r\n\r\n") && !rest.contains("HTTP"), "{model}: {rest:?}");
+                assert_ne!(end, End::Open, "{model}: {broken:?}");
+                assert_ne!(until_end(&mut backend).1, End::Open, "{model}: {broken:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_body_shorter_than_promised_cuts_the_client_off() {
+    let cut = |body: &str| format!("HTTP/1.1 200 OK\r\n{VIA}\r\n{body}");
+    let length = |body: &str| cut(body).replace(VIA, &format!("Content-Length: 100\r\n{VIA}"));
+    let chunked = |body: &str| cut(body).replace(VIA, &format!("Transfer-Encoding: chunked\r\n{VIA}"));
+    let says = |expected: &str| expected.replace(VIA, "").into_bytes();
+    let exchanges: Vec<_> = [length(""), length("abc"), chunked(""), chunked("3\r\nabc\r\n")]
+        .into_iter()
+        .map(|text| (GET, says(&text), Then::Closes, Expected::Exactly(text, End::Closed)))
+        .collect();
+    both_are_closed(&[], &exchanges);
+    let old = format!("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n{VIA}Connection: close\r\n\r\nabc");
+    let says = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc".to_vec();
+    both_are_closed(&[], &[(GET_1_0, says, Then::Closes, Expected::Exactly(old, End::Closed))]);
+}
+
+#[test]
+fn a_body_until_close_that_is_reset_is_not_passed_off_as_whole() {
+    for_every_model(|model| {
+        let stage = Stage::new(model, &[]);
+        for delivery in DELIVERIES {
+            for request in [GET, GET_1_0] {
+                let (mut client, backend) =
+                    answered(&stage, request, b"HTTP/1.1 200 OK\r\n\r\n", delivery, Then::Waits);
+                // The head is out before the reset, which could overtake it.
+                let head = read_head(&mut client);
+                assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{model}: {head}");
+                reset(backend.unwrap());
+                let (rest, end) = until_end(&mut client);
+                assert!(rest.is_empty(), "{model}: {}", String::from_utf8_lossy(&rest));
+                // One is told by the missing last chunk, the other has nothing but the reset.
+                let expected = if request == GET { End::Closed } else { End::Reset };
+                assert_eq!(end, expected, "{model}: {request:?} {delivery:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn more_than_was_promised_is_neither_forwarded_nor_taken_for_the_next_response() {
+    let promise = |fields: &str, body: &str| format!("HTTP/1.1 200 OK\r\n{fields}{VIA}\r\n{body}");
+    for_every_model(|model| {
+        let stage = Stage::new(model, &[]);
+        for (request, says, expected) in [
+            (
+                GET,
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+                promise("Content-Length: 2\r\n", "ok"),
+            ),
+            (
+                GET,
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nevil",
+                promise("Transfer-Encoding: chunked\r\n", "2\r\nok\r\n0\r\n\r\n"),
+            ),
+            (HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", promise("Content-Length: 4\r\n", "")),
+            (
+                GET,
+                "HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nevil",
+                format!("HTTP/1.1 204 No Content\r\n{VIA}\r\n"),
+            ),
+            (GET, "HTTP/1.1 204 No Content\r\n\r\nevil", format!("HTTP/1.1 204 No Content\r\n{VIA}\r\n")),
+            (
+                GET,
+                "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\nevil",
+                format!("HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n{VIA}\r\n"),
+            ),
+        ] {
+            for delivery in DELIVERIES {
+                let (mut client, backend) = answered(&stage, request, says.as_bytes(), delivery, Then::Waits);
+                let got = next_bytes(&mut client, expected.len());
+                assert_eq!(String::from_utf8_lossy(&got), expected, "{model}: {says:?} {delivery:?}");
+                assert!(is_replaced(&stage), "{model}: used again after {says:?} {delivery:?}");
+                let (_, end) = until_end(&mut backend.unwrap());
+                assert_ne!(end, End::Open, "{model}: not closed after {says:?} {delivery:?}");
+                client.shutdown(Shutdown::Write).unwrap();
+                assert_eq!(until_end(&mut client), (Vec::new(), End::Closed), "{model}: {says:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_keeps_its_promise_leaves_both_connections_open() {
+    for_every_model(|model| {
+        let stage = Stage::new(model, &[]);
+        for (request, says, expected) in [
+            (
+                GET,
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+                format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n{VIA}\r\nhello"),
+            ),
+            (
+                GET,
+                "HTTP/1.1 200 \r\nContent-Length: 00\r\nContent-Length: 0\r\n\r\n",
+                format!("HTTP/1.1 200 \r\nContent-Length: 0\r\n{VIA}\r\n"),
+            ),
+            (
+                GET,
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x\r\nhello\r\n0\r\nX: 1\r\nHost: b\r\n\r\n",
+                format!(
+                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{VIA}\r\n5\r\nhello\r\n0\r\nX: 1\r\n\r\n"
+                ),
+            ),
+            (
+                HEAD,
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+                format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n{VIA}\r\n"),
+            ),
+            (GET, "HTTP/1.1 204 No Content\r\n\r\n", format!("HTTP/1.1 204 No Content\r\n{VIA}\r\n")),
+            (
+                GET,
+                "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 5\r\n\r\n",
+                format!("HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 5\r\n{VIA}\r\n"),
+            ),
+        ] {
+            for delivery in DELIVERIES {
+                let (mut client, backend) = answered(&stage, request, says.as_bytes(), delivery, Then::Waits);
+                let got = next_bytes(&mut client, expected.len());
+                assert_eq!(String::from_utf8_lossy(&got), expected, "{model}: {says:?} {delivery:?}");
+                let mut backend = backend.unwrap();
+                // The client's connection carries another request, and the backend's too.
+                Delivery::Whole.send(&client, GET.as_bytes());
+                assert!(read_head(&mut backend).starts_with("GET / "), "{model}: {says:?} {delivery:?}");
+                Delivery::Whole.send(&backend, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                assert!(read_head(&mut client).starts_with("HTTP/1.1 200 OK\r\n"), "{model}: {says:?}");
+                assert!(is_used_again(&stage, &mut backend), "{model}: {says:?} {delivery:?}");
+                backend.shutdown(Shutdown::Both).unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn hop_by_hop_fields_of_a_response_end_here() {
+    let says = b"HTTP/1.1 200 OK\r\nConnection: X-Gone, close\r\nX-Gone: 1\r\nKeep-Alive: timeout=5\r\n\
+                 Proxy-Connection: x\r\nTE: x\r\nUpgrade: h2c\r\nX-Kept: 2\r\nContent-Length: 0\r\n\r\n";
+    let expected = format!("HTTP/1.1 200 OK\r\nX-Kept: 2\r\nContent-Length: 0\r\n{VIA}\r\n");
+    for_every_model(|model| {
+        let stage = Stage::new(model, &[]);
+        for delivery in DELIVERIES {
+            let (mut client, backend) = answered(&stage, GET, says, delivery, Then::Waits);
+            let got = next_bytes(&mut client, expected.len());
+            assert_eq!(String::from_utf8_lossy(&got), expected, "{model}: {delivery:?}");
+            assert_eq!(until_end(&mut backend.unwrap()), (Vec::new(), End::Closed), "{model}: it said close");
+        }
+    });
+}
+
+#[test]
+fn interim_responses_are_forwarded_but_not_to_http_1_0() {
+    let interims = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n\
+                    HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nConnection: x\r\n\r\n";
+    let relayed = interims.replace("Connection: x\r\n", "");
+    let last = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n";
+    let says = format!("{interims}{last}\r\nok");
+    for_every_model(|model| {
+        let stage = Stage::new(model, &[]);
+        for delivery in DELIVERIES {
+            let (mut client, backend) = answered(&stage, GET, says.as_bytes(), delivery, Then::Waits);
+            let expected = format!("{relayed}{last}{VIA}\r\nok");
+            let got = next_bytes(&mut client, expected.len());
+            assert_eq!(String::from_utf8_lossy(&got), expected, "{model}: {delivery:?}");
+            let mut backend = backend.unwrap();
+            assert!(is_used_again(&stage, &mut backend), "{model}: {delivery:?}");
+            backend.shutdown(Shutdown::Both).unwrap();
+
+            let (mut old, backend) = answered(&stage, GET_1_0, says.as_bytes(), delivery, Then::Waits);
+            let (got, end) = until_end(&mut old);
+            let expected = format!("{last}{VIA}Connection: close\r\n\r\nok");
+            assert_eq!(
+                (String::from_utf8_lossy(&got).as_ref(), end),
+                (expected.as_str(), End::Closed),
+                "{model}"
+            );
+            backend.unwrap().shutdown(Shutdown::Both).unwrap();
+        }
+    });
+}
+
+/// The data of a chunked body, which must be whole.
+fn dechunked(mut body: &str) -> String {
+    let mut data = String::new();
+    loop {
+        let (size, rest) = body.split_once("\r\n").expect("a size line");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        if size == 0 {
+            assert_eq!(rest, "\r\n", "the last chunk, and nothing behind it");
+            return data;
+        }
+        data.push_str(&rest[..size]);
+        body = rest[size..].strip_prefix("\r\n").expect("a line end behind the data");
+    }
+}
+
+#[test]
+fn a_body_until_close_is_chunked_for_1_1_and_until_close_for_1_0() {
+    for_every_model(|model| {
+        let stage = Stage::new(model, &[]);
+        for head in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n"] {
+            let via = if head.contains("1.0") { "Via: 1.0 roundtable\r\n" } else { VIA };
+            let says = format!("{head}until close");
+            for delivery in DELIVERIES {
+                let closing = GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+                let (mut new, _) = answered(&stage, &closing, says.as_bytes(), delivery, Then::Closes);
+                let (got, end) = until_end(&mut new);
+                let got = String::from_utf8(got).unwrap();
+                let (head, body) = got.split_once("\r\n\r\n").unwrap();
+                assert_eq!(
+                    format!("{head}\r\n"),
+                    format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{via}Connection: close\r\n"),
+                    "{model}"
+                );
+                assert_eq!((dechunked(body).as_str(), end), ("until close", End::Closed), "{model}");
+
+                let (mut old, _) = answered(&stage, GET_1_0, says.as_bytes(), delivery, Then::Closes);
+                let (got, end) = until_end(&mut old);
+                let expected = format!("HTTP/1.1 200 OK\r\n{via}Connection: close\r\n\r\nuntil close");
+                assert_eq!(
+                    (String::from_utf8_lossy(&got).as_ref(), end),
+                    (expected.as_str(), End::Closed),
+                    "{model}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn a_chunked_body_is_data_alone_for_1_0() {
+    let says =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x\r\nhello\r\n1\r\n!\r\n0\r\nX: y\r\n\r\n";
+    let expected = format!("HTTP/1.1 200 OK\r\n{VIA}Connection: close\r\n\r\nhello!");
+    for_every_model(|model| {
+        let stage = Stage::new(model, &[]);
+        for delivery in DELIVERIES {
+            let (mut old, backend) = answered(&stage, GET_1_0, says, delivery, Then::Waits);
+            let (got, end) = until_end(&mut old);
+            assert_eq!(
+                (String::from_utf8_lossy(&got).as_ref(), end),
+                (expected.as_str(), End::Closed),
+                "{model}"
+            );
+            backend.unwrap().shutdown(Shutdown::Both).unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_early_final_response_during_an_upload_is_relayed_and_both_sides_closed() {
+    let early = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
+    let expected =
+        format!("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n{VIA}Connection: close\r\n\r\n");
+    for_every_model_at_once(|model| {
+        let stage = Stage::new(model, &["--backend-timeout", "300ms"]);
+        for delivery in DELIVERIES {
+            let mut client = stage.client();
+            let mut sender = client.try_clone().unwrap();
+            let sending = std::thread::spawn(move || {
+                use std::io::Write;
+                let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n";
+                let _ = sender.write_all(head).and_then(|()| sender.write_all(&vec![b'u'; 50_000_000]));
+            });
+            let mut backend = stage.backend();
+            read_head(&mut backend);
+            delivery.send(&backend, early);
+            let got = next_bytes(&mut client, expected.len());
+            assert_eq!(String::from_utf8_lossy(&got), expected, "{model}: {delivery:?}");
+            assert_ne!(until_end(&mut backend).1, End::Open, "{model}: {delivery:?}");
+            assert!(!matches!(until_end(&mut client), (rest, _) if !rest.is_empty()), "{model}");
+            drop(client);
+            sending.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_backend_that_never_answers_is_504_and_one_that_stalls_in_the_body_is_cut() {
+    for_every_model_at_once(|model| {
+        let stage = Stage::new(model, &["--backend-timeout", "300ms"]);
+        for (says, expected) in [
+            ("", "HTTP/1.1 504 "),
+            ("HTTP/1.1 2", "HTTP/1.1 504 "),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc",
+                "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nVia: 1.1 roundtable\r\n\r\nabc",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nVia: 1.1 roundtable\r\n\r\n3\r\nabc\r\n",
+            ),
+        ] {
+            for delivery in DELIVERIES {
+                let (mut client, backend) = answered(&stage, GET, says.as_bytes(), delivery, Then::Waits);
+                let (got, end) = until_end(&mut client);
+                let got = String::from_utf8_lossy(&got);
+                let matches =
+                    if expected.ends_with(' ') { got.starts_with(expected) } else { got == expected };
+                assert!(matches && end == End::Closed, "{model}: {says:?} {delivery:?}: {got} {end:?}");
+                assert_ne!(until_end(&mut backend.unwrap()).1, End::Open, "{model}: {says:?} {delivery:?}");
+            }
+        }
+    });
+}
