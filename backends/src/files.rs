@@ -3,7 +3,7 @@
 //! Owns the rules of RFC 9110 for GET, HEAD and OPTIONS of files; reading requests and keeping connections is as for the
 //! verifiable body. Rules: a file is read on the event loop's thread, in pieces between which others have their turn: a
 //! disk that answers late keeps everybody waiting, which is the price of one thread; nothing is cached but by the kernel.
-//! What begins with a dot is not served, nor listed.
+//! No name that begins with a dot is served or listed, unless a link of another name leads to it.
 
 mod conditional;
 mod date;

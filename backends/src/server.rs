@@ -54,7 +54,7 @@ pub struct Config {
 /// What a backend answers with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// [`crate::body`], whatever is asked for: the mode that is measured.
+    /// [`crate::body()`], whatever is asked for: the mode that is measured.
     Body {
         /// Its length.
         bytes: usize,

@@ -22,8 +22,8 @@ pub(crate) struct Args {
     /// Length of the body of each response, bytes
     #[arg(long, value_name = "N", default_value_t = 1024)]
     body_bytes: usize,
-    /// Serve the files in DIR instead: index.html or a listing for a directory, nothing whose name begins with a dot,
-    /// nothing that a link has outside of DIR
+    /// Serve the files in DIR instead: index.html or a listing for a directory, nothing under a name that begins with
+    /// a dot, and no link leads out of DIR
     #[arg(long, value_name = "DIR", conflicts_with = "body_bytes")]
     root: Option<PathBuf>,
     /// How much later than it could each response leaves, as in 5ms

@@ -102,6 +102,10 @@ fn name(segment: &[u8]) -> Result<Vec<u8>, Unserved> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Component;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn path(target: &str) -> String {
@@ -203,5 +207,33 @@ mod tests {
         assert!(Target::parse(b"/a/").unwrap().of_directory);
         assert!(!Target::parse(b"/a").unwrap().of_directory);
         assert_eq!(Target::parse(b"/a/b").unwrap().shown(), "/a/b/");
+    }
+
+    fn piece() -> impl Strategy<Value = &'static [u8]> {
+        let pieces: [&[u8]; 16] = [
+            b"/", b"/", b".", b"..", b"%2e", b"%2E", b"%2f", b"%5c", b"\\", b"%", b"%00", b"%25", b"a", b"?",
+            b"http://", b"\xff",
+        ];
+        prop::sample::select(pieces.to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn no_target_is_a_path_that_leads_up_or_begins_at_the_top(
+            pieces in prop::collection::vec(piece(), 0..24),
+        ) {
+            let Ok(target) = Target::parse(&[b"/", &pieces.concat()[..]].concat()) else { return Ok(()) };
+            prop_assert!(!target.path.as_os_str().as_encoded_bytes().contains(&0));
+            let below = target.path.components().all(|component| matches!(component, Component::Normal(_)));
+            prop_assert!(below || target.path.as_os_str() == ".", "{target:?}");
+        }
+
+        #[test]
+        fn no_location_breaks_out_of_its_field(target in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok(target) = Target::parse(&[b"/", &target[..]].concat()) {
+                let location = target.location_of_directory();
+                prop_assert!(location.starts_with("./") && location.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control()));
+            }
+        }
     }
 }

@@ -68,6 +68,8 @@ fn number(digits: &[u8]) -> Number {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn of_ten(field: &str) -> Selection {
@@ -141,6 +143,18 @@ mod tests {
             "bytes=0-1, bytes=0-1",
         ] {
             assert_eq!(of_ten(field), Selection::Whole, "{field:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_is_never_empty_and_never_beyond_the_end(
+            field in "bytes=[0-9,-]{0,24}|.{0,24}",
+            size in prop_oneof![0..30_u64, any::<u64>()],
+        ) {
+            if let Selection::Part(part) = select(field.as_bytes(), size) {
+                prop_assert!(part.start < part.end && part.end <= size, "{part:?}");
+            }
         }
     }
 }
