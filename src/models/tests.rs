@@ -63,7 +63,7 @@ fn a_panic_in_one_connection_ends_that_connection_alone() {
         let limits = Limits::default();
         let listener = listen(([127, 0, 0, 1], 0).into(), &limits).unwrap();
         let address = listener.local_addr().unwrap();
-        let config = Config { backends: vec![backend], authority: "localhost".into(), limits };
+        let config = Config::round_robin(vec![backend], "localhost".into(), limits);
         let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
         // A model that has workers has only one to lose.
         let server =
