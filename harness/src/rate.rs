@@ -1,6 +1,6 @@
 //! `--rate auto`: a rate that every row of a plan sustains at every condition, so that latencies can be compared.
 //!
-//! Owns the search; a trial is an [`Executor`]'s. The rule: probe every cell once in the closed loop, take
+//! Owns the search; a trial is an [`Executor`]'s, what the user sees of it a [`Watch`]'s. The rule: probe every cell once in the closed loop, take
 //! [`SHARE_PERCENT`] of the slowest one's throughput, then verify at that rate that every cell sustains it; where one
 //! does not, in `TRIES` trials, lower the rate by a fifth and go on. One probe a cell is enough: what noise adds to
 //! the slowest one, the verification takes back, and what it takes away is taken from all rows alike. A cell that
@@ -29,6 +29,8 @@ const PROBE_REQUESTS_A_CONNECTION: u64 = 20;
 const PROBE_REQUESTS: u64 = 1000;
 /// Length of a trial that verifies a rate, seconds.
 const VERIFY_SECONDS: u64 = 1;
+/// How a note on a rate that was found begins.
+const NOTE: &str = "--rate auto: ";
 
 /// A rate as it is asked for on a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +90,7 @@ impl fmt::Display for Found {
         let Found { rate, slowest, slowest_per_second, refused } = self;
         write!(
             f,
-            "--rate auto: {rate} requests per second, from {SHARE_PERCENT} % of the slowest row's closed-loop \
+            "{NOTE}{rate} requests per second, from {SHARE_PERCENT} % of the slowest row's closed-loop \
              throughput ({} at {slowest_per_second:.0} per second)",
             name(slowest)
         )?;
@@ -97,6 +99,11 @@ impl fmt::Display for Found {
         }
         f.write_str("; every row sustained it at every condition in a trial of its own before the run")
     }
+}
+
+/// Whether a note in `environment.json` is that of a [`Found`]: how the run came by its rate, and nothing to mind.
+pub fn is_note(note: &str) -> bool {
+    note.starts_with(NOTE)
 }
 
 /// Why there is no common rate.
@@ -143,6 +150,29 @@ pub trait Probe {
     fn probe(&mut self, cell: &Cell, rate: Option<u64>) -> Result<Attempt, Interrupted>;
 }
 
+/// One trial of a search, about to be run.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// What is probed.
+    pub cell: &'a Cell,
+    /// Requests per second; `None`: in the closed loop.
+    pub rate: Option<u64>,
+    /// Steps that are through: each cell takes one in the closed loop and one at the rate.
+    pub done: u64,
+    /// All steps.
+    pub total: u64,
+}
+
+/// Watches a search.
+pub trait Watch {
+    /// A trial is about to be run.
+    fn probing(&mut self, step: &Step<'_>);
+    /// From now on `rate` is verified; `refused` says which cell did not sustain which rate before.
+    fn trying(&mut self, rate: u64, refused: Option<(u64, &Cell)>);
+    /// Something that the user should hear, though the search goes on.
+    fn warn(&mut self, text: &str);
+}
+
 /// Probes with an [`Executor`] for each rate, one after the other.
 pub struct Executors<E, F> {
     make: F,
@@ -179,10 +209,11 @@ pub fn plan_at(plan: &Plan, rate: Option<u64>) -> Plan {
 }
 
 /// Finds a rate that all `cells` sustain.
-pub fn find(cells: &[Cell], probe: &mut dyn Probe) -> Result<Found, RateError> {
+pub fn find(cells: &[Cell], probe: &mut dyn Probe, watch: &mut dyn Watch) -> Result<Found, RateError> {
+    let mut search = Search { probe, watch, done: 0, total: 2 * cells.len() as u64 };
     let mut slowest: Option<(&Cell, f64)> = None;
     for cell in cells {
-        let per_second = closed_loop(cell, probe)?;
+        let per_second = search.closed_loop(cell)?;
         if slowest.is_none_or(|(_, least)| per_second < least) {
             slowest = Some((cell, per_second));
         }
@@ -190,42 +221,81 @@ pub fn find(cells: &[Cell], probe: &mut dyn Probe) -> Result<Found, RateError> {
     let (slowest, slowest_per_second) = slowest.ok_or(RateError::NoCells)?;
     let mut rate = rounded((slowest_per_second * SHARE_PERCENT as f64 / 100.0) as u64);
     let mut refused = Vec::new();
+    search.watch.trying(rate, None);
     // Whoever is slow is asked first: rates that cannot be kept are found out early.
     for cell in std::iter::once(slowest).chain(cells.iter().filter(|cell| *cell != slowest)) {
-        while !sustains(cell, rate, probe)? {
+        while !search.sustains(cell, rate)? {
             if refused.len() as u32 == MOST_STEPS || rate == 1 {
                 return Err(RateError::NotSustained { cell: name(cell), rate });
             }
             refused.push((rate, cell.clone()));
-            rate = rounded(rate * LOWERED_PERCENT / 100);
+            let lower = rounded(rate * LOWERED_PERCENT / 100);
+            search.watch.trying(lower, Some((rate, cell)));
+            rate = lower;
         }
     }
     Ok(Found { rate, slowest: slowest.clone(), slowest_per_second, refused })
 }
 
-/// Requests per second of `cell` in the closed loop.
-fn closed_loop(cell: &Cell, probe: &mut dyn Probe) -> Result<f64, RateError> {
-    let mut last = String::new();
-    for _ in 0..TRIES {
-        match probe.probe(cell, None)?.outcome {
-            Outcome::Measured(sample) => {
-                return Ok(sample.completed as f64 * 1e9 / sample.elapsed_ns.max(1) as f64);
-            }
-            Outcome::Invalid { reasons } => last = reasons.join("; "),
-        }
-    }
-    Err(RateError::Unmeasurable { cell: name(cell), reasons: last })
+/// A search under way.
+struct Search<'a> {
+    probe: &'a mut dyn Probe,
+    watch: &'a mut dyn Watch,
+    done: u64,
+    total: u64,
 }
 
-fn sustains(cell: &Cell, rate: u64, probe: &mut dyn Probe) -> Result<bool, RateError> {
-    for _ in 0..TRIES {
-        if let Outcome::Measured(sample) = probe.probe(cell, Some(rate))?.outcome
-            && sample.open_loop.is_some_and(|open| open.sustained)
-        {
-            return Ok(true);
+impl Search<'_> {
+    /// Requests per second of `cell` in the closed loop.
+    fn closed_loop(&mut self, cell: &Cell) -> Result<f64, RateError> {
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            match self.attempt(cell, None)?.outcome {
+                Outcome::Measured(sample) => {
+                    self.done += 1;
+                    return Ok(sample.completed as f64 * 1e9 / sample.elapsed_ns.max(1) as f64);
+                }
+                Outcome::Invalid { reasons } => last = reasons.join("; "),
+            }
+        }
+        Err(RateError::Unmeasurable { cell: name(cell), reasons: last })
+    }
+
+    fn sustains(&mut self, cell: &Cell, rate: u64) -> Result<bool, RateError> {
+        // A process that never comes up would be asked for ever lower rates.
+        let mut never_up = Some(String::new());
+        for _ in 0..TRIES {
+            let attempt = self.attempt(cell, Some(rate))?;
+            match attempt.outcome {
+                Outcome::Measured(sample) if sample.open_loop.as_ref().is_some_and(|open| open.sustained) => {
+                    self.done += 1;
+                    return Ok(true);
+                }
+                Outcome::Invalid { reasons } if !attempt.came_up => {
+                    never_up = never_up.map(|_| reasons.join("; "));
+                }
+                _ => never_up = None,
+            }
+        }
+        match never_up {
+            Some(reasons) => Err(RateError::Unmeasurable { cell: name(cell), reasons }),
+            None => Ok(false),
         }
     }
-    Ok(false)
+
+    fn attempt(&mut self, cell: &Cell, rate: Option<u64>) -> Result<Attempt, RateError> {
+        self.watch.probing(&Step { cell, rate, done: self.done, total: self.total });
+        let attempt = self.probe.probe(cell, rate)?;
+        for warning in &attempt.warnings {
+            self.watch.warn(warning);
+        }
+        if let Outcome::Invalid { reasons } = &attempt.outcome {
+            let reasons = reasons.join("; ");
+            self.watch
+                .warn(&format!("invalid trial on the way to a common rate ({}): {reasons}", name(cell)));
+        }
+        Ok(attempt)
+    }
 }
 
 /// Down to two digits: a number that can be said and typed again.
@@ -237,7 +307,8 @@ fn rounded(rate: u64) -> u64 {
     (rate / unit * unit).clamp(1, MAX_RATE)
 }
 
-fn name(cell: &Cell) -> String {
+/// A cell in words.
+pub(crate) fn name(cell: &Cell) -> String {
     let plural = if cell.backends == 1 { "" } else { "s" };
     format!("{} with {} backend{plural} at concurrency {}", cell.model, cell.backends, cell.concurrency)
 }
@@ -265,8 +336,12 @@ mod tests {
         }
 
         fn find(&mut self) -> Result<Found, RateError> {
+            self.watched(&mut Seen::default())
+        }
+
+        fn watched(&mut self, seen: &mut Seen) -> Result<Found, RateError> {
             let cells: Vec<_> = self.0.iter().map(|(cell, ..)| cell.clone()).collect();
-            find(&cells, self)
+            find(&cells, self, seen)
         }
     }
 
@@ -278,7 +353,8 @@ mod tests {
             self.1.push((cell.model.clone(), rate));
             let (_, loose, kept, bad) = self.0.iter_mut().find(|(known, ..)| known == cell).unwrap();
             let Outcome::Measured(sample) = measured() else { panic!("not measured") };
-            let open_loop = rate.map(|rate| OpenLoop { sustained: rate <= *kept, ..open_loop(rate) });
+            let open_loop =
+                rate.map(|rate| OpenLoop { sustained: rate <= *kept, ..fixtures::open_loop(rate, 0) });
             let sample = Sample { completed: *loose, elapsed_ns: 1_000_000_000, open_loop, ..*sample };
             let outcome = match *bad {
                 0 => Outcome::Measured(Box::new(sample)),
@@ -289,16 +365,25 @@ mod tests {
         }
     }
 
-    fn open_loop(rate: u64) -> OpenLoop {
-        OpenLoop {
-            rate,
-            achieved_milli_per_s: 1000 * rate,
-            sustained: true,
-            backlog_grew: false,
-            waited: 0,
-            behind_ns: 0,
-            latency_ns_hdr: String::new(),
-            late_ns_hdr: String::new(),
+    /// What a search told.
+    #[derive(Default)]
+    struct Seen {
+        steps: Vec<(u64, u64)>,
+        tried: Vec<(u64, Option<u64>)>,
+        warnings: Vec<String>,
+    }
+
+    impl Watch for Seen {
+        fn probing(&mut self, step: &Step<'_>) {
+            self.steps.push((step.done, step.total));
+        }
+
+        fn trying(&mut self, rate: u64, refused: Option<(u64, &Cell)>) {
+            self.tried.push((rate, refused.map(|(rate, _)| rate)));
+        }
+
+        fn warn(&mut self, text: &str) {
+            self.warnings.push(text.to_owned());
         }
     }
 
@@ -333,6 +418,43 @@ mod tests {
     fn a_trial_that_the_machine_spoiled_is_run_again() {
         let found = World::of(&[("a", 9000, 9000, 2), ("b", 4000, 4000, 1)]).find().unwrap();
         assert_eq!((found.rate, found.refused.len()), (2000, 0));
+    }
+
+    #[test]
+    fn whoever_watches_is_told_each_step_each_rate_and_each_trial_that_was_spoilt() {
+        let mut seen = Seen::default();
+        let mut world = World::of(&[("a", 9000, 9000, 1), ("b", 4000, 1700, 0)]);
+        let found = world.watched(&mut seen).unwrap();
+        assert_eq!(found.rate, 1600);
+        // a fails once in the closed loop, b three times at 2000.
+        let done: Vec<_> = seen.steps.iter().map(|(done, _)| *done).collect();
+        assert_eq!(done, [0, 0, 1, 2, 2, 2, 2, 3]);
+        assert!(seen.steps.iter().all(|(_, total)| *total == 4));
+        assert_eq!(seen.tried, [(2000, None), (1600, Some(2000))]);
+        assert!(
+            seen.warnings.len() == 1 && seen.warnings[0].ends_with("concurrency 5): moody"),
+            "{:?}",
+            seen.warnings
+        );
+        assert!(is_note(&found.to_string()) && !is_note("resumed at noon"));
+    }
+
+    #[test]
+    fn a_process_that_does_not_come_up_is_no_rate_that_is_not_sustained() {
+        struct Dead(u32);
+        impl Probe for Dead {
+            fn probe(&mut self, _: &Cell, rate: Option<u64>) -> Result<Attempt, Interrupted> {
+                self.0 += 1;
+                let dead = Outcome::Invalid { reasons: vec!["no such model".into()] };
+                let outcome = if rate.is_none() { measured() } else { dead };
+                let came_up = rate.is_none();
+                Ok(Attempt { started_unix_ms: 0, took_ms: 1, came_up, outcome, warnings: Vec::new() })
+            }
+        }
+        let mut dead = Dead(0);
+        let error = find(&[cell("a")], &mut dead, &mut Seen::default()).unwrap_err();
+        assert!(error.to_string().contains("could not be measured (no such model)"), "{error}");
+        assert_eq!(dead.0, 1 + TRIES);
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Cpu {
             ),
             legend: legend(summary, &looks),
             y_title: "CPU time per request (µs, user + system)".into(),
-            x_title: "concurrency (requests outstanding at any time)".into(),
+            x_title: format!("concurrency ({})", words::concurrency(plan)),
             x: Axis::of_groups(&summary.concurrency),
             y: Axis::from_zero(highest),
             panels: backends.iter().map(|&b| backends_heading(b)).collect(),

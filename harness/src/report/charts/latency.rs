@@ -12,6 +12,7 @@ use super::frame::{Area, Content, Drawn, Frame, line, mark};
 use super::palette::{self, Look};
 use super::{backends_heading, columns, left_out, legend, some_of};
 use crate::data::Plan;
+use crate::report::open_loop;
 use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Summary};
 use crate::report::words;
 
@@ -77,11 +78,20 @@ impl Latency {
             cell.map_or_else(String::new, |(b, c)| format!("{}, c = {c}", backends_heading(b)))
         };
         let content = Content {
-            title: "Response time by percentile".into(),
+            title: match plan.rate {
+                None => "Response time by percentile".into(),
+                Some(rate) => format!("Response time by percentile, {}", open_loop::at(rate)),
+            },
             subtitle: format!(
                 "All valid trials of a cell pooled; a curve ends where fewer than \
-                 {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it. Closed-loop times: they leave out the wait \
-                 of requests that a stalled loop did not send (coordinated omission). {}",
+                 {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it. {} {}",
+                match plan.rate {
+                    None =>
+                        "Closed-loop times: they leave out the wait of requests that a stalled loop did not send \
+                             (coordinated omission).",
+                    Some(_) =>
+                        "Times from the intended send time: whatever a request waited since it was due is in them.",
+                },
                 words::load(plan) + left_out(summary, &shown_backends, &shown_concurrency)
             ),
             legend: legend(summary, &looks),
