@@ -78,8 +78,8 @@ pub enum PlanError {
     },
     /// A rate at which one trial takes too long.
     #[error(
-        "{requests} requests at --rate {rate} take {} s, and a trial may take {MOST_SECONDS} s; ask for a higher rate, \
-         or for fewer --requests and --warmup", .requests / .rate
+        "{requests} requests at --rate {rate} take {} s, and neither window nor warm-up may take over {MOST_SECONDS} s; ask \
+         for a higher rate, or for fewer --requests or --warmup", .requests / .rate
     )]
     TooSlow {
         /// Requests of the window, or of the warm-up where these are more.
@@ -205,6 +205,12 @@ pub fn requests_at(rate: u64) -> u64 {
 pub fn warmup(requests: u64, concurrency: &[u32]) -> u64 {
     let connections = u64::from(concurrency.iter().copied().max().unwrap_or(1));
     (10 * connections).max(requests.div_ceil(20))
+}
+
+/// The same at a fixed rate, where it may take ten seconds unless that were fewer than the connections.
+pub fn warmup_at(rate: u64, requests: u64, concurrency: &[u32]) -> u64 {
+    let connections = u64::from(concurrency.iter().copied().max().unwrap_or(1));
+    warmup(requests, concurrency).min(rate.saturating_mul(10)).max(connections)
 }
 
 impl Plan {
@@ -424,5 +430,8 @@ mod tests {
         assert_eq!(warmup(10_000, &[2, 5, 10]), 500);
         assert_eq!(warmup(10_000, &[2, 100]), 1000);
         assert_eq!(warmup(1, &[1]), 10);
+        assert_eq!(warmup_at(2000, 2000, &[2, 5, 10]), 100);
+        assert_eq!(warmup_at(1, 30, &[2, 5]), 10);
+        assert_eq!(warmup_at(1, 30, &[20]), 20);
     }
 }

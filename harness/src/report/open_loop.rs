@@ -48,7 +48,6 @@ pub(super) fn table(summary: &Summary, bottlenecks: &Bottlenecks) -> Table {
         Column::words("model"),
         Column::numbers("HTTP servers").short("HTTP\nservers"),
         Column::numbers("concurrency").short("conc."),
-        Column::numbers("complete requests").short("complete\nrequests"),
         Column::numbers("requests per second").short("requests\n/second"),
         Column::numbers("p50, ms").short("p50\nms"),
         Column::numbers("p50, lowest–highest block").short("lowest–\nhighest"),
@@ -60,8 +59,6 @@ pub(super) fn table(summary: &Summary, bottlenecks: &Bottlenecks) -> Table {
     ];
     let rows = cells(summary).map(|(model, backends, concurrency, cell)| {
         let mut row = vec![words::row(model), backends.to_string(), concurrency.to_string()];
-        let completed = cell.spread(|m| Some(m.completed as f64));
-        row.push(completed.map_or(NOTHING.into(), |s| format!("{:.0}", s.median)));
         row.push(cell.spread(Measured::rate).map_or_else(|| why_not(cell), |s| figure(s.median)));
         for percentile in [50.0, 99.0] {
             // A median over blocks of a percentile that some block's count does not support would mix two things.
@@ -155,7 +152,8 @@ pub(super) fn times(beyond: u64) -> String {
 /// What becomes of throughput.
 pub(super) const THROUGHPUT: &str = "The rate is the same for every row, so throughput is the rate and is not compared: what \
     may differ is response time and CPU time. A rate counts as sustained when at least 99 % of it were answered and no \
-    backlog grew to the end. CPU time per request at a part of what a model can serve includes falling asleep and waking up, \
+    backlog grew to the end. A trial in which it was not is left out although it was slow, so that a cell with such trials among \
+    its invalid ones was slower at times than its figures say. CPU time per request at a part of what a model can serve includes falling asleep and waking up, \
     which a saturated model does less often.";
 
 /// What the direct row tells.

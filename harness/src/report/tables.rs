@@ -233,15 +233,15 @@ mod tests {
         insta::assert_snapshot!(terminal(&run.build()), @r"
         Open loop at 2,000 requests per second, latency from the intended send time:
 
-        model       HTTP  conc.  complete  requests    p50      lowest–    p99      lowest–    CPU µs  bound   valid
-                 servers         requests   /second     ms      highest     ms      highest  /request  by      blocks
-        ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-        direct         1      2     10000      2000  0.211  0.209–0.212  0.251  0.250–0.258         –  nobody  3
-        direct         2      2     10000      2000  0.214  0.209–0.216  0.257  0.253–0.264         –  nobody  3
-        threads        1      2     10000      2000  0.324  0.318–0.330  0.454  0.452–0.467     106.0  nobody  3
-        threads        2      2     10000      2000  0.342  0.340–0.344  0.477  0.464–0.490     111.4  nobody  2, 1 invalid
-        mio            1      2     10000      2000  0.301  0.282–0.302  0.383  0.354–0.400     76.33  nobody  3
-        mio            2      2         –   invalid      –            –      –            –         –  –       0, 3 invalid
+        model       HTTP  conc.  requests    p50      lowest–    p99      lowest–    CPU µs  bound   valid
+                 servers          /second     ms      highest     ms      highest  /request  by      blocks
+        ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+        direct         1      2      2000  0.211  0.209–0.212  0.251  0.250–0.258         –  nobody  3
+        direct         2      2      2000  0.214  0.209–0.216  0.257  0.253–0.264         –  nobody  3
+        threads        1      2      2000  0.324  0.318–0.330  0.454  0.452–0.467     106.0  nobody  3
+        threads        2      2      2000  0.342  0.340–0.344  0.477  0.464–0.490     111.4  nobody  2, 1 invalid
+        mio            1      2      2000  0.301  0.282–0.302  0.383  0.354–0.400     76.33  nobody  3
+        mio            2      2   invalid      –            –      –            –         –  –       0, 3 invalid
 
         response time, p50, ratios with 95 % intervals; noise floor unknown: no A/A pair
            HTTP  conc.  mio / threads

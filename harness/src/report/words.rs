@@ -66,6 +66,11 @@ pub(super) fn concurrency(plan: &Plan) -> &'static str {
     }
 }
 
+/// The title of a chart, with the loop where it is an open one.
+pub(super) fn titled(title: &str, plan: &Plan) -> String {
+    title.to_owned() + &plan.rate.map_or(String::new(), |rate| format!(", {}", open_loop::at(rate)))
+}
+
 /// With a capital letter at its head.
 pub(super) fn capitalised(text: &str) -> String {
     let mut letters = text.chars();

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     pub(super) requests: Option<u64>,
     /// Requests that are sent before and discarded [default: 10 for each connection of the largest concurrency, and
-    /// at least a twentieth of --requests]
+    /// at least a twentieth of --requests; with --rate at most ten seconds of it]
     #[arg(long, value_name = "N")]
     pub(super) warmup: Option<u64>,
     /// One request on each client connection (close) or many (keepalive) [default: close]
@@ -83,7 +83,8 @@ pub(crate) struct Args {
     /// Go on with an interrupted run: a name under results/ or a path [default: the newest]
     #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["out", "quick"])]
     pub(super) resume: Option<Option<String>>,
-    /// A first look at the whole grid in about 30 s (with --rate R: about 80 s): once, with few requests
+    /// A first look at the whole grid in about 30 s: once, with few requests (with --rate it takes longer: at least half a
+    /// second for each row and condition)
     #[arg(long, conflicts_with_all = ["blocks", "budget", "precision"])]
     pub(super) quick: bool,
     /// Afterwards, repeat some cells with ab and wrk, where they are installed, and tell how far load agrees with them
@@ -169,7 +170,7 @@ impl Args {
     pub(super) fn at_rate(&self, plan: Plan, rate: u64) -> Result<Plan, PlanError> {
         let asked = if self.quick { rate.div_ceil(2) } else { rate };
         let requests = self.requests.unwrap_or_else(|| plan::requests_at(asked));
-        let warmup = self.warmup.unwrap_or_else(|| plan::warmup(requests, &plan.concurrency));
+        let warmup = self.warmup.unwrap_or_else(|| plan::warmup_at(rate, requests, &plan.concurrency));
         let plan = Plan { requests, warmup, rate: Some(rate), ..plan };
         plan.check()?;
         Ok(plan)

@@ -14,12 +14,16 @@ use roundtable_harness::rate::{self, Executors, Found, RateError, Watch};
 
 use super::tell;
 
+/// What a cell's two trials take, with their processes, on two cores.
+const SECONDS_A_CELL: usize = 2;
+
 /// A rate that every row of `plan` sustains at every condition.
 pub(super) fn find(plan: &Plan, interrupt: &Arc<AtomicBool>) -> Result<Found, RateError> {
     let cells = plan.cells();
     tell(format_args!(
-        "looking for a rate that every row sustains at every condition: {} trials or more, each twice about a second",
-        cells.len()
+        "looking for a rate that every row sustains at every condition: {} short trials or more, about {} s",
+        2 * cells.len(),
+        SECONDS_A_CELL * cells.len()
     ));
     let mut probe = Executors::new(|rate| {
         Crew::new(Program::running(), &rate::plan_at(plan, rate), Arc::clone(interrupt))

@@ -62,7 +62,7 @@ impl Cpu {
             .map(|stack| stack.total.max.max(stack.user + stack.system))
             .reduce(f64::max)?;
         let content = Content {
-            title: "CPU time of the balancer per request".into(),
+            title: words::titled("CPU time of the balancer per request", plan),
             subtitle: format!(
                 "Pale: user mode; full colour: kernel; each a median over {}. Whiskers: smallest to largest sum in a \
                  block. The time of client and backends is not in it. {}",

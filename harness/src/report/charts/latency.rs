@@ -12,7 +12,6 @@ use super::frame::{Area, Content, Drawn, Frame, line, mark};
 use super::palette::{self, Look};
 use super::{backends_heading, columns, left_out, legend, some_of};
 use crate::data::Plan;
-use crate::report::open_loop;
 use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Summary};
 use crate::report::words;
 
@@ -78,10 +77,7 @@ impl Latency {
             cell.map_or_else(String::new, |(b, c)| format!("{}, c = {c}", backends_heading(b)))
         };
         let content = Content {
-            title: match plan.rate {
-                None => "Response time by percentile".into(),
-                Some(rate) => format!("Response time by percentile, {}", open_loop::at(rate)),
-            },
+            title: words::titled("Response time by percentile", plan),
             subtitle: format!(
                 "All valid trials of a cell pooled; a curve ends where fewer than \
                  {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it. {} {}",

@@ -94,7 +94,7 @@ impl Ratio {
             ""
         };
         let content = Content {
-            title,
+            title: words::titled(&title, plan),
             subtitle: format!(
                 "Each ratio is taken within a block. Marks: geometric mean over {}; whiskers: 95 % confidence interval of \
                  that one ratio (Student's t on the logarithms).{floor}{capped} {}",

@@ -130,7 +130,9 @@ fn too_few_requests_for_a_percentile_are_told_and_cpu_time_is_compared_all_the_s
     }
     let sentence = Comparison::of(&stored).unwrap().sentence();
     assert!(
-        sentence.contains("async rests on too few requests a trial for its p50 response time"),
+        sentence.contains(
+            "async cannot be compared in its p50 response time (too few requests a trial); it cannot"
+        ),
         "{sentence}"
     );
     assert!(sentence.contains("it used less CPU time"), "{sentence}");

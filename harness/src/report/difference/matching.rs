@@ -31,7 +31,8 @@ pub(super) fn mismatches(base: &Environment, new: &Environment) -> Vec<String> {
     );
     differs("layout", format!("{:?}", a.layout), format!("{:?}", b.layout));
     differs("workers", format!("{:?}", a.workers), format!("{:?}", b.workers));
-    let rate = |plan: &Plan| plan.rate.map_or("of a closed loop".into(), |rate| format!("{rate} per second"));
+    let rate =
+        |plan: &Plan| plan.rate.map_or("none (closed loop)".into(), |rate| format!("{rate} per second"));
     differs("rate", rate(a), rate(b));
     differs("bytes a body", a.body_bytes.to_string(), b.body_bytes.to_string());
     differs("build profile", base.build.profile.clone(), new.build.profile.clone());

@@ -159,7 +159,7 @@ fn another_rate_is_another_load_and_of_two_kinds_of_loop_only_cpu_time_is_compar
     let forced = Difference::of(&paced_base, &other, true).unwrap();
     assert!(forced.method().contains("at two rates"), "{}", forced.method());
     let error = Difference::of(&base(), &paced_base, false).unwrap_err().to_string();
-    assert!(error.contains("rate of a closed loop against 2000 per second"), "{error}");
+    assert!(error.contains("rate none (closed loop) against 2000 per second"), "{error}");
     let forced = Difference::of(&base(), &paced_base, true).unwrap();
     assert!(forced.changes.iter().all(|change| change.metric.is_cpu()) && !forced.changes.is_empty());
     assert!(forced.method().contains("only CPU time can be compared"), "{}", forced.method());
