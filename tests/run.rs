@@ -111,6 +111,109 @@ fn a_run_measures_every_cell_and_leaves_its_data_and_report() {
     assert!(told.contains("measured: out") && told.contains("reports/out"), "{told}");
 }
 
+/// A rate with so long an interval that a machine that is busy otherwise keeps it too.
+const SLOW: &str = "--rate 20 --requests 12 --warmup 2 --blocks 1";
+
+#[test]
+fn a_run_at_a_rate_keeps_times_from_when_requests_were_due_and_is_resumed_at_it() {
+    let dir = tempdir().unwrap();
+    let done = output(&dir, &format!("{GRID} --out out {SLOW}"));
+    let first = stored(&dir);
+    assert_eq!((first.environment.plan.rate, first.environment.plan.requests), (Some(20), 12));
+    assert!(stderr(&done).contains("12 requests a trial at 20 per second (open loop)"), "{}", stderr(&done));
+    let told = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        told.starts_with("Open loop at 20 requests per second, latency from the intended send time"),
+        "{told}"
+    );
+    assert!(first.trials.len() >= 6);
+    for trial in &first.trials {
+        match &trial.outcome {
+            Outcome::Measured(sample) => {
+                let open = sample.open_loop.as_ref().unwrap();
+                assert!(open.sustained && open.rate == 20, "{open:?}");
+            }
+            // A machine that stalls may spoil a trial: nothing else may.
+            Outcome::Invalid { reasons } => {
+                assert!(
+                    reasons.iter().all(|reason| reason.starts_with("the rate of 20 per second was not")),
+                    "{reasons:?}"
+                );
+            }
+        }
+    }
+    let report = fs::read_to_string(dir.path().join("reports/out/report.md")).unwrap();
+    assert!(
+        report.starts_with("# roundtable: the run out, open loop at 20 requests per second\n"),
+        "{report}"
+    );
+
+    let other = output(&dir, "--resume out --rate 30");
+    assert!(stderr(&other).contains("--rate 30 (the run has 20)"), "{}", stderr(&other));
+    let again = output(&dir, "--resume out --rate 20");
+    assert!(stderr(&again).contains("nothing is left to measure"), "{}", stderr(&again));
+    assert_eq!(stored(&dir), first);
+}
+
+#[test]
+fn a_rate_that_nobody_sustains_leaves_cells_invalid_and_the_run_failed() {
+    let dir = tempdir().unwrap();
+    // Twenty microseconds for a connection, a request and its answer, one after another: too short on any machine.
+    let grid = "--models mio --backends 1 --concurrency 1 --seed 1 --steal-limit 100 --out out --blocks 1";
+    let done = output(&dir, &format!("{grid} --rate 50000 --requests 5000 --warmup 0"));
+    assert_eq!(done.status.code(), Some(1), "{}", stderr(&done));
+    assert!(stderr(&done).contains("3 cells stayed invalid after 3 attempts"), "{}", stderr(&done));
+    let told = "the rate of 50000 per second was not sustained: ";
+    for trial in &stored(&dir).trials {
+        let Outcome::Invalid { reasons } = &trial.outcome else { panic!("{trial:?}") };
+        assert!(reasons.iter().any(|reason| reason.starts_with(told)), "{reasons:?}");
+    }
+    assert!(String::from_utf8_lossy(&done.stdout).contains(told));
+}
+
+#[test]
+fn a_rate_that_is_looked_for_is_stored_with_how_it_was_found_and_not_looked_for_again() {
+    let dir = tempdir().unwrap();
+    let grid = "--models mio --backends 1 --concurrency 2 --seed 1 --steal-limit 100";
+    let done = output(&dir, &format!("{grid} --out out --rate auto --requests 500 --blocks 1"));
+    let told = stderr(&done);
+    assert!(told.contains("looking for a rate that every row sustains"), "{told}");
+    let before = stored(&dir);
+    let rate = before.environment.plan.rate.unwrap();
+    let [note] = before.environment.notes.as_slice() else { panic!("{:?}", before.environment.notes) };
+    assert!(note.starts_with(&format!("--rate auto: {rate} requests per second, from 50 % of ")), "{note}");
+    assert!(told.contains(&format!("trying {rate} requests per second")), "{told}");
+    for trial in &before.trials {
+        if let Outcome::Measured(sample) = &trial.outcome {
+            assert_eq!(sample.open_loop.as_ref().unwrap().rate, rate);
+        }
+    }
+    let report = fs::read_to_string(dir.path().join("reports/out/report.md")).unwrap();
+    assert!(report.contains("How the rate was chosen: --rate auto: "), "{report}");
+
+    // As if it had been interrupted before its last trials.
+    let trials = dir.path().join("out/trials.jsonl");
+    let first = fs::read_to_string(&trials).unwrap().lines().next().unwrap().to_owned() + "\n";
+    fs::write(&trials, first).unwrap();
+    let resumed = output(&dir, "--resume out --rate auto");
+    assert!(!stderr(&resumed).contains("looking for"), "{}", stderr(&resumed));
+    let after = stored(&dir);
+    assert_eq!(after.environment.plan, before.environment.plan);
+    assert!(after.trials.len() >= 3);
+}
+
+#[test]
+fn a_search_for_a_rate_that_is_interrupted_leaves_nothing_behind() {
+    let dir = tempdir().unwrap();
+    let run = roundtable(&dir, &format!("{GRID} --out out --rate auto")).spawn().unwrap();
+    wait_for("the first probe", || children(run.id()).iter().any(|(_, line)| line.contains(" load ")));
+    signal(&run, Signal::SIGINT);
+    let stopped = run.wait_with_output().unwrap();
+    assert_eq!(stopped.status.code(), Some(130));
+    assert!(stderr(&stopped).contains("interrupted while looking for a common rate"), "{}", stderr(&stopped));
+    assert!(!dir.path().join("out").exists());
+}
+
 #[test]
 fn an_interrupted_run_says_how_to_go_on_and_its_resumption_repeats_nothing() {
     let dir = tempdir().unwrap();
@@ -170,6 +273,8 @@ fn a_run_that_cannot_be_begun_leaves_nothing_behind() {
         ("--requests 0 --out out", "--requests 0 is out of bounds"),
         ("--reports /proc/reports --out out", "give --reports a folder that you may write to"),
         ("--blocks 1 --budget 1m --out out", "cannot be used with"),
+        ("--rate fast --out out", "or auto"),
+        ("--rate 1 --requests 1000 --out out", "ask for a higher rate"),
     ] {
         let dir = tempdir().unwrap();
         let refused = output(&dir, args);

@@ -45,7 +45,7 @@ pub struct Cell {
     pub model: String,
     /// Number of backend servers.
     pub backends: u32,
-    /// Number of requests outstanding at any time (closed loop).
+    /// Number of requests outstanding at any time (closed loop), or at most (open loop).
     pub concurrency: u32,
 }
 
@@ -95,8 +95,8 @@ pub struct Sample {
     pub elapsed_ns: u64,
     /// Bytes received by the client: heads and bodies.
     pub received_bytes: u64,
-    /// Response times in nanoseconds: an HdrHistogram, V2 serialisation, base64. Closed loop: it leaves out the
-    /// wait that the loop itself avoids (coordinated omission).
+    /// Response times in nanoseconds, from when each request was sent: an HdrHistogram, V2 serialisation, base64. It
+    /// leaves out the wait that a closed loop itself avoids (coordinated omission); an open loop's is in `open_loop`.
     pub latency_ns_hdr: String,
     /// At a fixed rate: how it was kept, and the times from when each request was due. Absent in the closed loop.
     #[serde(default, skip_serializing_if = "Option::is_none")]

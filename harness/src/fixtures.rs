@@ -6,6 +6,8 @@ use crate::data::{
     Build, Cell, Connections, Environment, Family, Host, HostWindow, Layout, Length, ModelInfo, Outcome,
     Plan, SCHEMA, Sample, Trial, Usage,
 };
+use crate::latency;
+use crate::load::OpenLoop;
 
 /// Three rows, two backend counts, two concurrencies: twelve cells.
 pub(crate) fn plan(length: Length) -> Plan {
@@ -77,6 +79,25 @@ pub(crate) fn measured() -> Outcome {
         backends: Usage::default(),
         host: HostWindow::default(),
     }))
+}
+
+/// A rate that was kept to the microsecond by so many requests, each of which took 3 µs from when it was due.
+pub(crate) fn open_loop(rate: u64, requests: u64) -> OpenLoop {
+    let of = |ns: u64| {
+        let mut histogram = latency::histogram();
+        histogram.saturating_record_n(ns, requests);
+        latency::encode(&histogram)
+    };
+    OpenLoop {
+        rate,
+        achieved_milli_per_s: 1000 * rate,
+        sustained: true,
+        backlog_grew: false,
+        waited: 0,
+        behind_ns: 0,
+        latency_ns_hdr: of(3_000),
+        late_ns_hdr: of(1_000),
+    }
 }
 
 pub(crate) fn invalid(reason: &str) -> Outcome {

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::data::{Cell, DIRECT, Length, Plan};
+use crate::load::MAX_RATE;
 use crate::row::Row;
 
 /// Requests in a trial's timed window unless told otherwise: the published tables' number.
@@ -26,6 +27,10 @@ const MOST_REQUESTS: u64 = 100_000_000;
 const MOST_BODY_BYTES: u64 = 64 << 20;
 const MOST_BLOCKS: u32 = 1000;
 const MOST_WORKERS: u64 = 1024;
+/// Longest window at a fixed rate, seconds.
+const MOST_SECONDS: u64 = 600;
+/// Shortest window at a fixed rate, milliseconds: a hundredth of it is what the last answer may be late.
+const LEAST_MS: u64 = 100;
 const MOST_BUDGET_MS: u64 = 7 * 24 * 3600 * 1000;
 /// Values in one list.
 const MOST_VALUES: usize = 256;
@@ -70,6 +75,28 @@ pub enum PlanError {
         concurrency: u32,
         /// Requests in a trial.
         requests: u64,
+    },
+    /// A rate at which one trial takes too long.
+    #[error(
+        "{requests} requests at --rate {rate} take {} s, and neither window nor warm-up may take over {MOST_SECONDS} s; ask \
+         for a higher rate, or for fewer --requests or --warmup", .requests / .rate
+    )]
+    TooSlow {
+        /// Requests of the window, or of the warm-up where these are more.
+        requests: u64,
+        /// Requests per second.
+        rate: u64,
+    },
+    /// A rate at which one trial is over before it can show anything.
+    #[error(
+        "{requests} requests at --rate {rate} are sent in less than {LEAST_MS} ms, which does not show whether the rate is \
+         sustained; ask for at least {} requests", (.rate * LEAST_MS).div_ceil(1000)
+    )]
+    TooShort {
+        /// Requests of the window.
+        requests: u64,
+        /// Requests per second.
+        rate: u64,
     },
     /// A name that is no model.
     #[error("there is no model {name:?}; the models are {known}")]
@@ -165,11 +192,25 @@ pub fn rows(asked: Option<&str>, again: Option<&str>, known: &[&str]) -> Result<
     Ok(rows)
 }
 
+/// Requests of a window at a fixed rate unless told otherwise: one second's, but at least as many as a p99 of one trial
+/// takes (a percentile is printed where 20 requests lie beyond it), and at most half a minute's.
+pub fn requests_at(rate: u64) -> u64 {
+    const FOR_A_P99: u64 = 2000;
+    const MOST_SECONDS_BY_DEFAULT: u64 = 30;
+    rate.max(FOR_A_P99).min(rate.saturating_mul(MOST_SECONDS_BY_DEFAULT))
+}
+
 /// Requests sent and discarded before the timed window: ten for each connection and at least 5 % of the window, so
 /// that connections, pools, threads and the allocator have been through a whole cycle.
 pub fn warmup(requests: u64, concurrency: &[u32]) -> u64 {
     let connections = u64::from(concurrency.iter().copied().max().unwrap_or(1));
     (10 * connections).max(requests.div_ceil(20))
+}
+
+/// The same at a fixed rate, where it may take ten seconds unless that were fewer than the connections.
+pub fn warmup_at(rate: u64, requests: u64, concurrency: &[u32]) -> u64 {
+    let connections = u64::from(concurrency.iter().copied().max().unwrap_or(1));
+    warmup(requests, concurrency).min(rate.saturating_mul(10)).max(connections)
 }
 
 impl Plan {
@@ -222,6 +263,16 @@ impl Plan {
                 return Err(PlanError::Budget(budget_ms));
             }
             Length::Budget { .. } => {}
+        }
+        if let Some(rate) = self.rate {
+            within("--rate", rate, 1, MAX_RATE)?;
+            let requests = self.requests.max(self.warmup);
+            if requests / rate > MOST_SECONDS {
+                return Err(PlanError::TooSlow { requests, rate });
+            }
+            if self.requests * 1000 / rate < LEAST_MS {
+                return Err(PlanError::TooShort { requests: self.requests, rate });
+            }
         }
         let concurrency = self.most_concurrency();
         if u64::from(concurrency) > self.requests {
@@ -334,7 +385,14 @@ mod tests {
     #[test]
     fn a_plan_within_bounds_passes_and_each_bound_holds() {
         assert_eq!(plan().check(), Ok(()));
-        let broken: [fn(&mut Plan); 15] = [
+        assert_eq!(Plan { rate: Some(1000), ..plan() }.check(), Ok(()));
+        let broken: [fn(&mut Plan); 20] = [
+            |plan| plan.rate = Some(0),
+            |plan| plan.rate = Some(MAX_RATE + 1),
+            // A hundred requests in a tenth of a second is the shortest window.
+            |plan| plan.rate = Some(1001),
+            |plan| (plan.rate, plan.requests) = (Some(1), 601),
+            |plan| (plan.rate, plan.warmup) = (Some(1), 601),
             |plan| plan.workers = Some(0),
             |plan| plan.steal_limit_percent = 101,
             |plan| plan.precision_percent = Some(0),
@@ -359,9 +417,21 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_at_a_rate_takes_a_second_and_supports_a_p99_where_half_a_minute_allows_it() {
+        assert_eq!([5000, 2000, 700, 60, 1].map(requests_at), [5000, 2000, 2000, 1800, 30]);
+        let at =
+            |rate, requests| Plan { rate: Some(rate), requests, ..plan() }.check().unwrap_err().to_string();
+        assert!(at(1, 700).contains("take 700 s") && at(1, 700).contains("higher rate"), "{}", at(1, 700));
+        assert!(at(10_000, 100).contains("ask for at least 1000 requests"), "{}", at(10_000, 100));
+    }
+
+    #[test]
     fn the_warmup_serves_every_connection_ten_times_and_a_twentieth_of_the_window() {
         assert_eq!(warmup(10_000, &[2, 5, 10]), 500);
         assert_eq!(warmup(10_000, &[2, 100]), 1000);
         assert_eq!(warmup(1, &[1]), 10);
+        assert_eq!(warmup_at(2000, 2000, &[2, 5, 10]), 100);
+        assert_eq!(warmup_at(1, 30, &[2, 5]), 10);
+        assert_eq!(warmup_at(1, 30, &[20]), 20);
     }
 }

@@ -1,8 +1,8 @@
 //! How exactly a run knows its ratios so far, and which conditions need more blocks.
 //!
 //! Owns the stopping rule of `run --precision`. A condition (backends, concurrency) needs another block while the 95 %
-//! interval of any row's ratio to the reference row, in throughput or in the balancer's CPU time per request, reaches
-//! further than the precision asked, to either side. The rule looks at the intervals' widths and at nothing else: not at
+//! interval of any row's ratio to the reference row, in throughput (at a fixed rate, where that is the same for all: in the
+//! median response time) or in the balancer's CPU time per request, reaches further than the precision asked, to either side. The rule looks at the intervals' widths and at nothing else: not at
 //! their middle, not at whether they leave out 1. So stopping cannot favour a verdict, and the coverage of a
 //! fixed-width sequential interval tends to the nominal one as it narrows (Chow & Robbins, *On the Asymptotic Theory of
 //! Fixed-Width Sequential Confidence Intervals for the Mean*, 1965). Early widths are themselves uncertain, and a
@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use crate::data::{Outcome, Plan, Sample, Trial};
+use crate::latency;
 use crate::plan::REFERENCE;
 use crate::row::Row;
 use crate::statistics::interval::Estimate;
@@ -23,7 +24,8 @@ const LEVEL: f64 = 0.95;
 /// Backends and concurrency.
 pub(crate) type Condition = (u32, u32);
 
-/// Throughput and CPU time per request, as logarithms; no CPU time in the direct row.
+/// Throughput (at a fixed rate: median response time) and CPU time per request, as logarithms; no CPU time in the direct
+/// row.
 type Logarithms = (f64, Option<f64>);
 
 /// What the trials so far say, by condition, row and block.
@@ -65,17 +67,22 @@ impl Precision {
         let rows = self.measured.get(&condition)?;
         let (own, theirs) = (rows.get(row)?, rows.get(reference)?);
         let pairs = own.range(..block).filter_map(|(block, own)| Some((own, theirs.get(block)?)));
-        let throughput: Vec<f64> = pairs.clone().map(|(own, theirs)| own.0 - theirs.0).collect();
+        let first: Vec<f64> = pairs.clone().map(|(own, theirs)| own.0 - theirs.0).collect();
         let cpu: Vec<f64> = pairs.filter_map(|(own, theirs)| Some(own.1? - theirs.1?)).collect();
-        Some([Estimate::of(&throughput)?.half_width(LEVEL), Estimate::of(&cpu)?.half_width(LEVEL)])
+        Some([Estimate::of(&first)?.half_width(LEVEL), Estimate::of(&cpu)?.half_width(LEVEL)])
     }
 }
 
 fn logarithms(sample: &Sample) -> Logarithms {
     let requests = sample.completed.max(1) as f64;
-    let throughput = (requests / sample.elapsed_ns.max(1) as f64).ln();
+    let first = match &sample.open_loop {
+        None => (requests / sample.elapsed_ns.max(1) as f64).ln(),
+        // One that cannot be read back is never exact enough.
+        Some(open) => latency::decode(&open.latency_ns_hdr)
+            .map_or(f64::NAN, |latency| (latency.value_at_quantile(0.5).max(1) as f64).ln()),
+    };
     let cpu = sample.balancer.map(|usage| (usage.cpu_ns().max(1) as f64 / requests).ln());
-    (throughput, cpu)
+    (first, cpu)
 }
 
 #[cfg(test)]
@@ -83,6 +90,7 @@ mod tests {
     use super::*;
     use crate::data::{Cell, Length, Usage};
     use crate::fixtures;
+    use crate::load::OpenLoop;
 
     const CONDITION: Condition = (1, 2);
 
@@ -136,6 +144,33 @@ mod tests {
         let precision = blocks(100, 1.2);
         assert!(precision.wants(&plan(Some(5)), CONDITION, 8));
         assert!(!precision.wants(&plan(Some(5)), CONDITION, 100));
+    }
+
+    #[test]
+    fn at_a_fixed_rate_the_median_response_time_is_to_be_exact_in_place_of_throughput() {
+        // Throughput and CPU time are the same in every block; threads' p50 swings by `swing`.
+        let exact = |swing: u64| {
+            let mut precision = Precision::default();
+            for block in 0..10_u32 {
+                for model in ["threads", "mio"] {
+                    let Outcome::Measured(mut sample) = fixtures::measured() else {
+                        unreachable!("a sample was made")
+                    };
+                    let mut latency = latency::histogram();
+                    let swung = u64::from(model == "threads" && block % 2 == 0) * swing;
+                    latency.saturating_record_n(1_000_000 + swung, 100);
+                    let latency_ns_hdr = latency::encode(&latency);
+                    sample.open_loop = Some(OpenLoop { latency_ns_hdr, ..fixtures::open_loop(100, 100) });
+                    sample.balancer = Some(Usage { user_ns: 1_000, ..Usage::default() });
+                    let cell = Cell { model: model.to_owned(), backends: 1, concurrency: 2 };
+                    let trial = Trial { cell, ..fixtures::trial(block, Outcome::Measured(sample)) };
+                    precision.record(&trial);
+                }
+            }
+            !precision.wants(&plan(Some(5)), CONDITION, 10)
+        };
+        assert!(exact(10_000));
+        assert!(!exact(500_000));
     }
 
     #[test]

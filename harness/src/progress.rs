@@ -1,6 +1,7 @@
 //! What a user sees while a run goes on, on standard error.
 //!
-//! Two observers: a bar for a terminal, plain lines for a file or a pipe. Own the wording and how often; know nothing
+//! Two observers, of a run and of the search for a common rate before it: a bar for a terminal, plain lines for a file or
+//! a pipe. Own the wording and how often; know nothing
 //! of how trials are run. Rule: a warning is never lost behind the bar.
 
 use std::io::Write;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::data::{Cell, Outcome, Trial};
+use crate::latency;
+use crate::rate::{self, Step, Watch};
 use crate::runner::Observer;
 use crate::schedule::{Forecast, Job};
 
@@ -58,6 +61,22 @@ impl Observer for Bar {
     }
 }
 
+impl Watch for Bar {
+    fn probing(&mut self, step: &Step<'_>) {
+        self.bar.set_length(step.total);
+        self.bar.set_position(step.done);
+        self.bar.set_message(probed(step));
+    }
+
+    fn trying(&mut self, rate: u64, refused: Option<(u64, &Cell)>) {
+        self.bar.suspend(|| drop(writeln!(std::io::stderr(), "{}", attempted(rate, refused))));
+    }
+
+    fn warn(&mut self, text: &str) {
+        Observer::warn(self, text);
+    }
+}
+
 /// Plain lines, about one for every twentieth of the run and one for each warning.
 #[derive(Debug)]
 pub struct Lines<W> {
@@ -103,6 +122,38 @@ impl<W: Write> Observer for Lines<W> {
     }
 }
 
+impl<W: Write> Watch for Lines<W> {
+    fn probing(&mut self, step: &Step<'_>) {
+        let part = 20 * step.done / step.total.max(1);
+        if self.told != Some(part) {
+            self.told = Some(part);
+            self.say(&format!("{}/{} {}", step.done, step.total, probed(step)));
+        }
+    }
+
+    fn trying(&mut self, rate: u64, refused: Option<(u64, &Cell)>) {
+        self.say(&attempted(rate, refused));
+    }
+
+    fn warn(&mut self, text: &str) {
+        Observer::warn(self, text);
+    }
+}
+
+fn probed(step: &Step<'_>) -> String {
+    let at = step.rate.map_or("in the closed loop".to_owned(), |rate| format!("at {rate} per second"));
+    format!("looking for a common rate: {} {at}", of(step.cell))
+}
+
+/// What is tried next in the search for a common rate, and why.
+fn attempted(rate: u64, refused: Option<(u64, &Cell)>) -> String {
+    let why = match refused {
+        None => String::new(),
+        Some((refused, cell)) => format!("{} did not sustain {refused} per second: ", rate::name(cell)),
+    };
+    format!("{why}trying {rate} requests per second, with each row at each condition")
+}
+
 fn in_hand(job: &Job, forecast: &Forecast) -> String {
     let again = if job.attempt > 1 { format!(", attempt {}", job.attempt) } else { String::new() };
     format!("{} block {}/{}{again}", of(&job.cell), job.block + 1, forecast.blocks)
@@ -114,6 +165,13 @@ fn of(cell: &Cell) -> String {
 
 fn result(trial: &Trial) -> String {
     match &trial.outcome {
+        Outcome::Measured(sample) if sample.open_loop.is_some() => {
+            let open = sample.open_loop.as_ref();
+            let latency = open.and_then(|open| latency::decode(&open.latency_ns_hdr).ok());
+            latency.map_or("measured".to_owned(), |latency| {
+                format!("p50 {:.2} ms", latency.value_at_quantile(0.5) as f64 / 1e6)
+            })
+        }
         Outcome::Measured(sample) => {
             format!("{:.0} requests/s", sample.completed as f64 / (sample.elapsed_ns.max(1) as f64 / 1e9))
         }
@@ -141,7 +199,7 @@ fn rounded(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::{invalid, measured, trial};
+    use crate::fixtures::{self, invalid, measured, trial};
 
     fn forecast(done: u64) -> Forecast {
         Forecast { done, total: 40, blocks: 3, left: Some(Duration::from_secs(200 - done)) }
@@ -163,10 +221,42 @@ mod tests {
     }
 
     #[test]
+    fn at_a_rate_the_median_response_time_is_told_in_place_of_the_rate() {
+        let Outcome::Measured(mut sample) = measured() else { unreachable!("a sample was made") };
+        sample.open_loop = Some(fixtures::open_loop(100, 10));
+        let lines = said(|lines| lines.ended(&trial(0, Outcome::Measured(sample)), &forecast(1)));
+        assert!(lines[0].contains("block 1/3: p50 0.00 ms · "), "{}", lines[0]);
+    }
+
+    #[test]
+    fn the_search_for_a_rate_is_told_step_by_step() {
+        let cell = Cell { model: "mio".into(), backends: 1, concurrency: 2 };
+        let lines = said(|lines| {
+            for (done, rate) in [(0, None), (0, None), (1, Some(2000))] {
+                lines.probing(&Step { cell: &cell, rate, done, total: 2 });
+            }
+            lines.trying(2000, None);
+            lines.trying(1600, Some((2000, &cell)));
+            Watch::warn(lines, "careful");
+        });
+        assert_eq!(
+            lines,
+            [
+                "0/2 looking for a common rate: mio b=1 c=2 in the closed loop",
+                "1/2 looking for a common rate: mio b=1 c=2 at 2000 per second",
+                "trying 2000 requests per second, with each row at each condition",
+                "mio with 1 backend at concurrency 2 did not sustain 2000 per second: trying 1600 requests per second, \
+                 with each row at each condition",
+                "warning: careful",
+            ]
+        );
+    }
+
+    #[test]
     fn every_warning_is_told() {
         let lines = said(|lines| {
-            lines.warn("one");
-            lines.warn("two");
+            Observer::warn(lines, "one");
+            Observer::warn(lines, "two");
             lines.ended(&trial(1, invalid("x")), &forecast(2));
         });
         assert_eq!(lines[..2], ["warning: one", "warning: two"]);

@@ -1,6 +1,6 @@
 //! `--rate auto`: a rate that every row of a plan sustains at every condition, so that latencies can be compared.
 //!
-//! Owns the search; a trial is an [`Executor`]'s. The rule: probe every cell once in the closed loop, take
+//! Owns the search; a trial is an [`Executor`]'s, what the user sees of it a [`Watch`]'s. The rule: probe every cell once in the closed loop, take
 //! [`SHARE_PERCENT`] of the slowest one's throughput, then verify at that rate that every cell sustains it; where one
 //! does not, in `TRIES` trials, lower the rate by a fifth and go on. One probe a cell is enough: what noise adds to
 //! the slowest one, the verification takes back, and what it takes away is taken from all rows alike. A cell that
@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::data::{Cell, Length, Outcome, Plan};
 use crate::load::MAX_RATE;
+use crate::plan;
 use crate::runner::{Attempt, Executor, Interrupted};
 
 /// Where the search begins: percent of the slowest cell's closed-loop throughput.
@@ -29,6 +30,8 @@ const PROBE_REQUESTS_A_CONNECTION: u64 = 20;
 const PROBE_REQUESTS: u64 = 1000;
 /// Length of a trial that verifies a rate, seconds.
 const VERIFY_SECONDS: u64 = 1;
+/// How a note on a rate that was found begins.
+const NOTE: &str = "--rate auto: ";
 
 /// A rate as it is asked for on a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +91,7 @@ impl fmt::Display for Found {
         let Found { rate, slowest, slowest_per_second, refused } = self;
         write!(
             f,
-            "--rate auto: {rate} requests per second, from {SHARE_PERCENT} % of the slowest row's closed-loop \
+            "{NOTE}{rate} requests per second, from {SHARE_PERCENT} % of the slowest row's closed-loop \
              throughput ({} at {slowest_per_second:.0} per second)",
             name(slowest)
         )?;
@@ -97,6 +100,11 @@ impl fmt::Display for Found {
         }
         f.write_str("; every row sustained it at every condition in a trial of its own before the run")
     }
+}
+
+/// Whether a note in `environment.json` is that of a [`Found`]: how the run came by its rate, and nothing to mind.
+pub fn is_note(note: &str) -> bool {
+    note.starts_with(NOTE)
 }
 
 /// Why there is no common rate.
@@ -143,6 +151,29 @@ pub trait Probe {
     fn probe(&mut self, cell: &Cell, rate: Option<u64>) -> Result<Attempt, Interrupted>;
 }
 
+/// One trial of a search, about to be run.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// What is probed.
+    pub cell: &'a Cell,
+    /// Requests per second; `None`: in the closed loop.
+    pub rate: Option<u64>,
+    /// Steps that are through: each cell takes one in the closed loop and one at the rate.
+    pub done: u64,
+    /// All steps.
+    pub total: u64,
+}
+
+/// Watches a search.
+pub trait Watch {
+    /// A trial is about to be run.
+    fn probing(&mut self, step: &Step<'_>);
+    /// From now on `rate` is verified; `refused` says which cell did not sustain which rate before.
+    fn trying(&mut self, rate: u64, refused: Option<(u64, &Cell)>);
+    /// Something that the user should hear, though the search goes on.
+    fn warn(&mut self, text: &str);
+}
+
 /// Probes with an [`Executor`] for each rate, one after the other.
 pub struct Executors<E, F> {
     make: F,
@@ -174,15 +205,19 @@ pub fn plan_at(plan: &Plan, rate: Option<u64>) -> Plan {
         None => PROBE_REQUESTS.max(PROBE_REQUESTS_A_CONNECTION * connections),
         Some(rate) => (VERIFY_SECONDS * rate).max(PROBE_REQUESTS_A_CONNECTION * connections),
     };
-    let warmup = crate::plan::warmup(requests, &plan.concurrency);
+    let warmup = match rate {
+        None => plan::warmup(requests, &plan.concurrency),
+        Some(rate) => plan::warmup_at(rate, requests, &plan.concurrency),
+    };
     Plan { rate, requests, warmup, length: Length::Blocks(1), ..plan.clone() }
 }
 
 /// Finds a rate that all `cells` sustain.
-pub fn find(cells: &[Cell], probe: &mut dyn Probe) -> Result<Found, RateError> {
+pub fn find(cells: &[Cell], probe: &mut dyn Probe, watch: &mut dyn Watch) -> Result<Found, RateError> {
+    let mut search = Search { probe, watch, done: 0, total: 2 * cells.len() as u64 };
     let mut slowest: Option<(&Cell, f64)> = None;
     for cell in cells {
-        let per_second = closed_loop(cell, probe)?;
+        let per_second = search.closed_loop(cell)?;
         if slowest.is_none_or(|(_, least)| per_second < least) {
             slowest = Some((cell, per_second));
         }
@@ -190,42 +225,81 @@ pub fn find(cells: &[Cell], probe: &mut dyn Probe) -> Result<Found, RateError> {
     let (slowest, slowest_per_second) = slowest.ok_or(RateError::NoCells)?;
     let mut rate = rounded((slowest_per_second * SHARE_PERCENT as f64 / 100.0) as u64);
     let mut refused = Vec::new();
+    search.watch.trying(rate, None);
     // Whoever is slow is asked first: rates that cannot be kept are found out early.
     for cell in std::iter::once(slowest).chain(cells.iter().filter(|cell| *cell != slowest)) {
-        while !sustains(cell, rate, probe)? {
+        while !search.sustains(cell, rate)? {
             if refused.len() as u32 == MOST_STEPS || rate == 1 {
                 return Err(RateError::NotSustained { cell: name(cell), rate });
             }
             refused.push((rate, cell.clone()));
-            rate = rounded(rate * LOWERED_PERCENT / 100);
+            let lower = rounded(rate * LOWERED_PERCENT / 100);
+            search.watch.trying(lower, Some((rate, cell)));
+            rate = lower;
         }
     }
     Ok(Found { rate, slowest: slowest.clone(), slowest_per_second, refused })
 }
 
-/// Requests per second of `cell` in the closed loop.
-fn closed_loop(cell: &Cell, probe: &mut dyn Probe) -> Result<f64, RateError> {
-    let mut last = String::new();
-    for _ in 0..TRIES {
-        match probe.probe(cell, None)?.outcome {
-            Outcome::Measured(sample) => {
-                return Ok(sample.completed as f64 * 1e9 / sample.elapsed_ns.max(1) as f64);
-            }
-            Outcome::Invalid { reasons } => last = reasons.join("; "),
-        }
-    }
-    Err(RateError::Unmeasurable { cell: name(cell), reasons: last })
+/// A search under way.
+struct Search<'a> {
+    probe: &'a mut dyn Probe,
+    watch: &'a mut dyn Watch,
+    done: u64,
+    total: u64,
 }
 
-fn sustains(cell: &Cell, rate: u64, probe: &mut dyn Probe) -> Result<bool, RateError> {
-    for _ in 0..TRIES {
-        if let Outcome::Measured(sample) = probe.probe(cell, Some(rate))?.outcome
-            && sample.open_loop.is_some_and(|open| open.sustained)
-        {
-            return Ok(true);
+impl Search<'_> {
+    /// Requests per second of `cell` in the closed loop.
+    fn closed_loop(&mut self, cell: &Cell) -> Result<f64, RateError> {
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            match self.attempt(cell, None)?.outcome {
+                Outcome::Measured(sample) => {
+                    self.done += 1;
+                    return Ok(sample.completed as f64 * 1e9 / sample.elapsed_ns.max(1) as f64);
+                }
+                Outcome::Invalid { reasons } => last = reasons.join("; "),
+            }
+        }
+        Err(RateError::Unmeasurable { cell: name(cell), reasons: last })
+    }
+
+    fn sustains(&mut self, cell: &Cell, rate: u64) -> Result<bool, RateError> {
+        // A process that never comes up would be asked for ever lower rates.
+        let mut never_up = Some(String::new());
+        for _ in 0..TRIES {
+            let attempt = self.attempt(cell, Some(rate))?;
+            match attempt.outcome {
+                Outcome::Measured(sample) if sample.open_loop.as_ref().is_some_and(|open| open.sustained) => {
+                    self.done += 1;
+                    return Ok(true);
+                }
+                Outcome::Invalid { reasons } if !attempt.came_up => {
+                    never_up = never_up.map(|_| reasons.join("; "));
+                }
+                _ => never_up = None,
+            }
+        }
+        match never_up {
+            Some(reasons) => Err(RateError::Unmeasurable { cell: name(cell), reasons }),
+            None => Ok(false),
         }
     }
-    Ok(false)
+
+    fn attempt(&mut self, cell: &Cell, rate: Option<u64>) -> Result<Attempt, RateError> {
+        self.watch.probing(&Step { cell, rate, done: self.done, total: self.total });
+        let attempt = self.probe.probe(cell, rate)?;
+        for warning in &attempt.warnings {
+            self.watch.warn(warning);
+        }
+        if let Outcome::Invalid { reasons } = &attempt.outcome {
+            let reasons = reasons.join("; ");
+            self.watch
+                .warn(&format!("invalid trial on the way to a common rate ({}): {reasons}", name(cell)));
+        }
+        Ok(attempt)
+    }
 }
 
 /// Down to two digits: a number that can be said and typed again.
@@ -237,150 +311,11 @@ fn rounded(rate: u64) -> u64 {
     (rate / unit * unit).clamp(1, MAX_RATE)
 }
 
-fn name(cell: &Cell) -> String {
+/// A cell in words.
+pub(crate) fn name(cell: &Cell) -> String {
     let plural = if cell.backends == 1 { "" } else { "s" };
     format!("{} with {} backend{plural} at concurrency {}", cell.model, cell.backends, cell.concurrency)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::Sample;
-    use crate::fixtures::{self, measured};
-    use crate::load::OpenLoop;
-
-    fn cell(model: &str) -> Cell {
-        Cell { model: model.into(), backends: 1, concurrency: 5 }
-    }
-
-    /// Each cell's closed-loop throughput, the rate up to which it holds, and how many trials spoil first.
-    struct World(Vec<(Cell, u64, u64, u32)>, Vec<(String, Option<u64>)>);
-
-    impl World {
-        fn of(rows: &[(&str, u64, u64, u32)]) -> Self {
-            World(
-                rows.iter().map(|&(row, loose, kept, bad)| (cell(row), loose, kept, bad)).collect(),
-                Vec::new(),
-            )
-        }
-
-        fn find(&mut self) -> Result<Found, RateError> {
-            let cells: Vec<_> = self.0.iter().map(|(cell, ..)| cell.clone()).collect();
-            find(&cells, self)
-        }
-    }
-
-    impl Probe for World {
-        fn probe(&mut self, cell: &Cell, rate: Option<u64>) -> Result<Attempt, Interrupted> {
-            if cell.model == "stop" {
-                return Err(Interrupted);
-            }
-            self.1.push((cell.model.clone(), rate));
-            let (_, loose, kept, bad) = self.0.iter_mut().find(|(known, ..)| known == cell).unwrap();
-            let Outcome::Measured(sample) = measured() else { panic!("not measured") };
-            let open_loop = rate.map(|rate| OpenLoop { sustained: rate <= *kept, ..open_loop(rate) });
-            let sample = Sample { completed: *loose, elapsed_ns: 1_000_000_000, open_loop, ..*sample };
-            let outcome = match *bad {
-                0 => Outcome::Measured(Box::new(sample)),
-                _ => Outcome::Invalid { reasons: vec!["moody".into()] },
-            };
-            *bad = bad.saturating_sub(1);
-            Ok(Attempt { started_unix_ms: 0, took_ms: 1, came_up: true, outcome, warnings: Vec::new() })
-        }
-    }
-
-    fn open_loop(rate: u64) -> OpenLoop {
-        OpenLoop {
-            rate,
-            achieved_milli_per_s: 1000 * rate,
-            sustained: true,
-            backlog_grew: false,
-            waited: 0,
-            behind_ns: 0,
-            latency_ns_hdr: String::new(),
-            late_ns_hdr: String::new(),
-        }
-    }
-
-    #[test]
-    fn half_of_the_slowest_rows_throughput_is_taken_when_all_sustain_it() {
-        let mut world = World::of(&[("a", 9000, 9000, 0), ("b", 4321, 4000, 0), ("c", 5000, 2100, 0)]);
-        let found = world.find().unwrap();
-        assert_eq!((found.rate, &found.slowest, found.refused.len()), (2100, &cell("b"), 0));
-        let verified: Vec<_> = world.1[3..].iter().map(|(row, rate)| (row.as_str(), *rate)).collect();
-        assert_eq!(verified, [("b", Some(2100)), ("a", Some(2100)), ("c", Some(2100))]);
-        let told = found.to_string();
-        assert!(
-            told.contains("2100 requests per second, from 50 %") && told.contains("b with 1 backend"),
-            "{told}"
-        );
-    }
-
-    #[test]
-    fn a_rate_that_a_row_does_not_sustain_is_lowered_until_it_does() {
-        let mut world = World::of(&[("a", 9000, 9000, 0), ("b", 4000, 4000, 0), ("c", 5000, 1300, 0)]);
-        let found = world.find().unwrap();
-        assert_eq!(found.rate, 1200);
-        assert_eq!(found.refused, [(2000, cell("c")), (1600, cell("c"))]);
-        assert!(
-            found
-                .to_string()
-                .contains("lowered because c with 1 backend at concurrency 5 did not sustain 2000")
-        );
-    }
-
-    #[test]
-    fn a_trial_that_the_machine_spoiled_is_run_again() {
-        let found = World::of(&[("a", 9000, 9000, 2), ("b", 4000, 4000, 1)]).find().unwrap();
-        assert_eq!((found.rate, found.refused.len()), (2000, 0));
-    }
-
-    #[test]
-    fn what_cannot_be_found_is_told_with_its_cell() {
-        let error = World::of(&[("a", 9000, 9000, 9)]).find().unwrap_err();
-        assert!(matches!(&error, RateError::Unmeasurable { reasons, .. } if reasons == "moody"), "{error:?}");
-        let error = World::of(&[("a", 9000, 0, 0)]).find().unwrap_err();
-        assert!(matches!(&error, RateError::NotSustained { rate, .. } if *rate < 900), "{error:?}");
-        assert_eq!(World::of(&[]).find(), Err(RateError::NoCells));
-        assert_eq!(World::of(&[("stop", 1, 1, 0)]).find(), Err(RateError::Interrupted));
-    }
-
-    #[test]
-    fn each_rate_has_an_executor_of_its_own_as_long_as_it_lasts() {
-        struct Deaf;
-        impl Executor for Deaf {
-            fn attempt(&mut self, _: &Cell) -> Result<Attempt, Interrupted> {
-                Err(Interrupted)
-            }
-        }
-        let made = std::cell::RefCell::new(Vec::new());
-        let mut executors = Executors::new(|rate| {
-            made.borrow_mut().push(rate);
-            Deaf
-        });
-        for rate in [None, None, Some(5), Some(5), Some(4)] {
-            assert_eq!(executors.probe(&cell("a"), rate), Err(Interrupted));
-        }
-        assert_eq!(*made.borrow(), [None, Some(5), Some(4)]);
-    }
-
-    #[test]
-    fn a_probe_is_short_and_a_verification_takes_a_second() {
-        let plan = Plan { concurrency: vec![2, 100], ..fixtures::plan(Length::Blocks(9)) };
-        let closed = plan_at(&plan, None);
-        assert_eq!((closed.rate, closed.requests, closed.length), (None, 2000, Length::Blocks(1)));
-        let open = plan_at(&plan, Some(3000));
-        assert_eq!((open.rate, open.requests, open.backends), (Some(3000), 3000, plan.backends));
-    }
-
-    #[test]
-    fn a_rate_is_a_number_or_auto() {
-        assert_eq!("auto".parse(), Ok(Rate::Auto));
-        assert_eq!("2000".parse(), Ok(Rate::Fixed(2000)));
-        for text in ["", "0", "-1", "1000001", "automatic", "1.5"] {
-            assert!(text.parse::<Rate>().is_err(), "{text:?}");
-        }
-        assert_eq!([7, 99, 101, 4567, 123_456].map(rounded), [7, 99, 100, 4500, 120_000]);
-        assert_eq!(rounded(0), 1);
-    }
-}
+mod tests;

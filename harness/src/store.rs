@@ -9,6 +9,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{AccessFlags, access};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -99,6 +100,19 @@ pub enum StoreError {
         /// What the reader can do.
         remedy: &'static str,
     },
+}
+
+/// Whether a run could be begun in `dir`: it holds none, and can be made and written to. Leaves nothing behind in it. For
+/// those who have minutes of work to do before [`Store::create`].
+pub fn check_free(dir: &Path) -> Result<(), StoreError> {
+    if [ENVIRONMENT, TRIALS].iter().any(|file| dir.join(file).exists()) {
+        return Err(StoreError::Occupied(dir.to_path_buf()));
+    }
+    let was_there = dir.exists();
+    fs::create_dir_all(dir)
+        .and_then(|()| access(dir, AccessFlags::W_OK).map_err(io::Error::from))
+        .and_then(|()| if was_there { Ok(()) } else { fs::remove_dir(dir) })
+        .map_err(|reason| unwritable(dir, reason))
 }
 
 /// Keeps `value` as the file `name` of the run in `dir`: what a pass beside the trials found. One of before is replaced.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::load::OpenLoop;
+
 /// What the client saw in the timed window.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Seen {
@@ -28,11 +30,26 @@ pub struct Seen {
     pub listen_overflows: u64,
     /// Share of the processors' time that the hypervisor gave to others, percent.
     pub steal_percent: f64,
+    /// How a rate was kept; absent in the closed loop.
+    pub open_loop: Option<OpenLoop>,
 }
 
-/// The gates that `seen` does not pass; none when the trial is valid. `requests` were to be answered by `backends`,
-/// while the hypervisor took no more than `steal_limit_percent`.
-pub fn reasons(seen: &Seen, requests: u64, backends: &[String], steal_limit_percent: u32) -> Vec<String> {
+/// What a trial was to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Requests of the timed window.
+    pub requests: u64,
+    /// Requests per second; `None`: a closed loop.
+    pub rate: Option<u64>,
+    /// The backends behind the balancer, by name.
+    pub backends: &'a [String],
+    /// Share of the processors' time that the hypervisor may take, percent.
+    pub steal_limit_percent: u32,
+}
+
+/// The gates that `seen` does not pass; none when the trial is valid.
+pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<String> {
+    let Asked { requests, rate, backends, steal_limit_percent } = *asked;
     let mut reasons = Vec::new();
     let mut gate = |holds: bool, reason: &dyn Fn() -> String| {
         if !holds {
@@ -84,12 +101,34 @@ pub fn reasons(seen: &Seen, requests: u64, backends: &[String], steal_limit_perc
             seen.steal_percent
         )
     });
+    let kept = seen.open_loop.as_ref();
+    gate(kept.map(|open| open.rate) == rate, &|| {
+        let of = |rate: Option<u64>| rate.map_or("a closed loop".to_owned(), |r| format!("{r} per second"));
+        format!("the load generator drove {} in place of {}", of(kept.map(|open| open.rate)), of(rate))
+    });
+    if let Some(open) = kept {
+        gate(open.sustained, &|| not_sustained(open, requests));
+    }
     reasons
+}
+
+/// Whether it was the model or the machine that could not, this cannot tell: it says what was seen.
+fn not_sustained(open: &OpenLoop, requests: u64) -> String {
+    let grew = if open.backlog_grew { ", with a backlog that still grew at the end" } else { "" };
+    format!(
+        "the rate of {} per second was not sustained: {:.1} per second were answered{grew} ({} of {requests} requests \
+         found no free connection; the latest was sent {:.1} ms after it was due)",
+        open.rate,
+        open.achieved_per_second(),
+        open.waited,
+        open.behind_ns as f64 / 1e6
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
 
     fn backends() -> Vec<String> {
         ["b1", "b2", "b3"].map(str::to_owned).to_vec()
@@ -110,11 +149,24 @@ mod tests {
         }
     }
 
+    /// The reasons in a closed loop, of ten requests and ten percent of steal.
+    fn said(seen: &Seen) -> Vec<String> {
+        let backends = backends();
+        reasons(seen, &Asked { requests: 10, rate: None, backends: &backends, steal_limit_percent: 10 })
+    }
+
+    /// The same at 2000 requests per second.
+    fn said_at_a_rate(open_loop: Option<OpenLoop>) -> Vec<String> {
+        let backends = backends();
+        let asked = Asked { requests: 10, rate: Some(2000), backends: &backends, steal_limit_percent: 10 };
+        reasons(&Seen { open_loop, ..fine() }, &asked)
+    }
+
     /// The only reason that `alter` leads to.
     fn only_reason(alter: impl FnOnce(&mut Seen)) -> String {
         let mut seen = fine();
         alter(&mut seen);
-        match reasons(&seen, 10, &backends(), 10).as_slice() {
+        match said(&seen).as_slice() {
             [reason] => reason.clone(),
             other => panic!("{other:?}"),
         }
@@ -122,13 +174,13 @@ mod tests {
 
     #[test]
     fn a_trial_without_fault_is_valid() {
-        assert_eq!(reasons(&fine(), 10, &backends(), 10), Vec::<String>::new());
+        assert_eq!(said(&fine()), Vec::<String>::new());
     }
 
     #[test]
     fn turns_that_differ_by_one_are_equal_and_by_two_are_not() {
         let one_apart = Seen { per_backend: per_backend([4, 3, 3]), ..fine() };
-        assert_eq!(reasons(&one_apart, 10, &backends(), 10), Vec::<String>::new());
+        assert_eq!(said(&one_apart), Vec::<String>::new());
         let reason = only_reason(|seen| seen.per_backend = per_backend([5, 3, 2]));
         assert_eq!(reason, "the backends' turns were not equal: b1 5, b2 3, b3 2");
     }
@@ -143,12 +195,8 @@ mod tests {
 
     #[test]
     fn a_backend_of_another_trial_is_noticed() {
-        let reasons = reasons(
-            &Seen { per_backend: BTreeMap::from([("stranger".to_owned(), 10)]), ..fine() },
-            10,
-            &backends(),
-            10,
-        );
+        let per_backend = BTreeMap::from([("stranger".to_owned(), 10)]);
+        let reasons = said(&Seen { per_backend, ..fine() });
         assert!(reasons[0].contains("stranger"), "{reasons:?}");
     }
 
@@ -183,6 +231,36 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_that_was_sustained_is_valid_and_one_that_was_not_is_told_with_its_figures() {
+        let kept = fixtures::open_loop(2000, 10);
+        assert_eq!(said_at_a_rate(Some(kept.clone())), Vec::<String>::new());
+        let slow = OpenLoop { sustained: false, achieved_milli_per_s: 1_890_400, ..kept };
+        assert_eq!(
+            said_at_a_rate(Some(slow.clone())),
+            [
+                "the rate of 2000 per second was not sustained: 1890.4 per second were answered (0 of 10 requests found no \
+              free connection; the latest was sent 0.0 ms after it was due)"
+            ]
+        );
+        let growing = OpenLoop { backlog_grew: true, waited: 7, behind_ns: 1_234_000_000, ..slow };
+        let reasons = said_at_a_rate(Some(growing));
+        assert!(
+            reasons[0].contains("with a backlog that still grew at the end (7 of 10")
+                && reasons[0].contains("1234.0 ms"),
+            "{reasons:?}"
+        );
+    }
+
+    #[test]
+    fn another_loop_than_the_one_asked_for_is_no_trial_of_this_plan() {
+        let told = "the load generator drove a closed loop in place of 2000 per second";
+        assert_eq!(said_at_a_rate(None), [told]);
+        assert_eq!(said_at_a_rate(Some(fixtures::open_loop(1000, 10))).len(), 1);
+        let reason = only_reason(|seen| seen.open_loop = Some(fixtures::open_loop(5, 10)));
+        assert_eq!(reason, "the load generator drove 5 per second in place of a closed loop");
+    }
+
+    #[test]
     fn every_failing_gate_is_named() {
         let seen = Seen {
             completed: 7,
@@ -192,7 +270,7 @@ mod tests {
             listen_overflows: 1,
             ..fine()
         };
-        let reasons = reasons(&seen, 10, &backends(), 10);
+        let reasons = said(&seen);
         assert_eq!(reasons.len(), 5, "{reasons:?}");
     }
 }

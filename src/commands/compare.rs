@@ -74,7 +74,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
     let stored = read(results, run)?;
     let comparison = Comparison::of(&stored)?;
-    let published = published::read(&results.join("published"))?;
+    // What was published is a closed loop's throughput, of which an open loop says nothing.
+    let published = match comparison.rate {
+        None => published::read(&results.join("published"))?,
+        Some(_) => Vec::new(),
+    };
     let sentence = comparison.sentence();
 
     let mut text = String::new();
@@ -86,6 +90,13 @@ fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Exi
             comparison.table().terminal(WIDTH),
             wrapped(&comparison.method())
         ));
+        if comparison.rate.is_some() {
+            text.push_str(&wrapped(
+                "The tables of 2021 are of a closed loop's requests per second: this run says nothing about them. For that, \
+                 compare a run without --rate.",
+            ));
+            text.push('\n');
+        }
         if !published.is_empty() {
             text.push_str(&published::table(&published, &comparison).terminal(WIDTH));
             text.push_str(&format!("\n{}\n", wrapped(&published::remark(&published))));

@@ -5,6 +5,7 @@
 mod args;
 mod build;
 mod passes;
+mod rate;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use roundtable_harness::data::{DIRECT, Environment, Family, Layout, ModelInfo, P
 use roundtable_harness::environment;
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
 use roundtable_harness::progress::{Bar, Lines};
+use roundtable_harness::rate::{Rate, RateError};
 use roundtable_harness::report;
 use roundtable_harness::row::Row;
 use roundtable_harness::runner::{self, Ending, Observer};
@@ -40,7 +42,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let interrupt = interrupt_on_signal()?;
     let (mut store, trials) = match &args.resume {
         Some(run) => resume(args, run.as_deref())?,
-        None => (begin(args)?, Vec::new()),
+        None => match begin(args, &interrupt)? {
+            Some(store) => (store, Vec::new()),
+            None => return Ok(ExitCode::from(INTERRUPTED)),
+        },
     };
     let plan = store.environment().plan.clone();
     let mut schedule = Schedule::new(&plan, &trials);
@@ -97,19 +102,33 @@ fn names(models: &[ModelInfo]) -> Vec<&str> {
     models.iter().map(|model| model.name.as_str()).filter(|&name| name != DIRECT).collect()
 }
 
-/// A new run, as the arguments ask.
-fn begin(args: &Args) -> anyhow::Result<Store> {
+/// A new run, as the arguments ask; `None` when the user stopped the search for its rate.
+fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<Store>> {
     let known = models();
     let plan = args.plan(&names(&known))?;
     check_machine(&plan, &args.reports)?;
-    let environment = describe(plan, known);
+    let mut environment = describe(plan, known);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
+    if args.rate == Some(Rate::Auto) {
+        store::check_free(&dir)?;
+        let found = match rate::find(&environment.plan, interrupt) {
+            Err(RateError::Interrupted) => {
+                tell(format_args!(
+                    "interrupted while looking for a common rate: nothing is kept; begin again, or give --rate a number"
+                ));
+                return Ok(None);
+            }
+            found => found?,
+        };
+        environment.plan = args.at_rate(environment.plan, found.rate)?;
+        environment.notes.push(found.to_string());
+    }
     let store = Store::create(&dir, &environment)?;
     if let Some(warning) = port_warning(&environment.host, &environment.plan) {
         tell(format_args!("warning: {warning}"));
     }
     announce(&environment.plan, &dir);
-    Ok(store)
+    Ok(Some(store))
 }
 
 /// A run that was interrupted, with its trials.
@@ -195,8 +214,9 @@ fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
 }
 
 fn announce(plan: &Plan, dir: &Path) {
+    let at = plan.rate.map_or(String::new(), |rate| format!(" at {rate} per second (open loop)"));
     tell(format_args!(
-        "measuring {} rows x {} backend counts x {} concurrencies, {} requests a trial, seed {}, into {}",
+        "measuring {} rows x {} backend counts x {} concurrencies, {} requests a trial{at}, seed {}, into {}",
         plan.models.len(),
         plan.backends.len(),
         plan.concurrency.len(),

@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use super::*;
 use crate::data::{DIRECT, Length};
 use crate::fixtures;
-use crate::load::{Failures, LoadReport};
+use crate::load::{Failures, LoadReport, OpenLoop};
 
 /// Every server listens somewhere, tells 1 ns more of usage each time, and obeys. `@LOAD@` is what the load generator
 /// does on `go`, `@BALANCE@` what the balancer does before it listens.
@@ -45,9 +45,17 @@ fn cell(model: &str) -> Cell {
 
 /// `echo` of a report of a hundred requests, of which `failed` failed.
 fn report(failed: u64) -> String {
+    printed(&load_report(failed))
+}
+
+fn printed(report: &LoadReport) -> String {
+    format!("echo '{}'", serde_json::to_string(report).unwrap())
+}
+
+fn load_report(failed: u64) -> LoadReport {
     let mut histogram = crate::latency::histogram();
     histogram.saturating_record_n(2_000, 100 - failed);
-    let report = LoadReport {
+    LoadReport {
         urls: Vec::new(),
         concurrency: 5,
         keep_alive: false,
@@ -68,8 +76,7 @@ fn report(failed: u64) -> String {
         warmup_requests: 10,
         warmup_failed: 0,
         open_loop: None,
-    };
-    format!("echo '{}'", serde_json::to_string(&report).unwrap())
+    }
 }
 
 fn reasons(attempt: &Attempt) -> String {
@@ -179,4 +186,26 @@ fn a_plan_with_a_rate_has_its_load_driven_at_it() {
     crew.plan.rate = Some(500);
     let said = reasons(&crew.attempt(&cell("threads")).unwrap());
     assert!(said.contains("--expect-body-bytes 16 --rate 500 --json --supervised"), "{said}");
+}
+
+#[test]
+fn a_trial_whose_rate_was_sustained_is_measured_and_one_whose_was_not_is_invalid() {
+    let at = |open_loop: OpenLoop| {
+        let mut crew = crew(":", &printed(&LoadReport { open_loop: Some(open_loop), ..load_report(0) }));
+        crew.plan.rate = Some(500);
+        crew.attempt(&cell("threads")).unwrap()
+    };
+    let kept = fixtures::open_loop(500, 100);
+    let Outcome::Measured(sample) = at(kept.clone()).outcome else { panic!("not measured") };
+    assert_eq!(sample.open_loop, Some(kept.clone()));
+    let slow = OpenLoop { sustained: false, achieved_milli_per_s: 400_000, ..kept.clone() };
+    let said = reasons(&at(slow));
+    assert!(
+        said.starts_with("the rate of 500 per second was not sustained: 400.0 per second were"),
+        "{said}"
+    );
+    // Times from when the requests were due are missing.
+    let fewer = fixtures::open_loop(500, 90);
+    let said = reasons(&at(OpenLoop { latency_ns_hdr: fewer.latency_ns_hdr, ..kept }));
+    assert_eq!(said, "90 response times for 100 completed requests");
 }

@@ -12,7 +12,7 @@ use crate::host::{Counters, HostError};
 use crate::latency;
 use crate::load::LoadReport;
 use crate::process::{ChildError, Supervised};
-use crate::verify::{self, Seen};
+use crate::verify::{self, Asked, Seen};
 
 /// The processes of one trial.
 pub(super) struct Window<'a> {
@@ -89,6 +89,8 @@ impl Measured {
     /// The sample, when every gate is passed and no server has died (`fates`).
     pub(super) fn judge(self, plan: &Plan, backends: &[String], fates: Vec<String>) -> Outcome {
         let report = self.report;
+        let recorded = |text: &str| latency::decode(text).map_or(0, |histogram| histogram.len());
+        let open_loop = report.open_loop.as_ref();
         let seen = Seen {
             completed: report.completed,
             failed: vec![
@@ -101,14 +103,24 @@ impl Measured {
             ],
             warmup_failed: report.warmup_failed,
             non_2xx: report.non_2xx,
-            timed: latency::decode(&report.latency_ns_hdr).map_or(0, |histogram| histogram.len()),
+            // In an open loop each response has two times, and it is the one from when it was due that is compared.
+            timed: open_loop
+                .map_or(u64::MAX, |open| recorded(&open.latency_ns_hdr))
+                .min(recorded(&report.latency_ns_hdr)),
             elapsed_ns: report.elapsed_ns,
             per_backend: report.per_backend,
             left_open: report.closed_by_client,
             listen_overflows: self.host.listen_overflows,
             steal_percent: share_of_processors(self.host.steal_ns, report.elapsed_ns) * 100.0,
+            open_loop: report.open_loop,
         };
-        let mut reasons = verify::reasons(&seen, plan.requests, backends, plan.steal_limit_percent);
+        let asked = Asked {
+            requests: plan.requests,
+            rate: plan.rate,
+            backends,
+            steal_limit_percent: plan.steal_limit_percent,
+        };
+        let mut reasons = verify::reasons(&seen, &asked);
         reasons.extend(fates);
         if !reasons.is_empty() {
             return Outcome::Invalid { reasons };
@@ -119,7 +131,7 @@ impl Measured {
             elapsed_ns: seen.elapsed_ns,
             received_bytes: report.received_bytes,
             latency_ns_hdr: report.latency_ns_hdr,
-            open_loop: report.open_loop,
+            open_loop: seen.open_loop,
             per_backend: seen.per_backend,
             client: self.client,
             balancer: self.balancer,

@@ -12,6 +12,9 @@
 //!   wait for each other's processors, and less work in any of them would raise throughput.
 //! - otherwise nobody: time was spent waiting (a wake-up, a timer), which more concurrency would hide.
 //!
+//! In an open loop nobody need be at a limit, and throughput says nothing: there the direct row is no ceiling, no figure is
+//! left unranked because of the client, and a cell in which no role was at its limit is bound by nobody.
+//!
 //! 0.9 and not 1 because a role that never waits is still preempted, and because the kernel bills some of its loopback work
 //! to others. The idle counter has ticks of 10 ms: 0.10 of a window of 0.4 s on two processors is eight.
 //!
@@ -25,6 +28,7 @@ use serde::Serialize;
 
 use crate::data::{Cell, Connections, DIRECT};
 use crate::report::metric::Metric;
+use crate::report::open_loop;
 use crate::report::summary::{Measured, Summarised, Summary};
 use crate::report::table::{Column, Table};
 use crate::report::tables::NOTHING;
@@ -56,6 +60,8 @@ pub enum Bound {
     Host,
     /// Nobody was busy: waiting.
     Waiting,
+    /// Nobody was at a limit, as it should be at a fixed rate.
+    Nobody,
 }
 
 /// A cell, as its limits tell it.
@@ -73,9 +79,9 @@ pub struct Bottleneck {
     pub idle: f64,
     /// Share of all processors' time that was stolen.
     pub steal: f64,
-    /// X · R / c.
-    pub little: f64,
-    /// Throughput over the direct row's.
+    /// X · R / c; `None` in an open loop.
+    pub little: Option<f64>,
+    /// Throughput over the direct row's; `None` in an open loop.
     pub of_direct: Option<f64>,
     /// Share of the requests that took 39 to 45 ms, where they stand out.
     pub plateau: Option<f64>,
@@ -92,10 +98,12 @@ impl Bottleneck {
         let balancer = middle(&|m| m.used.balancer);
         let servers = middle(&|m| Some(m.used.backends))?;
         let (idle, steal) = (middle(&|m| Some(m.idle))?, middle(&|m| Some(m.steal))?);
-        let little = middle(&|m| Some(m.rate * m.latency.mean() / 1e9 / f64::from(concurrency)))?;
+        let closed = summary.rate().is_none();
+        let little = middle(&|m| Some(m.rate * m.latency.mean() / 1e9 / f64::from(concurrency)));
+        let little = little.filter(|_| closed);
         let rate = middle(&Measured::rate)?;
         let direct = summary.cell(DIRECT, backends, concurrency).spread(Measured::rate);
-        let of_direct = direct.filter(|_| model != DIRECT).map(|direct| rate / direct.median);
+        let of_direct = direct.filter(|_| closed && model != DIRECT).map(|direct| rate / direct.median);
 
         let (own, others) = summary.processors_of_roles();
         let usable = summary.workers(model).unwrap_or(own).min(own).min(concurrency).max(1);
@@ -109,8 +117,10 @@ impl Bottleneck {
             Bound::Backends
         } else if idle <= IDLE || steal >= STOLEN {
             Bound::Host
-        } else {
+        } else if closed {
             Bound::Waiting
+        } else {
+            Bound::Nobody
         };
         let plateau = plateau(cell);
         Some(Bottleneck {
@@ -129,8 +139,14 @@ impl Bottleneck {
     /// What does not hold together, in words.
     fn remarks(&self) -> String {
         let mut remarks = Vec::new();
-        if !(LITTLE.0..=LITTLE.1).contains(&self.little) {
-            remarks.push("the client did not keep its concurrency".to_owned());
+        match self.little {
+            Some(little) if !(LITTLE.0..=LITTLE.1).contains(&little) => {
+                remarks.push("the client did not keep its concurrency".to_owned());
+            }
+            None if self.bound == Bound::Client => {
+                remarks.push("part of these times may be the client's own".to_owned());
+            }
+            _ => {}
         }
         if let Some(share) = self.plateau {
             remarks.push(format!("40 ms plateau: {:.1} % of the requests", share * 100.0));
@@ -148,6 +164,7 @@ impl Bound {
             Bound::Backends => "backends",
             Bound::Host => "host",
             Bound::Waiting => "waiting",
+            Bound::Nobody => "nobody",
         }
     }
 }
@@ -171,10 +188,11 @@ impl Bottlenecks {
         self.0.get(&Cell { model: model.to_owned(), backends, concurrency })
     }
 
-    /// Whether `metric` of this cell says what its client can do, and is not ranked.
+    /// Whether `metric` of this cell says what its client can do, and is not ranked. Never in an open loop: there the
+    /// client does not decide how much is asked for, and its own lateness is told beside the times.
     pub fn caps(&self, metric: Metric, model: &str, place: (u32, u32)) -> bool {
-        let bound = self.cell(model, place).map(|bottleneck| bottleneck.bound);
-        metric.is_capped_by_the_client() && bound == Some(Bound::Client)
+        let by_client = |cell: &Bottleneck| cell.bound == Bound::Client && cell.little.is_some();
+        metric.is_capped_by_the_client() && self.cell(model, place).is_some_and(by_client)
     }
 }
 
@@ -192,7 +210,7 @@ fn plateau(cell: &Summarised) -> Option<f64> {
 
 /// Every cell's limits.
 pub(super) fn table(summary: &Summary, bottlenecks: &Bottlenecks) -> Table {
-    let columns = vec![
+    let mut columns = vec![
         Column::words("model"),
         Column::numbers("HTTP servers"),
         Column::numbers("concurrency"),
@@ -202,17 +220,19 @@ pub(super) fn table(summary: &Summary, bottlenecks: &Bottlenecks) -> Table {
         Column::numbers("backends"),
         Column::numbers("idle"),
         Column::numbers("stolen"),
-        Column::numbers("of direct"),
-        Column::numbers("X·R / c"),
-        Column::words("remarks"),
     ];
+    columns.extend(match summary.rate() {
+        None => ["of direct", "X·R / c"].map(Column::numbers),
+        Some(_) => ["waited", "sent late, p99, ms"].map(Column::numbers),
+    });
+    columns.push(Column::words("remarks"));
     let optional = |value: Option<f64>| value.map_or(NOTHING.into(), |value| format!("{value:.2}"));
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let mut rows = Vec::new();
     for model in &summary.models {
         for place in summary.places() {
             let Some(cell) = bottlenecks.cell(model, place) else { continue };
-            rows.push(vec![
+            let mut row = vec![
                 words::row(model),
                 place.0.to_string(),
                 place.1.to_string(),
@@ -222,10 +242,13 @@ pub(super) fn table(summary: &Summary, bottlenecks: &Bottlenecks) -> Table {
                 format!("{:.2}", cell.backends),
                 percent(cell.idle),
                 percent(cell.steal),
-                optional(cell.of_direct),
-                format!("{:.2}", cell.little),
-                cell.remarks(),
-            ]);
+            ];
+            row.extend(match cell.little {
+                Some(little) => [optional(cell.of_direct), format!("{little:.2}")],
+                None => open_loop::lateness(summary.cell(model, place.0, place.1)),
+            });
+            row.push(cell.remarks());
+            rows.push(row);
         }
     }
     Table { columns, rows }
@@ -233,6 +256,9 @@ pub(super) fn table(summary: &Summary, bottlenecks: &Bottlenecks) -> Table {
 
 /// What the table's columns are.
 pub(super) fn method(summary: &Summary) -> String {
+    if summary.rate().is_some() {
+        return open_loop_method(summary);
+    }
     let direct = match summary.connections() {
         Connections::Keepalive => " or when it reaches that share of the direct row's throughput,",
         Connections::Close => "",
@@ -249,6 +275,21 @@ pub(super) fn method(summary: &Summary) -> String {
         STOLEN * 100.0,
         LITTLE.0,
         LITTLE.1,
+    )
+}
+
+fn open_loop_method(summary: &Summary) -> String {
+    format!(
+        "Client, balancer and backends: processors used, CPU time over elapsed time; idle and stolen: of {} processors' time; \
+         all medians over blocks. At a rate that all sustain, nobody need be at a limit. A cell is bound by the client when \
+         its one thread used at least {SATURATED} of a processor (part of the response times may then be its own), by the \
+         balancer or the backends when they used that share of the processors that they can be on, by the host when at most \
+         {:.0} % was idle or at least {:.0} % stolen, and else by nobody. Waited: requests that came due while every \
+         connection was busy. Sent late: how long after it was due a request was sent, because it waited so or because of \
+         the load generator's own timer and scheduling; both are in the response times.",
+        summary.processors(),
+        IDLE * 100.0,
+        STOLEN * 100.0,
     )
 }
 
@@ -317,6 +358,32 @@ mod tests {
         };
         assert_eq!(bound(Connections::Keepalive), Bound::Client);
         assert_ne!(bound(Connections::Close), Bound::Client);
+    }
+
+    #[test]
+    fn in_an_open_loop_nobody_need_be_at_a_limit_and_a_client_that_is_takes_no_rank_away() {
+        let bottlenecks = |percent: u64| {
+            let models = ["direct", "mio"];
+            let run = Run::new().models(&models).backends(&[1]).concurrency(&[10]).blocks(3).rate(2000);
+            let mut stored = run.build();
+            stored.environment.plan.connections = Connections::Keepalive;
+            for trial in &mut stored.trials {
+                if let Outcome::Measured(sample) = &mut trial.outcome {
+                    let elapsed = sample.elapsed_ns;
+                    busy(&mut sample.client, elapsed, percent);
+                    sample.host.idle_ns = elapsed;
+                }
+            }
+            Bottlenecks::of(&Summary::of(&stored))
+        };
+        let (spare, full) = (bottlenecks(10), bottlenecks(95));
+        let cell = |bottlenecks: &Bottlenecks| *bottlenecks.cell("mio", PLACE).unwrap();
+        // Its throughput is the direct row's, which would be the ceiling of a closed loop.
+        assert_eq!(cell(&spare).bound, Bound::Nobody);
+        assert_eq!((cell(&spare).little, cell(&spare).of_direct), (None, None));
+        assert_eq!(cell(&full).bound, Bound::Client);
+        assert!(cell(&full).remarks().contains("may be the client's own"));
+        assert!(Metric::ALL.into_iter().all(|metric| !full.caps(metric, "mio", PLACE)));
     }
 
     #[test]

@@ -2,8 +2,13 @@
 //!
 //! Within a block, a family's figure is the geometric mean over its models; the ratio async / threaded of each block is one
 //! observation. A block in which any of the models has no valid trial is left out of that cell: otherwise the families'
-//! membership would change from block to block. Intervals, correction (throughput and CPU time each on its own) and noise floor
-//! are those of the verdicts on single models. A cell in which the client was the limit of any of the models has no rank.
+//! membership would change from block to block. Intervals, correction (each figure on its own) and noise floor are those of the
+//! verdicts on single models. A cell in which the client was the limit of any of the models has no rank.
+//!
+//! Of a closed loop, throughput and CPU time are compared; of an open loop, in which throughput is the rate, response times from
+//! when each request was due, and CPU time.
+
+mod told;
 
 use serde::Serialize;
 use thiserror::Error;
@@ -11,13 +16,10 @@ use thiserror::Error;
 use crate::data::{Family, Stored};
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
-use crate::report::summary::{Measured, Summary};
-use crate::report::table::{Column, Table};
-use crate::report::tables;
+use crate::report::summary::Summary;
 use crate::report::verdicts::Verdicts;
-use crate::report::words;
 use crate::statistics::verdict::{self, CONFIDENCE, Judged, LEVEL, judge};
-use crate::statistics::{Spread, geometric_mean, log_ratios, median};
+use crate::statistics::{geometric_mean, log_ratios, median};
 
 /// Why two families cannot be compared.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -54,7 +56,10 @@ pub struct Comparison {
     /// The models of either family.
     #[serde(rename = "async")]
     pub asynchronous: Vec<String>,
-    /// Level of the tests: the chance of any false verdict among the cells' throughputs, and among their CPU times.
+    /// Requests per second of the open loop; absent in a closed loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
+    /// Level of the tests: the chance of any false verdict among the cells, for each figure.
     pub level: f64,
     /// Level of each interval.
     pub confidence: f64,
@@ -62,6 +67,12 @@ pub struct Comparison {
     pub throughput_noise_floor: Option<f64>,
     /// The same of the balancer's CPU time a request.
     pub cpu_noise_floor: Option<f64>,
+    /// The same of the median response time; absent in a closed loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50_noise_floor: Option<f64>,
+    /// The same of the 99th percentile; absent in a closed loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_noise_floor: Option<f64>,
     /// Every cell of the run, by backends and concurrency.
     pub cells: Vec<ComparedCell>,
 }
@@ -71,15 +82,22 @@ pub struct Comparison {
 pub struct ComparedCell {
     /// Number of backend servers.
     pub backends: u32,
-    /// Requests outstanding at any time.
+    /// Requests outstanding at any time; in an open loop, at most.
     pub concurrency: u32,
     /// Blocks with a valid trial of every model.
     pub blocks: usize,
-    /// Requests per second, async / threaded; absent where there is no such block.
+    /// Requests per second, async / threaded; absent where there is no such block, and in an open loop.
     pub throughput: Option<Compared>,
+    /// Median response time, async / threaded; absent in a closed loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50: Option<Compared>,
+    /// Its 99th percentile; absent in a closed loop, and where the requests of a trial are too few for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99: Option<Compared>,
     /// The balancer's CPU time a request, async / threaded.
     pub cpu: Option<Compared>,
-    /// Of each async model against each threaded one, the lowest throughput ratio…
+    /// Of each async model against each threaded one, the lowest ratio of throughput (in an open loop: of the median
+    /// response time)…
     pub lowest: Option<Pair>,
     /// …and the highest: families can hide that single models stand the other way round.
     pub highest: Option<Pair>,
@@ -92,7 +110,7 @@ pub struct Pair {
     pub asynchronous: String,
     /// The threaded one.
     pub threaded: String,
-    /// Median over blocks of the ratio of their throughput.
+    /// Median over blocks of the ratio of their throughput, or of their median response times.
     pub median: f64,
 }
 
@@ -162,154 +180,63 @@ impl Comparison {
 
         let families = (threaded.as_slice(), asynchronous.as_slice());
         let places = summary.places();
-        let compare = |metric| -> (Option<f64>, Vec<Option<Compared>>, Vec<usize>) {
+        let judged = Metric::of_loop(summary.rate());
+        let compare = |metric| -> Figures {
+            if !judged.contains(&metric) {
+                return Figures { floor: None, cells: vec![None; places.len()] };
+            }
             let ratios: Vec<_> =
                 places.iter().map(|&place| family_log_ratios(summary, families, place, metric)).collect();
             let capped =
                 |place| threaded.iter().chain(&asynchronous).any(|m| bottlenecks.caps(metric, m, place));
             let capped: Vec<_> = places.iter().map(|&place| capped(place)).collect();
             let floor = verdicts.on(metric).and_then(|of| of.floor);
-            (floor, judge_all(&ratios, &capped, floor), ratios.iter().map(Vec::len).collect())
+            Figures { floor, cells: judge_all(&ratios, &capped, floor) }
         };
-        let (throughput_noise_floor, rates, blocks) = compare(Metric::Throughput);
-        let (cpu_noise_floor, cpus, _) = compare(Metric::BalancerCpu);
-        if rates.iter().all(Option::is_none) {
+        let [throughput, cpu, p50, p99] =
+            [Metric::Throughput, Metric::BalancerCpu, Metric::P50, Metric::P99].map(compare);
+        // Every valid trial has a throughput, though an open loop's is no finding.
+        let blocks: Vec<_> = places
+            .iter()
+            .map(|&place| family_log_ratios(summary, families, place, Metric::Throughput).len())
+            .collect();
+        if blocks.iter().all(|&blocks| blocks == 0) {
             return Err(ComparisonError::NothingPaired { run: run.to_owned() });
         }
-        let cells = places.iter().zip(blocks).zip(rates.into_iter().zip(cpus));
+        let cells = places.iter().enumerate().map(|(index, &place)| {
+            let pairs = pairs(summary, families, place);
+            ComparedCell {
+                backends: place.0,
+                concurrency: place.1,
+                blocks: blocks[index],
+                throughput: throughput.cells[index],
+                p50: p50.cells[index],
+                p99: p99.cells[index],
+                cpu: cpu.cells[index],
+                lowest: pairs.first().cloned(),
+                highest: pairs.last().cloned(),
+            }
+        });
         Ok(Comparison {
             run: run.to_owned(),
+            rate: summary.rate(),
             level: LEVEL,
             confidence: CONFIDENCE,
-            throughput_noise_floor,
-            cpu_noise_floor,
-            cells: cells
-                .map(|((&(backends, concurrency), blocks), (throughput, cpu))| {
-                    let pairs = pairs(summary, families, (backends, concurrency));
-                    ComparedCell {
-                        backends,
-                        concurrency,
-                        blocks,
-                        throughput,
-                        cpu,
-                        lowest: pairs.first().cloned(),
-                        highest: pairs.last().cloned(),
-                    }
-                })
-                .collect(),
+            throughput_noise_floor: throughput.floor,
+            cpu_noise_floor: cpu.floor,
+            p50_noise_floor: p50.floor,
+            p99_noise_floor: p99.floor,
+            cells: cells.collect(),
             threaded,
             asynchronous,
         })
     }
-
-    /// The cells as a table.
-    pub fn table(&self) -> Table {
-        let columns = vec![
-            Column::numbers("HTTP servers").short("HTTP\nservers"),
-            Column::numbers("concurrency").short("conc."),
-            Column::numbers("blocks"),
-            Column::numbers("requests per second, async / threaded").short("requests/second\nasync/threaded"),
-            Column::numbers("p"),
-            Column::words("verdict"),
-            Column::numbers("CPU per request, async / threaded").short("CPU/request\nasync/threaded"),
-            Column::numbers("p"),
-            Column::words("verdict"),
-        ];
-        let rows = self.cells.iter().map(|cell| {
-            let mut row =
-                vec![cell.backends.to_string(), cell.concurrency.to_string(), cell.blocks.to_string()];
-            row.extend(in_words(cell.throughput, ["async faster", "async slower"]));
-            row.extend(in_words(cell.cpu, ["async dearer", "async cheaper"]));
-            row
-        });
-        Table { columns, rows: rows.collect() }
-    }
-
-    /// What the table's figures are, in words.
-    pub fn method(&self) -> String {
-        let floor = |floor: Option<f64>| floor.map_or("unknown".into(), words::floor);
-        format!(
-            "Threaded: {}; async: {}. Each ratio is of the families' geometric means within a block: the geometric mean over \
-             blocks, and in brackets its 95 % interval. p: Student's t on the logarithms, after Holm's correction for the \
-             number of cells; a verdict at {} % and beyond the noise floor (a model against itself): {} for throughput, \
-             {} for CPU. Client-bound: the load generator was the limit for one of the models, so the cell has no rank.",
-            self.threaded.join(", "),
-            self.asynchronous.join(", "),
-            LEVEL * 100.0,
-            floor(self.throughput_noise_floor),
-            floor(self.cpu_noise_floor),
-        )
-    }
-
-    /// What this run says about throughput and CPU time, in one sentence.
-    pub fn sentence(&self) -> String {
-        let of = |figure: fn(&ComparedCell) -> Option<Compared>| -> Vec<Compared> {
-            self.cells.iter().filter_map(figure).collect()
-        };
-        let rate = clause(
-            &of(|cell| cell.throughput),
-            [(Verdict::Higher, "served more requests per second than threaded"), (Verdict::Lower, "fewer")],
-        );
-        let cpu = clause(
-            &of(|cell| cell.cpu),
-            [(Verdict::Lower, "used less CPU time of the balancer per request"), (Verdict::Higher, "more")],
-        );
-        format!(
-            "Async {rate}; it {cpu}: this holds for these models on this machine under this load, and for the means of the \
-             families{}.",
-            self.exceptions()
-        )
-    }
-
-    /// Where single models stand the other way round than their families, as the end of a sentence.
-    fn exceptions(&self) -> String {
-        let told = |verdict| {
-            self.cells.iter().filter(move |cell| cell.throughput.is_some_and(|c| c.verdict() == verdict))
-        };
-        let below =
-            told(Verdict::Higher).filter_map(|cell| cell.lowest.as_ref()).filter(|pair| pair.median < 1.0);
-        let above =
-            told(Verdict::Lower).filter_map(|cell| cell.highest.as_ref()).filter(|pair| pair.median > 1.0);
-        let against: Vec<&Pair> = below.chain(above).collect();
-        let furthest = against.iter().max_by(|a, b| a.median.ln().abs().total_cmp(&b.median.ln().abs()));
-        match furthest {
-            None => String::new(),
-            Some(Pair { asynchronous, threaded, median }) => format!(
-                "; in {} of these cells single models stood the other way round, furthest {asynchronous} at {median:.2} of \
-                 {threaded}",
-                against.len()
-            ),
-        }
-    }
 }
 
-/// "served more requests per second in 3 of 4 cells (ratios 1.19 to 1.21), fewer in none, in 1 this run cannot tell".
-fn clause(compared: &[Compared], [first, second]: [(Verdict, &str); 2]) -> String {
-    let with = |verdict| -> Vec<f64> {
-        compared.iter().filter(|c| c.verdict() == verdict).map(|c| c.judged.ratio).collect()
-    };
-    let range = |ratios: &[f64]| {
-        let Some(Spread { min, max, .. }) = Spread::of(ratios) else { return String::new() };
-        let (min, max) = (format!("{min:.2}"), format!("{max:.2}"));
-        if min == max { format!(" (ratio {min})") } else { format!(" (ratios {min} to {max})") }
-    };
-    let count = |some: usize| if some == 0 { "none".to_owned() } else { some.to_string() };
-    let cells = words::counted(compared.len(), "cell");
-    let (ahead, behind) = (with(first.0), with(second.0));
-    let mut text = format!("{} in {} of {cells}{}", first.1, count(ahead.len()), range(&ahead));
-    text.push_str(&format!(", {} in {}{}", second.1, count(behind.len()), range(&behind)));
-    let (untold, capped) = (with(Verdict::CannotTell), with(Verdict::ClientBound));
-    if !untold.is_empty() {
-        text.push_str(&format!(", in {} this run cannot tell{}", untold.len(), range(&untold)));
-    }
-    if !capped.is_empty() {
-        text.push_str(&format!(
-            ", and {} without a rank because the client was the limit there{}",
-            capped.len(),
-            range(&capped)
-        ));
-    }
-    text
+/// One figure of every cell, judged.
+struct Figures {
+    floor: Option<f64>,
+    cells: Vec<Option<Compared>>,
 }
 
 /// Async / threaded, a log-ratio for each block with a valid trial of every model.
@@ -342,9 +269,10 @@ fn pairs(
     place: (u32, u32),
 ) -> Vec<Pair> {
     let each = asynchronous.iter().flat_map(|a| threaded.iter().map(move |t| (a, t)));
+    let metric = if summary.rate().is_none() { Metric::Throughput } else { Metric::P50 };
     let mut pairs: Vec<_> = each
         .filter_map(|(a, t)| {
-            let logs = summary.log_ratios((a, t), place, Measured::rate);
+            let logs = summary.log_ratios((a, t), place, |trial| metric.of(trial));
             Some(Pair { asynchronous: a.clone(), threaded: t.clone(), median: median(&logs)?.exp() })
         })
         .collect();
@@ -366,19 +294,6 @@ fn judge_all(cells: &[Vec<f64>], capped: &[bool], floor: Option<f64>) -> Vec<Opt
             Some(Compared { judged: judged?, client_bound })
         })
         .collect()
-}
-
-fn in_words(compared: Option<Compared>, [higher, lower]: [&str; 2]) -> [String; 3] {
-    let Some(compared) = compared else {
-        return [tables::NOTHING, tables::NOTHING, "no data"].map(str::to_owned);
-    };
-    let (verdict, p) = match compared.verdict() {
-        Verdict::Higher => (higher, words::p(compared.judged.p_holm)),
-        Verdict::Lower => (lower, words::p(compared.judged.p_holm)),
-        Verdict::CannotTell => ("indistinguishable", words::p(compared.judged.p_holm)),
-        Verdict::ClientBound => ("client-bound", tables::NOTHING.to_owned()),
-    };
-    [words::ratio_interval(&compared.judged), p, verdict.to_owned()]
 }
 
 #[cfg(test)]

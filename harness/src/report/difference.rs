@@ -9,6 +9,9 @@
 //! the direct row, which holds no balancer, may have changed by over all cells (the further end of its 95 % interval; for the
 //! balancer's CPU time: of what client and servers of the direct row used), and on top the larger of both runs' A/A floors.
 //! Without either, the floor is unknown and said to be.
+//!
+//! Of two open loops, throughput is not compared: it is the rate. Of a closed and an open one (with `force`), only CPU time is:
+//! their response times are of two kinds.
 
 mod matching;
 
@@ -18,6 +21,7 @@ use thiserror::Error;
 use crate::data::{DIRECT, Stored};
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
+use crate::report::open_loop;
 use crate::report::summary::Summary;
 use crate::report::table::{Column, Table};
 use crate::report::words;
@@ -65,6 +69,8 @@ pub struct Difference {
     pub new: String,
     /// The chance of calling any change where there is none.
     pub level: f64,
+    /// Requests per second of BASE's open loop, then of NEW's; absent in a closed loop.
+    pub rates: [Option<u64>; 2],
     /// What does not match, and was compared all the same.
     pub mismatches: Vec<String>,
     /// Cells that BASE measured and NEW has no valid trial of.
@@ -140,7 +146,8 @@ impl Difference {
 
         let models: Vec<&str> = before.balancers().filter(|m| after.balancers().any(|n| n == *m)).collect();
         let places = common_places(&sides);
-        let floors: Vec<_> = Metric::ALL.iter().map(|&metric| floor(&sides, &places, metric)).collect();
+        let rates = [before.rate(), after.rate()];
+        let floors: Vec<_> = metrics(rates).map(|metric| floor(&sides, &places, metric)).collect();
         let mut candidates = Vec::new();
         for &model in &models {
             for floor in &floors {
@@ -157,6 +164,7 @@ impl Difference {
             base: base.name.clone(),
             new: new.name.clone(),
             level: LEVEL,
+            rates,
             outcome: outcome(&changes, &lost),
             mismatches,
             lost,
@@ -213,11 +221,29 @@ impl Difference {
             "NEW / BASE: ratio of geometric means over blocks, in brackets its 95 % interval (Welch's t on the logarithms); p \
              after correction for all {} comparisons (Holm, half of the level for models over all cells, half for single \
              cells). A change must also pass the noise floor, from both runs' \
-             A/A pairs and from the direct row, which no change of a balancer can move: {}. Response times are of the \
-             runs' own kind of load. Client-bound: the load generator was the limit in either run.",
+             A/A pairs and from the direct row, which no change of a balancer can move: {}. {}",
             self.changes.iter().filter(|change| !change.client_bound).count(),
-            floors.collect::<Vec<_>>().join("; ")
+            floors.collect::<Vec<_>>().join("; "),
+            self.loops()
         )
+    }
+
+    /// What the loops of the two runs make of their figures.
+    fn loops(&self) -> String {
+        match self.rates {
+            [None, None] => "Response times are of the runs' own kind of load. Client-bound: the load generator was the \
+                             limit in either run."
+                .into(),
+            [Some(base), Some(new)] if base == new => {
+                format!("Both runs: {}; throughput is the rate and is not compared.", open_loop::load(base))
+            }
+            [Some(_), Some(_)] => "Open loops, but at two rates: what differs in response times may be the rates' doing. \
+                                   Throughput is the rate and is not compared."
+                .into(),
+            _ => "One run is a closed loop and the other is not: of what they measured, only CPU time can be compared, and \
+                  it differs with how busy a model is."
+                .into(),
+        }
     }
 
     /// What it comes to, in one sentence.
@@ -270,7 +296,11 @@ impl Difference {
                 overall().filter(|change| change.metric == metric).filter_map(shown).reduce(f64::max)?;
             Some(format!("{:.0} % in {}", least_sure.exp_m1() * 100.0, metric.name()))
         };
-        let known: Vec<_> = [Metric::Throughput, Metric::BalancerCpu].into_iter().filter_map(of).collect();
+        let told: &[Metric] = match self.rates {
+            [None, None] => &[Metric::Throughput, Metric::BalancerCpu],
+            _ => &[Metric::P50, Metric::P99, Metric::BalancerCpu],
+        };
+        let known: Vec<_> = told.iter().filter_map(|&metric| of(metric)).collect();
         if known.is_empty() { "nothing for certain".into() } else { known.join(" and ") }
     }
 }
@@ -306,6 +336,12 @@ impl Change {
         let (name, word) = (self.metric.name(), self.metric.word(self.judged.verdict));
         format!("{} ({place}) {word} in {name}, {}", self.model, words::ratio_interval(&self.judged))
     }
+}
+
+/// The figures that runs of these loops can be compared in.
+fn metrics([base, new]: [Option<u64>; 2]) -> impl Iterator<Item = Metric> {
+    let alike = base.is_some() == new.is_some();
+    Metric::of_loop(base).iter().copied().filter(move |metric| alike || metric.is_cpu())
 }
 
 /// A change that is not judged yet.

@@ -1,10 +1,12 @@
 //! The report's content, once, for both of its forms: what is said, in which order.
 
 use crate::data::Stored;
+use crate::rate;
 use crate::report::bottleneck::{self, Bottlenecks};
 use crate::report::charts::Chart;
 use crate::report::comparison::Comparison;
 use crate::report::metric::Metric;
+use crate::report::open_loop;
 use crate::report::summary::Summary;
 use crate::report::table::Table;
 use crate::report::verdicts::{self, Verdicts};
@@ -56,12 +58,22 @@ impl Document {
         parts.extend(provenance::warnings(environment).into_iter().map(Part::Warning));
         let starred = summary.cells.values().any(|cell| cell.invalid > 0 && !cell.valid.is_empty());
         let star = if starred { " * Some trials of this cell were invalid." } else { "" };
+        let (figure, name, short) = match plan.rate {
+            None => {
+                ("Requests per second (more is better)".into(), "requests per second", tables::pivot(summary))
+            }
+            Some(rate) => (
+                format!("Response time, p50 / p99 in ms (less is better), {}", open_loop::load(rate)),
+                "response times at a fixed rate",
+                open_loop::pivot(summary),
+            ),
+        };
         parts.push(Part::Paragraph(format!(
-            "Requests per second (more is better): medians over {}. {}{star}",
+            "{figure}: medians over {}. {}{star}",
             words::blocks(summary),
             words::strength(summary)
         )));
-        parts.push(Part::Quotable { name: "requests per second", table: tables::pivot(summary) });
+        parts.push(Part::Quotable { name, table: short });
         parts.push(Part::Heading("Charts".into()));
         if charts.is_empty() {
             parts.push(Part::Paragraph("There is no valid trial, so there is nothing to draw.".into()));
@@ -74,17 +86,13 @@ impl Document {
         }));
         parts.push(Part::Heading("What was measured, and how".into()));
         parts.extend(words::method(summary, plan).into_iter().map(Part::Paragraph));
-        parts.push(Part::Heading("Every cell".into()));
-        parts.push(Part::Paragraph(
-            "Each figure is the median over the cell's valid blocks. Time per request is the mean across all concurrent \
-             requests (ab's second figure); p50 and p99 are percentiles of a request's own response time; CPU is the \
-             balancer's, user and system."
-                .into(),
-        ));
-        parts.push(Part::Table(tables::throughput(summary, bottlenecks)));
-        parts.extend(ratios(verdicts));
+        let found = environment.notes.iter().filter(|note| rate::is_note(note));
+        parts.extend(found.map(|note| Part::Paragraph(format!("How the rate was chosen: {note}."))));
+        parts.extend(every_cell(summary, bottlenecks));
+        parts.extend(ratios(summary, verdicts));
         parts.extend(trust(summary, verdicts));
-        parts.push(Part::Heading("What limited each cell".into()));
+        let limits = if plan.rate.is_none() { "What limited each cell" } else { "How busy each cell was" };
+        parts.push(Part::Heading(limits.into()));
         parts.push(Part::Paragraph(bottleneck::method(summary)));
         parts.push(Part::Table(bottleneck::table(summary, bottlenecks)));
         if let Ok(comparison) = Comparison::within(&stored.name, summary, bottlenecks, verdicts) {
@@ -107,7 +115,8 @@ impl Document {
             parts.push(Part::Table(provenance::models(environment)));
             parts.push(Part::Table(provenance::manifest(environment)));
         }
-        Document { title: format!("roundtable: the run {}", stored.name), parts }
+        let loop_ = plan.rate.map_or(String::new(), |rate| format!(", {}", open_loop::at(rate)));
+        Document { title: format!("roundtable: the run {}{loop_}", stored.name), parts }
     }
 
     /// As Markdown.
@@ -142,13 +151,40 @@ impl Document {
     }
 }
 
+/// The longest table, with its heading.
+fn every_cell(summary: &Summary, bottlenecks: &Bottlenecks) -> [Part; 3] {
+    let (heading, what, table) = match summary.rate() {
+        None => (
+            "Every cell".into(),
+            "Time per request is the mean across all concurrent requests (ab's second figure); p50 and p99 are percentiles \
+             of a request's own response time; CPU is the balancer's, user and system.",
+            tables::throughput(summary, bottlenecks),
+        ),
+        Some(rate) => (
+            format!("Every cell: {}", open_loop::load(rate)),
+            "Requests per second are those that were answered, over the whole schedule: the rate. p50 and p99 are \
+             percentiles of the response time from when a request was due, each with its range over the blocks; CPU is the \
+             balancer's, user and system.",
+            open_loop::table(summary, bottlenecks),
+        ),
+    };
+    let what = format!("Each figure is the median over the cell's valid blocks. {what}");
+    [Part::Heading(heading), Part::Paragraph(what), Part::Table(table)]
+}
+
 /// A table of ratios and verdicts for each metric, and the planted slowdowns.
-fn ratios(verdicts: &Verdicts) -> Vec<Part> {
+fn ratios(summary: &Summary, verdicts: &Verdicts) -> Vec<Part> {
     let mut parts = Vec::new();
     for of in verdicts.iter() {
         let Some(table) = verdicts::table(of) else { continue };
-        let closed = if matches!(of.metric, Metric::P50 | Metric::P99) { " (closed loop)" } else { "" };
-        parts.push(Part::Heading(format!("Ratios of {}{closed}", of.metric.name())));
+        let times = matches!(of.metric, Metric::P50 | Metric::P99);
+        let of_loop = match summary.rate() {
+            None if times => " (closed loop)".to_owned(),
+            None => String::new(),
+            Some(rate) if times => format!(" ({})", open_loop::load(rate)),
+            Some(rate) => format!(" ({})", open_loop::at(rate)),
+        };
+        parts.push(Part::Heading(format!("Ratios of {}{of_loop}", of.metric.name())));
         let floor = match of.floor {
             Some(floor) => format!("Noise floor: {}.", words::floor(floor)),
             None => "The noise floor is unknown: this run has no model measured twice (A/A).".into(),

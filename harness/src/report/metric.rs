@@ -22,9 +22,18 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// All of them, in the order of the report.
+    /// All of them, in the order of a closed loop's report.
     pub const ALL: [Metric; 5] =
         [Metric::Throughput, Metric::BalancerCpu, Metric::AllCpu, Metric::P50, Metric::P99];
+
+    /// Those of which a run says something, in the order of its report. In an open loop throughput is the rate, the same
+    /// for all, and response times are what it is run for.
+    pub fn of_loop(rate: Option<u64>) -> &'static [Metric] {
+        match rate {
+            None => &Metric::ALL,
+            Some(_) => &[Metric::P50, Metric::P99, Metric::BalancerCpu, Metric::AllCpu],
+        }
+    }
 
     /// Its value in a trial, where the trial has it.
     pub fn of(self, measured: &Measured) -> Option<f64> {
@@ -72,7 +81,8 @@ impl Metric {
         !self.is_cpu()
     }
 
-    fn is_cpu(self) -> bool {
+    /// Whether it is CPU time, which does not depend on the kind of loop.
+    pub fn is_cpu(self) -> bool {
         matches!(self, Metric::BalancerCpu | Metric::AllCpu)
     }
 }
@@ -80,6 +90,13 @@ impl Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_open_loop_says_nothing_of_throughput() {
+        assert_eq!(Metric::of_loop(None), Metric::ALL);
+        assert!(!Metric::of_loop(Some(1)).contains(&Metric::Throughput));
+        assert_eq!(Metric::of_loop(Some(1)).len(), Metric::ALL.len() - 1);
+    }
 
     #[test]
     fn a_difference_is_called_by_what_it_is_of() {

@@ -10,6 +10,7 @@ pub mod charts;
 pub mod comparison;
 pub mod difference;
 pub mod metric;
+pub mod open_loop;
 pub mod published;
 pub mod summary;
 pub mod table;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::{DIRECT, Environment, Family, Length, Stored};
+use crate::rate;
 use crate::report::summary::{Measured, Summary};
 use crate::report::table::{Column, Table};
 use crate::report::tables::NOTHING;
@@ -41,9 +42,10 @@ pub(super) fn facts(environment: &Environment) -> Table {
         (
             "a trial",
             format!(
-                "{} timed requests after {} discarded, {}, {} bytes a body",
+                "{} timed requests after {} discarded, {}{}, {} bytes a body",
                 plan.requests,
                 plan.warmup,
+                plan.rate.map_or(String::new(), |rate| format!("{rate} per second (open loop), ")),
                 words::connections(plan.connections),
                 plan.body_bytes
             ),
@@ -54,6 +56,7 @@ pub(super) fn facts(environment: &Environment) -> Table {
 /// What a reader must be warned of before the figures.
 pub(super) fn warnings(environment: &Environment) -> Vec<String> {
     let mut warnings = environment.notes.clone();
+    warnings.retain(|note| !rate::is_note(note));
     if environment.build.profile != "release" {
         warnings.push(format!(
             "The binary was built with the profile {}: its figures say nothing about a release build.",

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::data::{Cell, Connections, DIRECT, Family, Layout, Outcome, Sample, Stored, Trial, Usage};
 use crate::latency;
+use crate::report::open_loop::Kept;
 use crate::row::Row;
 use crate::statistics::{self, Spread};
 
@@ -38,6 +39,7 @@ pub struct Summary {
     processors: u32,
     connections: Connections,
     layout: Layout,
+    rate: Option<u64>,
 }
 
 /// What is known of one cell.
@@ -58,7 +60,7 @@ pub struct Measured {
     pub completed: u64,
     /// Answers that were not 2xx.
     pub non_2xx: u64,
-    /// Requests a second.
+    /// Requests a second; in an open loop, of the whole schedule.
     pub rate: f64,
     /// The balancer's CPU time a request, user mode, µs; `None` in the direct row.
     pub user_us: Option<f64>,
@@ -70,8 +72,10 @@ pub struct Measured {
     pub used: Used,
     /// Share of all processors' time that was idle, 0 to 1.
     pub idle: f64,
-    /// Response times, ns.
+    /// Response times, ns; in an open loop from when each request was due.
     pub latency: Histogram<u64>,
+    /// How the rate was kept; `None` in a closed loop.
+    pub kept: Option<Kept>,
     /// Share of the machine's time that the hypervisor gave to others, 0 to 1.
     pub steal: f64,
     /// Connections that met a full accept queue.
@@ -125,6 +129,7 @@ impl Summary {
             processors: stored.environment.host.processors.max(1),
             connections: plan.connections,
             layout: plan.layout,
+            rate: plan.rate,
         };
         for trial in &stored.trials {
             if !summary.models.contains(&trial.cell.model) {
@@ -150,8 +155,8 @@ impl Summary {
                 }
             }
         }
-        let processors = summary.processors;
-        let read: Vec<_> = stored.trials.par_iter().map(|trial| measured(trial, processors)).collect();
+        let (processors, rate) = (summary.processors, summary.rate);
+        let read: Vec<_> = stored.trials.par_iter().map(|trial| measured(trial, processors, rate)).collect();
         for (trial, outcome) in stored.trials.iter().zip(read) {
             summary.admit(trial, outcome);
         }
@@ -233,6 +238,11 @@ impl Summary {
             Layout::Shared => (self.processors(), self.processors()),
             Layout::Pinned => (1, self.processors().saturating_sub(1).max(1)),
         }
+    }
+
+    /// Requests per second of the open loop; `None`: a closed loop.
+    pub fn rate(&self) -> Option<u64> {
+        self.rate
     }
 
     /// Client connections.
@@ -328,22 +338,30 @@ pub fn percentile_ms(latency: &Histogram<u64>, percentile: f64) -> Option<f64> {
         .then(|| latency.value_at_percentile(percentile) as f64 / 1e6)
 }
 
-fn measured(trial: &Trial, processors: u32) -> Result<Measured, Vec<String>> {
+fn measured(trial: &Trial, processors: u32, rate: Option<u64>) -> Result<Measured, Vec<String>> {
     let sample = match &trial.outcome {
         Outcome::Measured(sample) => sample,
         Outcome::Invalid { reasons } => return Err(reasons.clone()),
     };
-    read_sample(trial.block, sample, processors).map_err(|reason| vec![reason])
+    read_sample(trial.block, sample, processors, rate).map_err(|reason| vec![reason])
 }
 
-fn read_sample(block: u32, sample: &Sample, processors: u32) -> Result<Measured, String> {
+fn read_sample(block: u32, sample: &Sample, processors: u32, rate: Option<u64>) -> Result<Measured, String> {
     if sample.completed == 0 || sample.elapsed_ns == 0 {
         return Err(format!(
             "the record says {} requests in {} ns: the trials file was altered: run the cell again",
             sample.completed, sample.elapsed_ns
         ));
     }
-    let latency = latency::decode(&sample.latency_ns_hdr).map_err(|error| error.to_string())?;
+    let open_loop = sample.open_loop.as_ref();
+    let kept = open_loop.map(|open| Kept::of(open, sample.completed)).transpose()?;
+    if kept.map(|kept| kept.rate) != rate {
+        return Err(
+            "the record is of another rate than the plan: the files were altered: run the cell again".into(),
+        );
+    }
+    let latency = open_loop.map_or(&sample.latency_ns_hdr, |open| &open.latency_ns_hdr);
+    let latency = latency::decode(latency).map_err(|error| error.to_string())?;
     // A histogram of foreign bounds would not pool with the others.
     let mut fitting = latency::histogram();
     fitting.add(&latency).map_err(|error| format!("the latency histogram has foreign bounds ({error})"))?;
@@ -358,7 +376,7 @@ fn read_sample(block: u32, sample: &Sample, processors: u32) -> Result<Measured,
         block,
         completed: sample.completed,
         non_2xx: sample.non_2xx,
-        rate: completed * 1e9 / sample.elapsed_ns as f64,
+        rate: kept.map_or(completed * 1e9 / sample.elapsed_ns as f64, |kept| kept.achieved),
         user_us: sample.balancer.map(|usage| a_request_us(usage.user_ns)),
         system_us: sample.balancer.map(|usage| a_request_us(usage.system_ns)),
         all_cpu_us: all_cpu_ns / 1e3 / completed,
@@ -369,6 +387,7 @@ fn read_sample(block: u32, sample: &Sample, processors: u32) -> Result<Measured,
         },
         idle: sample.host.idle_ns as f64 / whole,
         latency: fitting,
+        kept,
         steal: sample.host.steal_ns as f64 / whole,
         listen_overflows: sample.host.listen_overflows,
         tcp_timeouts: sample.host.tcp_timeouts,

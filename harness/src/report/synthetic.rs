@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::data::*;
 use crate::latency;
+use crate::load::OpenLoop;
 use crate::row::Row;
 
 /// A run to be made up.
@@ -19,6 +20,7 @@ pub(crate) struct Run {
     concurrency: Vec<u32>,
     blocks: u32,
     requests: u64,
+    rate: Option<u64>,
     invalid: Vec<(Cell, u32)>,
 }
 
@@ -31,6 +33,7 @@ impl Run {
             concurrency: vec![2, 5, 10],
             blocks: 3,
             requests: 10_000,
+            rate: None,
             invalid: Vec::new(),
         }
     }
@@ -52,6 +55,12 @@ impl Run {
 
     pub(crate) fn blocks(mut self, blocks: u32) -> Self {
         self.blocks = blocks;
+        self
+    }
+
+    /// An open loop at so many requests per second.
+    pub(crate) fn rate(mut self, rate: u64) -> Self {
+        self.rate = Some(rate);
         self
     }
 
@@ -116,7 +125,25 @@ impl Run {
                 c / rate * 1e9 * (0.55 + 0.3 * rng.random::<f64>() + 0.012 * tail * (1.0 / (1.0 - u)).sqrt());
             latency.saturating_record_n(ns as u64, handful);
         }
-        let elapsed_ns = (self.requests as f64 / rate * 1e9) as u64;
+        // An open loop's times are those of the closed one, and a tenth of a millisecond that each request was late.
+        let open_loop = self.rate.map(|rate| {
+            let (mut since_due, mut late) = (latency::histogram(), latency::histogram());
+            for value in latency.iter_recorded() {
+                since_due.saturating_record_n(value.value_iterated_to() + 100_000, value.count_at_value());
+            }
+            late.saturating_record_n(100_000, self.requests);
+            OpenLoop {
+                rate,
+                achieved_milli_per_s: rate * 1000,
+                sustained: true,
+                backlog_grew: false,
+                waited: self.requests / 50,
+                behind_ns: 100_000,
+                latency_ns_hdr: latency::encode(&since_due),
+                late_ns_hdr: latency::encode(&late),
+            }
+        });
+        let elapsed_ns = (self.requests as f64 / self.rate.map_or(rate, |rate| rate as f64) * 1e9) as u64;
         let usage = |user_us: f64, system_us: f64, rng: &mut ChaCha8Rng| Usage {
             user_ns: (user_us * noise(rng, 0.1) * 1e3 * self.requests as f64) as u64,
             system_ns: (system_us * noise(rng, 0.1) * 1e3 * self.requests as f64) as u64,
@@ -132,14 +159,14 @@ impl Run {
             elapsed_ns,
             received_bytes: self.requests * 1_187,
             latency_ns_hdr: latency::encode(&latency),
-            open_loop: None,
+            open_loop,
             per_backend: (0..cell.backends).map(|i| (format!("backend-{i}"), share)).collect(),
             client: usage(9.0, 40.0, &mut rng),
             balancer: (cell.model != DIRECT).then(|| usage(user * burnt, system * burnt, &mut rng)),
             backends: usage(6.0, 35.0, &mut rng),
             host: HostWindow {
                 steal_ns: (elapsed_ns as f64 * 0.05 * rng.random::<f64>()) as u64,
-                idle_ns: elapsed_ns / 5,
+                idle_ns: if self.rate.is_some() { elapsed_ns } else { elapsed_ns / 5 },
                 time_wait_at_start: 900,
                 ..HostWindow::default()
             },
@@ -182,7 +209,7 @@ impl Run {
                 workers: None,
                 steal_limit_percent: 10,
                 precision_percent: None,
-                rate: None,
+                rate: self.rate,
             },
             models: models.collect(),
             build: Build {

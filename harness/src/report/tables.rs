@@ -6,6 +6,7 @@
 use crate::data::Stored;
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
+use crate::report::open_loop;
 use crate::report::summary::{Measured, Summarised, Summary};
 use crate::report::table::{Column, Table, printable};
 use crate::report::verdicts::{self, Verdicts};
@@ -26,8 +27,18 @@ pub fn terminal(stored: &Stored) -> String {
     let summary = Summary::of(stored);
     let bottlenecks = Bottlenecks::of(&summary);
     let verdicts = Verdicts::of(&summary, &bottlenecks);
-    let mut text = throughput(&summary, &bottlenecks).terminal(TERMINAL);
-    for of in verdicts.iter().filter(|of| matches!(of.metric, Metric::Throughput | Metric::BalancerCpu)) {
+    let mut text = match summary.rate() {
+        None => throughput(&summary, &bottlenecks).terminal(TERMINAL),
+        Some(rate) => {
+            let table = open_loop::table(&summary, &bottlenecks).terminal(TERMINAL);
+            format!("{}:\n\n{table}", words::capitalised(&open_loop::load(rate)))
+        }
+    };
+    let told = |metric| match summary.rate() {
+        None => matches!(metric, Metric::Throughput | Metric::BalancerCpu),
+        Some(_) => matches!(metric, Metric::P50 | Metric::P99 | Metric::BalancerCpu),
+    };
+    for of in verdicts.iter().filter(|of| told(of.metric)) {
         if let Some(table) = verdicts::table(of) {
             let floor = of.floor.map_or("unknown: no A/A pair".into(), words::floor);
             text.push_str(&format!(
@@ -39,10 +50,11 @@ pub fn terminal(stored: &Stored) -> String {
     }
     text.push('\n');
     let remark = format!(
-        "Medians over {}. {} {}",
+        "Medians over {}. {} {}{}",
         words::blocks(&summary),
         words::load(&stored.environment.plan),
         words::strength(&summary),
+        if summary.rate().is_none() { words::CLOSED_LOOP_TIMES } else { "" },
     );
     text.push_str(&words::wrapped(&remark, TERMINAL.into()));
     let mut invalid = summary.invalid.iter();
@@ -130,7 +142,7 @@ pub(super) fn figure(value: f64) -> String {
     }
 }
 
-fn cells(summary: &Summary) -> impl Iterator<Item = (&str, u32, u32, &Summarised)> {
+pub(super) fn cells(summary: &Summary) -> impl Iterator<Item = (&str, u32, u32, &Summarised)> {
     summary.models.iter().flat_map(move |model| {
         summary.backends.iter().flat_map(move |&backends| {
             summary.concurrency.iter().map(move |&concurrency| {
@@ -143,12 +155,16 @@ fn cells(summary: &Summary) -> impl Iterator<Item = (&str, u32, u32, &Summarised
 fn rate_or_why(cell: &Summarised) -> String {
     match cell.spread(Measured::rate) {
         Some(spread) => figure(spread.median),
-        None if cell.invalid > 0 => INVALID.into(),
-        None => NOTHING.into(),
+        None => why_not(cell),
     }
 }
 
-fn blocks(cell: &Summarised) -> String {
+/// What stands for a cell that has no valid trial.
+pub(super) fn why_not(cell: &Summarised) -> String {
+    if cell.invalid > 0 { INVALID } else { NOTHING }.into()
+}
+
+pub(super) fn blocks(cell: &Summarised) -> String {
     match (cell.valid.len(), cell.invalid) {
         (0, 0) => "not run".into(),
         (valid, 0) => valid.to_string(),
@@ -200,13 +216,66 @@ mod tests {
               2      2  invalid
 
         Medians over 2 to 3 blocks. Closed loop, 10,000 requests a trial, a new connection for each request. A range is what was
-        seen over the blocks; only ratios have confidence intervals.
+        seen over the blocks; only ratios have confidence intervals. p50 and p99 are a closed loop's, which leave out the wait
+        that it avoids: for latencies, `roundtable run --rate auto`.
         4 invalid trials:
           mio, 2 servers, concurrency 2, block 1, attempt 1: 3 of 10000 responses were not 2xx
           threads, 2 servers, concurrency 2, block 2, attempt 1: 3 of 10000 responses were not 2xx
           mio, 2 servers, concurrency 2, block 2, attempt 1: 3 of 10000 responses were not 2xx
           mio, 2 servers, concurrency 2, block 3, attempt 1: 3 of 10000 responses were not 2xx
         ");
+    }
+
+    #[test]
+    fn the_terminal_table_of_an_open_loop() {
+        let run = small().rate(2000).invalid("threads", 2, 2, 1);
+        let run = (0..3).fold(run, |run, block| run.invalid("mio", 2, 2, block));
+        insta::assert_snapshot!(terminal(&run.build()), @r"
+        Open loop at 2,000 requests per second, latency from the intended send time:
+
+        model       HTTP  conc.  requests    p50      lowest–    p99      lowest–    CPU µs  bound   valid
+                 servers          /second     ms      highest     ms      highest  /request  by      blocks
+        ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+        direct         1      2      2000  0.211  0.209–0.212  0.251  0.250–0.258         –  nobody  3
+        direct         2      2      2000  0.214  0.209–0.216  0.257  0.253–0.264         –  nobody  3
+        threads        1      2      2000  0.324  0.318–0.330  0.454  0.452–0.467     106.0  nobody  3
+        threads        2      2      2000  0.342  0.340–0.344  0.477  0.464–0.490     111.4  nobody  2, 1 invalid
+        mio            1      2      2000  0.301  0.282–0.302  0.383  0.354–0.400     76.33  nobody  3
+        mio            2      2   invalid      –            –      –            –         –  –       0, 3 invalid
+
+        response time, p50, ratios with 95 % intervals; noise floor unknown: no A/A pair
+           HTTP  conc.  mio / threads
+        servers
+        ───────────────────────────────────────────────────
+              1      2  0.91 (0.82–1.01) indistinguishable
+              2      2  invalid
+
+        response time, p99, ratios with 95 % intervals; noise floor unknown: no A/A pair
+           HTTP  conc.  mio / threads
+        servers
+        ───────────────────────────────────────────────────
+              1      2  0.83 (0.68–1.01) indistinguishable
+              2      2  invalid
+
+        CPU per request, balancer, ratios with 95 % intervals; noise floor unknown: no A/A pair
+           HTTP  conc.  mio / threads
+        servers
+        ─────────────────────────────────────────
+              1      2  0.72 (0.67–0.77) cheaper
+              2      2  invalid
+
+        Medians over 2 to 3 blocks. Open loop at 2,000 requests per second, latency from the intended send time; 10,000 requests
+        a trial, a new connection for each request. A range is what was seen over the blocks; only ratios have confidence
+        intervals.
+        4 invalid trials:
+          mio, 2 servers, concurrency 2, block 1, attempt 1: 3 of 10000 responses were not 2xx
+          threads, 2 servers, concurrency 2, block 2, attempt 1: 3 of 10000 responses were not 2xx
+          mio, 2 servers, concurrency 2, block 2, attempt 1: 3 of 10000 responses were not 2xx
+          mio, 2 servers, concurrency 2, block 3, attempt 1: 3 of 10000 responses were not 2xx
+        ");
+        let whole = terminal(&Run::new().rate(20_000).build());
+        let widest = whole.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= 120, "{widest}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use super::charts::Chart;
 use super::synthetic::Run;
 use super::*;
 use crate::data::Outcome;
@@ -67,6 +68,50 @@ fn an_svg_names_fonts_that_browsers_have_and_a_panel_for_each_backend_count() {
     }
     // A marker of the model's shape and colour for each of four cells, and one in the legend.
     assert_eq!(svg.matches(r##"r="7" opacity="1" fill="#0072B2""##).count(), 4);
+}
+
+#[test]
+fn an_open_loops_report_is_of_response_times() {
+    let models = ["direct", "threads", "mio", "threads#2"];
+    let run = Run::new().models(&models).backends(&[1, 2]).concurrency(&[10]).blocks(8).rate(2000);
+    let mut stored = run.build();
+    let note = "--rate auto: 2000 requests per second, as it was found";
+    stored.environment.notes = vec![note.into(), "resumed at noon".into()];
+    let summary = Summary::of(&stored);
+    let bottlenecks = Bottlenecks::of(&summary);
+    let verdicts = Verdicts::of(&summary, &bottlenecks);
+    let charts = charts::prepare(&summary, &stored.environment.plan, &verdicts);
+    let document = Document::of(&stored, &summary, &bottlenecks, &verdicts, &charts);
+    let (report, page) = (document.markdown(&stored.name), html::page(&document).unwrap());
+    assert!(report.contains(&format!("How the rate was chosen: {note}.")));
+    assert!(report.contains("**Mind:** resumed at noon") && !report.contains("**Mind:** --rate"));
+    assert!(
+        page.contains("<title>roundtable: the run synthetic, open loop at 2,000 requests per second</title>")
+    );
+    insta::assert_snapshot!("open_loop", report);
+    // Nothing of the closed loop's throughput.
+    for foreign in ["X·R / c", "closed loop)", "faster", "client-bound", "Client-bound", "Throughput by"] {
+        assert!(!report.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn an_open_loops_charts_begin_with_response_times_and_say_since_when() {
+    let stored = small().rate(2000).build();
+    let summary = Summary::of(&stored);
+    let verdicts = Verdicts::of(&summary, &Bottlenecks::of(&summary));
+    let charts = charts::prepare(&summary, &stored.environment.plan, &verdicts);
+    let slugs: Vec<_> = charts.iter().map(Chart::slug).collect();
+    assert_eq!(slugs, ["latency", "p50-ratio", "p99-ratio", "cpu", "cpu-ratio"]);
+    for chart in &charts {
+        assert!(charts::SLUGS.contains(&chart.slug()));
+        let told =
+            "Open loop at 2,000 requests per second, latency from the intended send time; 10,000 requests";
+        assert!(chart.caption().contains(told), "{}", chart.caption());
+        assert!(!chart.caption().contains("losed"), "{}", chart.caption());
+        assert!(chart.title().ends_with(", open loop at 2,000 requests per second"), "{}", chart.title());
+    }
+    assert!(charts[1].svg().unwrap().contains("requests outstanding at most"));
 }
 
 #[test]
@@ -140,6 +185,9 @@ fn a_run_of_any_shape_has_a_report() {
         ("one concurrency", small().concurrency(&[5]).build(), 5),
         ("no direct", small().models(&["threads", "mio"]).build(), 5),
         ("with controls", small().models(&["direct", "threads", "mio", "threads#2", "mio+10%"]).build(), 5),
+        ("open loop", small().rate(2000).build(), 5),
+        ("open loop, nothing run", small().rate(2000).blocks(0).build(), 0),
+        ("open loop, one model", small().rate(2000).models(&["mio"]).build(), 2),
         ("controls only", small().models(&["threads#2", "mio+10%"]).build(), 0),
     ];
     for (case, stored, expected) in cases {

@@ -19,7 +19,7 @@ use crate::statistics::verdict::{CONFIDENCE, Compared, Judged, Verdict, judge, n
 /// All verdicts of a run.
 #[derive(Debug, Clone)]
 pub struct Verdicts {
-    /// One for each of [`Metric::ALL`], in that order.
+    /// One for each of [`Metric::of_loop`], in that order.
     metrics: Vec<OfMetric>,
 }
 
@@ -59,10 +59,10 @@ impl Verdicts {
     /// Of `summary`, whose limits are `bottlenecks`.
     pub fn of(summary: &Summary, bottlenecks: &Bottlenecks) -> Self {
         let on = |&metric: &Metric| OfMetric::of(summary, bottlenecks, metric);
-        Verdicts { metrics: Metric::ALL.par_iter().map(on).collect() }
+        Verdicts { metrics: Metric::of_loop(summary.rate()).par_iter().map(on).collect() }
     }
 
-    /// On one metric.
+    /// On one metric; `None` where this kind of loop says nothing of it.
     pub fn on(&self, metric: Metric) -> Option<&OfMetric> {
         self.metrics.iter().find(|of| of.metric == metric)
     }

@@ -1,6 +1,7 @@
 //! Sentences that charts, report and terminal share, each made from the run that it speaks of.
 
 use crate::data::{Connections, DIRECT, Plan};
+use crate::report::open_loop;
 use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Refused, Summary};
 use crate::row::Row;
 use crate::statistics::verdict::{Judged, LEVEL};
@@ -46,7 +47,34 @@ pub(super) fn empty_cells(summary: &Summary) -> &'static str {
 /// What load a trial was, in one sentence.
 pub(super) fn load(plan: &Plan) -> String {
     let requests = grouped(&plan.requests.to_string());
-    format!("Closed loop, {requests} requests a trial, {}.", connections(plan.connections))
+    let (kind, after) = match plan.rate {
+        None => ("Closed loop".to_owned(), ","),
+        Some(rate) => (capitalised(&open_loop::load(rate)), ";"),
+    };
+    format!("{kind}{after} {requests} requests a trial, {}.", connections(plan.connections))
+}
+
+/// What a terminal's reader must know of the response times of a closed loop.
+pub(super) const CLOSED_LOOP_TIMES: &str = " p50 and p99 are a closed loop's, which leave out the wait that it avoids: for \
+    latencies, `roundtable run --rate auto`.";
+
+/// What the concurrency of a cell is, on an axis.
+pub(super) fn concurrency(plan: &Plan) -> &'static str {
+    match plan.rate {
+        None => "requests outstanding at any time",
+        Some(_) => "requests outstanding at most",
+    }
+}
+
+/// The title of a chart, with the loop where it is an open one.
+pub(super) fn titled(title: &str, plan: &Plan) -> String {
+    title.to_owned() + &plan.rate.map_or(String::new(), |rate| format!(", {}", open_loop::at(rate)))
+}
+
+/// With a capital letter at its head.
+pub(super) fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// How the client uses connections.
@@ -69,16 +97,26 @@ pub(super) fn strength(summary: &Summary) -> String {
 /// What was measured and how, a paragraph each.
 pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
     let Plan { requests, warmup, body_bytes, seed, .. } = plan;
+    let driven = match plan.rate {
+        None => format!(
+            "kept {} requests outstanding (concurrency), {}, and began a new one only when an old one was answered: a closed \
+             loop, as ab and wrk have it",
+            listed(&summary.concurrency),
+            connections(plan.connections),
+        ),
+        Some(rate) => open_loop::driven(summary, rate),
+    };
+    let sustained = if plan.rate.is_some() {
+        ", the servers got equal turns, and the rate was sustained"
+    } else {
+        ", and the servers got equal turns"
+    };
     let mut paragraphs = vec![
         format!(
             "One round-robin HTTP load balancer was run under {}, in front of {} servers (the \
-             backends). A load generator kept {} \
-             requests outstanding (concurrency), {}, and began a new one only when an old one was answered: a closed \
-             loop, as ab and wrk have it. Every answer was verified; each body is {body_bytes} bytes long.",
+             backends). A load generator {driven}. Every answer was verified; each body is {body_bytes} bytes long.",
             counted(summary.balancers().count(), "concurrency model"),
             listed(&summary.backends),
-            listed(&summary.concurrency),
-            connections(plan.connections),
         ),
         format!(
             "The sample is the trial, not the request: one fresh balancer process that serves one cell (model, \
@@ -98,22 +136,28 @@ pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
              a machine whose weather lasts over blocks makes the intervals too narrow.",
             LEVEL * 100.0
         ),
-        "A trial is valid when every request was answered with 2xx and the right body, and the servers got equal \
-         turns. An invalid trial is kept, listed with its reasons and enters no figure."
-            .into(),
         format!(
+            "A trial is valid when every request was answered with 2xx and the right body{sustained}. An invalid trial is \
+             kept, listed with its reasons and enters no figure."
+        ),
+        match plan.rate {
+            Some(_) => open_loop::times(REQUESTS_BEYOND_A_PERCENTILE),
+            None => format!(
             "The response times come from the closed loop: when the system stalls, the loop stops sending, so the wait \
              that further requests would have had is left out (coordinated omission). They compare models under this \
-             load; they are not what users of an open system would see. A percentile is printed only where at least \
-             {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it: per trial in the tables, pooled over blocks in the \
-             curves."
-        ),
+             load; they are not what users of an open system would see: those are measured by `roundtable run --rate auto`. \
+             A percentile is printed only where at least {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it: per trial in \
+             the tables, pooled over blocks in the curves."
+            ),
+        },
         "CPU per request is the balancer process's own user and system time over the timed window; kernel work that \
          is billed to client or servers is not in it, and neither is waiting."
             .into(),
     ];
+    paragraphs.extend(plan.rate.map(|_| open_loop::THROUGHPUT.to_owned()));
     if summary.models.iter().any(|model| model == DIRECT) {
         let ceiling = match plan.connections {
+            connections if plan.rate.is_some() => open_loop::direct(connections),
             Connections::Keepalive => {
                 "It is the ceiling of client, servers and machine: where a model comes near it, they may be the limit \
                  rather than the model."

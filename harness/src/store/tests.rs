@@ -49,6 +49,20 @@ fn a_folder_that_holds_a_run_is_not_begun_again() {
 }
 
 #[test]
+fn a_folder_is_free_where_a_run_could_be_made_and_asking_leaves_nothing_behind() {
+    let dir = tempdir().unwrap();
+    let new = dir.path().join("new");
+    check_free(&new).unwrap();
+    assert!(!new.exists());
+    check_free(dir.path()).unwrap();
+    assert!(dir.path().exists());
+    let taken = run_of(1);
+    assert!(matches!(check_free(taken.path()), Err(StoreError::Occupied(_))));
+    fs::write(&new, "").unwrap();
+    assert!(matches!(check_free(&new), Err(StoreError::Unwritable { .. })));
+}
+
+#[test]
 fn a_line_torn_anywhere_is_no_trial_and_is_cut_off_on_resume() {
     let whole = run_of(2);
     let text = fs::read(whole.path().join(TRIALS)).unwrap();

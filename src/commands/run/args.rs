@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use roundtable_harness::data::{Connections, Layout, Length, Plan};
 use roundtable_harness::environment::random_seed;
 use roundtable_harness::plan::{self, Numbers, PlanError};
+use roundtable_harness::rate::Rate;
 
 /// Requests of a trial with `--quick`: the 75 cells of the whole grid take 25 s on two idle cores, 33 s on busy ones.
 const QUICK_REQUESTS: u64 = 4000;
@@ -27,14 +28,21 @@ pub(crate) struct Args {
     /// How many backends stand behind the balancer, as in 1-5 or 1,3,5 [default: 1-5]
     #[arg(long, value_name = "LIST")]
     pub(super) backends: Option<Numbers>,
-    /// How many requests are outstanding at any time, as in 2,5,10 [default: 2,5,10]
+    /// How many requests are outstanding at any time (with --rate: at most), as in 2,5,10 [default: 2,5,10]
     #[arg(long, value_name = "LIST")]
     pub(super) concurrency: Option<Numbers>,
-    /// Requests that are timed in each trial [default: 10000; with --quick 4000]
+    /// Open loop: so many requests per second are due, evenly spaced, whatever became of those before, and latency
+    /// counts from when each was due. For latencies; throughput is then the rate. auto looks for a rate that every row
+    /// sustains at every condition, before the first trial: about two seconds for each row and condition
+    /// [default: closed loop]
+    #[arg(long, value_name = "R|auto")]
+    pub(super) rate: Option<Rate>,
+    /// Requests that are timed in each trial [default: 10000; with --quick 4000; with --rate one second's, at least 2000
+    /// so that a p99 is known, at most 30 s; with --rate and --quick half a second's, at least 2000, at most 15 s]
     #[arg(long, value_name = "N")]
     pub(super) requests: Option<u64>,
     /// Requests that are sent before and discarded [default: 10 for each connection of the largest concurrency, and
-    /// at least a twentieth of --requests]
+    /// at least a twentieth of --requests; with --rate at most ten seconds of it]
     #[arg(long, value_name = "N")]
     pub(super) warmup: Option<u64>,
     /// One request on each client connection (close) or many (keepalive) [default: close]
@@ -58,8 +66,9 @@ pub(crate) struct Args {
     /// Measure the whole grid as often as fits into this time, at least three times [default: 5min]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(super) budget: Option<Duration>,
-    /// Add blocks where they are needed, until every ratio to the reference model is known to so many percent on either
-    /// side (95 % intervals) or the budget ends
+    /// Add blocks where they are needed, until every ratio to the reference model, of throughput (with --rate: of the
+    /// median response time) and of CPU per request, is known to so many percent on either side (95 % intervals) or the
+    /// budget ends
     #[arg(long, value_name = "PERCENT", conflicts_with = "blocks")]
     pub(super) precision: Option<u32>,
     /// Decides the random order of the trials; recorded in environment.json [default: drawn]
@@ -74,7 +83,8 @@ pub(crate) struct Args {
     /// Go on with an interrupted run: a name under results/ or a path [default: the newest]
     #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["out", "quick"])]
     pub(super) resume: Option<Option<String>>,
-    /// A first look at the whole grid in about 30 s: once, with few requests
+    /// A first look at the whole grid in about 30 s: once, with few requests (with --rate it takes longer: at least half a
+    /// second for each row and condition)
     #[arg(long, conflicts_with_all = ["blocks", "budget", "precision"])]
     pub(super) quick: bool,
     /// Afterwards, repeat some cells with ab and wrk, where they are installed, and tell how far load agrees with them
@@ -122,7 +132,8 @@ impl From<LayoutKind> for Layout {
 }
 
 impl Args {
-    /// The plan that was asked for, with the defaults in place of what was not. `known` are the models' names.
+    /// The plan that was asked for, with the defaults in place of what was not. `known` are the models' names. Where the
+    /// rate is yet to be found, the plan is that of a closed loop: [`Args::at_rate`] is then to come.
     pub(super) fn plan(&self, known: &[&str]) -> Result<Plan, PlanError> {
         let requests = self.requests.unwrap_or(if self.quick { QUICK_REQUESTS } else { plan::REQUESTS });
         let concurrency = self.concurrency.clone().map_or(vec![2, 5, 10], |Numbers(list)| list);
@@ -146,6 +157,21 @@ impl Args {
             precision_percent: self.precision,
             rate: None,
         };
+        match self.rate {
+            Some(Rate::Fixed(rate)) => self.at_rate(plan, rate),
+            Some(Rate::Auto) | None => {
+                plan.check()?;
+                Ok(plan)
+            }
+        }
+    }
+
+    /// `plan` at so many requests per second, with the length of a trial that belongs to it unless one was asked for.
+    pub(super) fn at_rate(&self, plan: Plan, rate: u64) -> Result<Plan, PlanError> {
+        let asked = if self.quick { rate.div_ceil(2) } else { rate };
+        let requests = self.requests.unwrap_or_else(|| plan::requests_at(asked));
+        let warmup = self.warmup.unwrap_or_else(|| plan::warmup_at(rate, requests, &plan.concurrency));
+        let plan = Plan { requests, warmup, rate: Some(rate), ..plan };
         plan.check()?;
         Ok(plan)
     }
@@ -169,7 +195,11 @@ impl Args {
             workers: self.workers.or(stored.workers),
             steal_limit_percent: self.steal_limit.unwrap_or(stored.steal_limit_percent),
             precision_percent: self.precision.or(stored.precision_percent),
-            rate: stored.rate,
+            rate: match self.rate {
+                Some(Rate::Fixed(rate)) => Some(rate),
+                // What a stored run found is what was looked for.
+                Some(Rate::Auto) | None => stored.rate,
+            },
         };
         let mut found = Vec::new();
         let mut compare = |option: &str, asked: &dyn std::fmt::Debug, stored: &dyn std::fmt::Debug| {
@@ -191,6 +221,12 @@ impl Args {
         compare("--layout", &asked.layout, &stored.layout);
         compare("--workers", &asked.workers, &stored.workers);
         compare("--steal-limit", &asked.steal_limit_percent, &stored.steal_limit_percent);
+        if let Some(rate) = self.rate
+            && (asked.rate != stored.rate || stored.rate.is_none())
+        {
+            let has = stored.rate.map_or("a closed loop".to_owned(), |rate| rate.to_string());
+            found.push(format!("--rate {rate} (the run has {has})"));
+        }
         Ok(found)
     }
 
@@ -255,6 +291,24 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_makes_trials_of_a_second_and_auto_is_left_to_be_found() {
+        let paced = |line: &str| {
+            let plan = plan_of(line);
+            (plan.rate, plan.requests, plan.warmup)
+        };
+        assert_eq!(paced("--rate 5000"), (Some(5000), 5000, 250));
+        assert_eq!(paced("--rate 500"), (Some(500), 2000, 100));
+        assert_eq!(paced("--quick --rate 5000"), (Some(5000), 2500, 125));
+        assert_eq!(paced("--rate 500 --requests 100 --warmup 3"), (Some(500), 100, 3));
+        // The closed loop's, until a rate is found.
+        assert_eq!(paced("--rate auto"), (None, 10_000, 500));
+        let args = parse("--rate auto --quick --warmup 7").unwrap();
+        let found = args.at_rate(args.plan(&KNOWN).unwrap(), 3100).unwrap();
+        assert_eq!((found.rate, found.requests, found.warmup), (Some(3100), 2000, 7));
+        assert_eq!(found.length, Length::Blocks(1));
+    }
+
+    #[test]
     fn options_that_exclude_each_other_are_refused() {
         for line in [
             "--blocks 1 --budget 1m",
@@ -276,6 +330,8 @@ mod tests {
             ("--connections open", "possible values: close, keepalive"),
             ("--budget soon", "--budget"),
             ("--requests many", "--requests"),
+            ("--rate fast", "give requests per second, 1 to 1000000, or auto"),
+            ("--rate 0", "or auto"),
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.contains(told), "{line}: {error}");
@@ -286,6 +342,9 @@ mod tests {
             ("--requests 0", "--requests 0 is out of bounds"),
             ("--concurrency 20 --requests 10", "ask for at least as many requests"),
             ("--blocks 0", "--blocks 0 is out of bounds"),
+            ("--rate 1 --requests 1000", "ask for a higher rate, or for fewer --requests"),
+            ("--rate 10000 --requests 100", "ask for at least 1000 requests"),
+            ("--rate 1 --concurrency 100", "ask for at least as many requests"),
             ("--budget 0s", "out of bounds"),
         ] {
             let error = parse(line).unwrap().plan(&KNOWN).unwrap_err().to_string();
@@ -301,5 +360,17 @@ mod tests {
         assert_eq!(contradictions("--resume x --requests 50 --models mio --blocks 2"), Vec::<String>::new());
         assert_eq!(contradictions("--resume --requests 60"), ["--requests 60 (the run has 50)"]);
         assert_eq!(contradictions("--resume --models threads --seed 2 --budget 1m").len(), 3);
+        assert_eq!(contradictions("--resume --rate 70"), ["--rate 70 (the run has a closed loop)"]);
+        assert_eq!(contradictions("--resume --rate auto"), ["--rate auto (the run has a closed loop)"]);
+    }
+
+    #[test]
+    fn a_run_at_a_rate_is_resumed_at_that_rate_whether_it_was_given_or_found() {
+        let stored = plan_of("--rate 500 --seed 1");
+        let contradictions = |line: &str| parse(line).unwrap().contradictions(&stored, &KNOWN).unwrap();
+        for line in ["--resume", "--resume --rate auto", "--resume --rate 500"] {
+            assert_eq!(contradictions(line), Vec::<String>::new(), "{line}");
+        }
+        assert_eq!(contradictions("--resume --rate 600"), ["--rate 600 (the run has 500)"]);
     }
 }

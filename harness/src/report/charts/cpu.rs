@@ -62,7 +62,7 @@ impl Cpu {
             .map(|stack| stack.total.max.max(stack.user + stack.system))
             .reduce(f64::max)?;
         let content = Content {
-            title: "CPU time of the balancer per request".into(),
+            title: words::titled("CPU time of the balancer per request", plan),
             subtitle: format!(
                 "Pale: user mode; full colour: kernel; each a median over {}. Whiskers: smallest to largest sum in a \
                  block. The time of client and backends is not in it. {}",
@@ -73,7 +73,7 @@ impl Cpu {
             ),
             legend: legend(summary, &looks),
             y_title: "CPU time per request (µs, user + system)".into(),
-            x_title: "concurrency (requests outstanding at any time)".into(),
+            x_title: format!("concurrency ({})", words::concurrency(plan)),
             x: Axis::of_groups(&summary.concurrency),
             y: Axis::from_zero(highest),
             panels: backends.iter().map(|&b| backends_heading(b)).collect(),

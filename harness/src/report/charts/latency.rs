@@ -77,11 +77,17 @@ impl Latency {
             cell.map_or_else(String::new, |(b, c)| format!("{}, c = {c}", backends_heading(b)))
         };
         let content = Content {
-            title: "Response time by percentile".into(),
+            title: words::titled("Response time by percentile", plan),
             subtitle: format!(
                 "All valid trials of a cell pooled; a curve ends where fewer than \
-                 {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it. Closed-loop times: they leave out the wait \
-                 of requests that a stalled loop did not send (coordinated omission). {}",
+                 {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it. {} {}",
+                match plan.rate {
+                    None =>
+                        "Closed-loop times: they leave out the wait of requests that a stalled loop did not send \
+                             (coordinated omission).",
+                    Some(_) =>
+                        "Times from the intended send time: whatever a request waited since it was due is in them.",
+                },
                 words::load(plan) + left_out(summary, &shown_backends, &shown_concurrency)
             ),
             legend: legend(summary, &looks),

@@ -35,11 +35,13 @@ pub struct ChartError {
 
 /// Every chart that `summary` has data for, in the order of the report, ready to be drawn.
 pub fn prepare(summary: &Summary, plan: &Plan, verdicts: &Verdicts) -> Vec<Chart> {
-    KINDS.par_iter().filter_map(|&kind| Chart::of(kind, summary, plan, verdicts)).collect()
+    let kinds = if plan.rate.is_none() { CLOSED } else { OPEN };
+    kinds.par_iter().filter_map(|&kind| Chart::of(kind, summary, plan, verdicts)).collect()
 }
 
 /// The names of all charts that there can be.
-pub const SLUGS: [&str; 5] = ["throughput", "throughput-ratio", "cpu", "cpu-ratio", "latency"];
+pub const SLUGS: [&str; 7] =
+    ["throughput", "throughput-ratio", "cpu", "cpu-ratio", "latency", "p50-ratio", "p99-ratio"];
 
 /// Backend counts that a chart with a panel for each shows at most.
 const PANELS: usize = 12;
@@ -52,12 +54,22 @@ enum Kind {
     Latency,
 }
 
-const KINDS: [Kind; 5] = [
+/// The charts of a closed loop.
+const CLOSED: [Kind; 5] = [
     Kind::Throughput,
     Kind::Ratio(Metric::Throughput),
     Kind::Cpu,
     Kind::Ratio(Metric::BalancerCpu),
     Kind::Latency,
+];
+
+/// The charts of an open loop, whose throughput is its rate.
+const OPEN: [Kind; 5] = [
+    Kind::Latency,
+    Kind::Ratio(Metric::P50),
+    Kind::Ratio(Metric::P99),
+    Kind::Cpu,
+    Kind::Ratio(Metric::BalancerCpu),
 ];
 
 /// One chart, with its data.
@@ -90,7 +102,9 @@ impl Chart {
         match self.0 {
             Figure::Throughput(_) => "throughput",
             Figure::Ratio(_, Metric::Throughput) => "throughput-ratio",
-            Figure::Ratio(..) => "cpu-ratio",
+            Figure::Ratio(_, Metric::P50) => "p50-ratio",
+            Figure::Ratio(_, Metric::P99) => "p99-ratio",
+            Figure::Ratio(_, Metric::BalancerCpu | Metric::AllCpu) => "cpu-ratio",
             Figure::Cpu(_) => "cpu",
             Figure::Latency(_) => "latency",
         }

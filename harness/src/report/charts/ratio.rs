@@ -1,4 +1,4 @@
-//! Figures: each model's throughput, and its CPU time a request, as a ratio to the reference model's.
+//! Figures: each model's throughput, response time or CPU time a request, as a ratio to the reference model's.
 //!
 //! A ratio is taken within a block, between trials that met the same weather; the mark is their geometric mean over the
 //! blocks, the whisker its 95 % interval.
@@ -69,7 +69,17 @@ impl Ratio {
                 "ratio of requests per second",
                 "over 1: faster",
             ),
-            _ => (
+            Metric::P50 => (
+                format!("Median response time relative to {reference}"),
+                "ratio of the p50 response time",
+                "under 1: quicker",
+            ),
+            Metric::P99 => (
+                format!("p99 response time relative to {reference}"),
+                "ratio of the p99 response time",
+                "under 1: quicker",
+            ),
+            Metric::BalancerCpu | Metric::AllCpu => (
                 format!("CPU time per request relative to {reference}"),
                 "ratio of the balancer's CPU time per request",
                 "under 1: cheaper",
@@ -84,7 +94,7 @@ impl Ratio {
             ""
         };
         let content = Content {
-            title,
+            title: words::titled(&title, plan),
             subtitle: format!(
                 "Each ratio is taken within a block. Marks: geometric mean over {}; whiskers: 95 % confidence interval of \
                  that one ratio (Student's t on the logarithms).{floor}{capped} {}",
@@ -95,7 +105,7 @@ impl Ratio {
             ),
             legend: legend(summary, &looks),
             y_title: format!("{y_title} (log scale; {better} than {reference})"),
-            x_title: "concurrency (requests outstanding at any time)".into(),
+            x_title: format!("concurrency ({})", words::concurrency(plan)),
             x: Axis::of_groups(&summary.concurrency),
             y: Axis::logarithmic(smallest, largest),
             panels: backends.iter().map(|&b| backends_heading(b)).collect(),

@@ -87,3 +87,53 @@ fn a_run_without_a_whole_block_is_refused_with_a_remedy() {
     assert!(matches!(error, ComparisonError::NothingPaired { .. }));
     assert!(error.to_string().contains("--resume"));
 }
+
+#[test]
+fn of_an_open_loop_response_times_are_compared_and_throughput_is_not() {
+    let stored = small().rate(2000).blocks(8).build();
+    let comparison = Comparison::of(&stored).unwrap();
+    assert!(comparison.cells.iter().all(|cell| cell.throughput.is_none() && cell.blocks == 8));
+    insta::assert_snapshot!(comparison.table().terminal(120), @r"
+       HTTP  conc.  blocks  p50                       p99                       CPU/request
+    servers                 async/threaded            async/threaded            async/threaded
+    ─────────────────────────────────────────────────────────────────────────────────────────────────────
+          1     10       8  0.84 (0.81–0.87) quicker  0.77 (0.75–0.79) quicker  0.84 (0.81–0.86) cheaper
+          2     10       8  0.84 (0.82–0.87) quicker  0.80 (0.78–0.83) quicker  0.84 (0.83–0.85) cheaper
+    ");
+    insta::assert_snapshot!(comparison.sentence(), @"Open loop at 2,000 requests per second, latency from the intended send time: async had a shorter p50 response time than threaded in 2 of 2 cells (ratio 0.84), a longer one in none; it had a shorter p99 in 2 of 2 cells (ratios 0.77 to 0.80), a longer one in none; it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this machine under this load, and for the means of the families.");
+    insta::assert_snapshot!(comparison.method(), @"Threaded: threads, pool; async: mio, tokio. Each ratio is of the families' geometric means within a block: the geometric mean over blocks, and in brackets its 95 % interval. Tests: Student's t on the logarithms, after Holm's correction for the number of cells; a verdict at 5 % and beyond the noise floor (a model against itself): unknown for p50, unknown for p99, unknown for CPU. Open loop at 2,000 requests per second, latency from the intended send time, the same for all: throughput is not compared.");
+}
+
+#[test]
+fn a_client_at_its_limit_does_not_take_an_open_loops_rank_away() {
+    let mut stored = small().rate(2000).blocks(8).build();
+    for trial in &mut stored.trials {
+        if let crate::data::Outcome::Measured(sample) = &mut trial.outcome {
+            sample.client.system_ns = sample.elapsed_ns;
+        }
+    }
+    let comparison = Comparison::of(&stored).unwrap();
+    assert!(comparison.cells.iter().all(|cell| cell.p50.unwrap().verdict() != Verdict::ClientBound));
+}
+
+#[test]
+fn too_few_requests_for_a_percentile_are_told_and_cpu_time_is_compared_all_the_same() {
+    let mut stored = small().rate(2000).blocks(3).build();
+    for trial in &mut stored.trials {
+        if let crate::data::Outcome::Measured(sample) = &mut trial.outcome
+            && let Some(open) = &mut sample.open_loop
+        {
+            let mut few = crate::latency::histogram();
+            few.saturating_record_n(1_000_000, 30);
+            open.latency_ns_hdr = crate::latency::encode(&few);
+        }
+    }
+    let sentence = Comparison::of(&stored).unwrap().sentence();
+    assert!(
+        sentence.contains(
+            "async cannot be compared in its p50 response time (too few requests a trial); it cannot"
+        ),
+        "{sentence}"
+    );
+    assert!(sentence.contains("it used less CPU time"), "{sentence}");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::data::Environment;
+use crate::data::{Environment, Plan};
 use crate::report::words;
 use crate::row::Row;
 
@@ -31,7 +31,9 @@ pub(super) fn mismatches(base: &Environment, new: &Environment) -> Vec<String> {
     );
     differs("layout", format!("{:?}", a.layout), format!("{:?}", b.layout));
     differs("workers", format!("{:?}", a.workers), format!("{:?}", b.workers));
-    differs("rate", format!("{:?}", a.rate), format!("{:?}", b.rate));
+    let rate =
+        |plan: &Plan| plan.rate.map_or("none (closed loop)".into(), |rate| format!("{rate} per second"));
+    differs("rate", rate(a), rate(b));
     differs("bytes a body", a.body_bytes.to_string(), b.body_bytes.to_string());
     differs("build profile", base.build.profile.clone(), new.build.profile.clone());
     let (a, b) = (&base.host, &new.host);

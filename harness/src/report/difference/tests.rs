@@ -5,8 +5,11 @@ use crate::data::{Outcome as Trial, Sample};
 use crate::report::synthetic::Run;
 
 fn run(name: &str, first_block: u32, alter: impl Fn(&str, &mut Sample)) -> Stored {
-    let run =
-        Run::new().models(&["direct", "threads", "mio", "threads#2"]).backends(&[1, 2]).concurrency(&[2, 10]);
+    half(name, first_block, Run::new(), alter)
+}
+
+fn half(name: &str, first_block: u32, run: Run, alter: impl Fn(&str, &mut Sample)) -> Stored {
+    let run = run.models(&["direct", "threads", "mio", "threads#2"]).backends(&[1, 2]).concurrency(&[2, 10]);
     let mut stored = run.blocks(first_block + 8).build();
     stored.trials.retain(|trial| trial.block >= first_block);
     stored.name = name.into();
@@ -105,4 +108,59 @@ fn runs_without_a_common_model_are_refused_with_a_remedy() {
     other.trials.retain(|trial| trial.cell.model == "direct");
     let error = Difference::of(&base(), &other, true).unwrap_err();
     assert!(matches!(error, DifferenceError::NothingInCommon { .. }), "{error}");
+}
+
+fn paced(name: &str, first_block: u32, rate: u64, alter: impl Fn(&str, &mut Sample)) -> Stored {
+    half(name, first_block, Run::new().rate(rate), alter)
+}
+
+/// Every response time of `model` from when its request was due, by `more` longer.
+fn delay(model: &str, of: &str, sample: &mut Sample, more: f64) {
+    let Some(open) = sample.open_loop.as_mut().filter(|_| model == of) else { return };
+    let before = crate::latency::decode(&open.latency_ns_hdr).unwrap();
+    let mut after = crate::latency::histogram();
+    for value in before.iter_recorded() {
+        let ns = (value.value_iterated_to() as f64 * more) as u64;
+        after.saturating_record_n(ns, value.count_at_value());
+    }
+    open.latency_ns_hdr = crate::latency::encode(&after);
+}
+
+#[test]
+fn two_open_loops_are_compared_in_response_times_and_not_in_throughput() {
+    let base = paced("base", 0, 2000, |_, _| ());
+    let same = Difference::of(&base, &paced("new", 8, 2000, |_, _| ()), false).unwrap();
+    assert_eq!(same.outcome, Outcome::NoRegression, "{}", same.sentence());
+    assert!(same.changes.iter().all(|change| change.metric != Metric::Throughput));
+    assert!(same.sentence().contains("% in response time, p50 and"), "{}", same.sentence());
+    assert!(
+        same.method()
+            .contains("Both runs: open loop at 2,000 requests per second, latency from the intended send"),
+        "{}",
+        same.method()
+    );
+    let slower = paced("new", 8, 2000, |model, sample| delay(model, "mio", sample, 1.5));
+    let worse = Difference::of(&base, &slower, false).unwrap();
+    assert_eq!(worse.outcome, Outcome::Regression);
+    assert!(
+        worse.sentence().contains("mio (all cells) slower in response time, p50"),
+        "{}",
+        worse.sentence()
+    );
+    assert!(!worse.method().contains("Client-bound") && !worse.sentence().contains("requests per second"));
+}
+
+#[test]
+fn another_rate_is_another_load_and_of_two_kinds_of_loop_only_cpu_time_is_compared() {
+    let paced_base = paced("base", 0, 2000, |_, _| ());
+    let other = paced("new", 8, 1000, |_, _| ());
+    let error = Difference::of(&paced_base, &other, false).unwrap_err().to_string();
+    assert!(error.contains("rate 2000 per second against 1000 per second"), "{error}");
+    let forced = Difference::of(&paced_base, &other, true).unwrap();
+    assert!(forced.method().contains("at two rates"), "{}", forced.method());
+    let error = Difference::of(&base(), &paced_base, false).unwrap_err().to_string();
+    assert!(error.contains("rate none (closed loop) against 2000 per second"), "{error}");
+    let forced = Difference::of(&base(), &paced_base, true).unwrap();
+    assert!(forced.changes.iter().all(|change| change.metric.is_cpu()) && !forced.changes.is_empty());
+    assert!(forced.method().contains("only CPU time can be compared"), "{}", forced.method());
 }

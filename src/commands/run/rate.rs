@@ -1,0 +1,39 @@
+//! `run --rate auto`: the search for a common rate, with this binary's processes.
+//!
+//! Owns which processes are probed and that the user sees it; the rule is the harness's. Rule: nothing is written, so that
+//! a search that ends early leaves nothing behind.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use roundtable_harness::crew::{Crew, Program};
+use roundtable_harness::data::Plan;
+use roundtable_harness::progress::{Bar, Lines};
+use roundtable_harness::rate::{self, Executors, Found, RateError, Watch};
+
+use super::tell;
+
+/// What a cell's two trials take, with their processes, on two cores.
+const SECONDS_A_CELL: usize = 2;
+
+/// A rate that every row of `plan` sustains at every condition.
+pub(super) fn find(plan: &Plan, interrupt: &Arc<AtomicBool>) -> Result<Found, RateError> {
+    let cells = plan.cells();
+    tell(format_args!(
+        "looking for a rate that every row sustains at every condition: {} short trials or more, about {} s",
+        2 * cells.len(),
+        SECONDS_A_CELL * cells.len()
+    ));
+    let mut probe = Executors::new(|rate| {
+        Crew::new(Program::running(), &rate::plan_at(plan, rate), Arc::clone(interrupt))
+    });
+    let found = rate::find(&cells, &mut probe, watch().as_mut())?;
+    tell(format_args!("{found}"));
+    Ok(found)
+}
+
+fn watch() -> Box<dyn Watch> {
+    let stderr = std::io::stderr();
+    if stderr.is_terminal() { Box::new(Bar::new()) } else { Box::new(Lines::new(stderr)) }
+}
