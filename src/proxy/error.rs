@@ -59,6 +59,10 @@ pub enum Error {
     /// No route leads anywhere for this host and path.
     #[error("no backend is responsible for this host and path")]
     NotRouted,
+    /// A directory's name without the slash at its end, where a route begins; this is the target with it. Links in what
+    /// would be answered are relative to the target, so the client has to know.
+    #[error("there is a slash missing at the end of the path")]
+    MissingSlash(String),
     /// No descriptor, port or memory left for a connection to a backend.
     #[error("this proxy is out of resources")]
     Exhausted,
@@ -77,6 +81,7 @@ impl Error {
             Error::Malformed(_)
             | Error::Method
             | Error::NotRouted
+            | Error::MissingSlash(_)
             | Error::RequestTimeout
             | Error::BodyTooLarge
             | Error::TargetTooLong
@@ -93,6 +98,7 @@ impl Error {
     /// Status code and reason phrase (RFC 9110 section 15, RFC 6585).
     pub fn status(&self) -> &'static str {
         match self {
+            Error::MissingSlash(_) => "301 Moved Permanently",
             Error::Malformed(_) => "400 Bad Request",
             Error::NotRouted => "404 Not Found",
             Error::Method => "405 Method Not Allowed",
@@ -119,14 +125,14 @@ impl Error {
     pub(crate) fn response(&self, head: bool) -> String {
         let status = self.status();
         let body = format!("{status}: {self}\n");
-        let allow = if *self == Error::Method {
-            "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
-        } else {
-            ""
+        let field = match self {
+            Error::Method => "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n".to_owned(),
+            Error::MissingSlash(target) => format!("Location: {target}\r\n"),
+            _ => String::new(),
         };
         format!(
             "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
-             {allow}Connection: close\r\n\r\n{}",
+             {field}Connection: close\r\n\r\n{}",
             body.len(),
             if head { "" } else { &body },
         )

@@ -162,16 +162,15 @@ impl Order {
         self.turns.iter().filter(|index| can_serve(index)).nth(turn % count.max(1)).copied()
     }
 
+    /// As nginx's least_conn: idle ones are equals, whatever their weights, and equals take turns by weight.
     fn least_busy(&self, backends: &[Backend], turn: usize, now: Duration) -> Option<usize> {
-        let first = turn % self.members.len().max(1);
-        let (behind, before) = self.members.split_at(first);
-        let candidates = before.iter().chain(behind).filter(|index| backends[**index].can_serve(now));
-        // The load that the request would bring each to, for its weight; the first of equals.
-        candidates.copied().min_by(|a, b| {
-            let load = |index: usize, other: usize| {
-                (u64::from(backends[index].in_use()) + 1) * u64::from(backends[other].weight())
-            };
-            load(*a, *b).cmp(&load(*b, *a))
+        let whose_turn = self.turns.get(turn % self.turns.len().max(1))?;
+        let (before, from) = self.members.split_at(self.members.partition_point(|index| index < whose_turn));
+        let candidates = from.iter().chain(before).filter(|index| backends[**index].can_serve(now));
+        // The first of equals.
+        candidates.copied().min_by_key(|index| {
+            let backend = &backends[*index];
+            (u64::from(backend.in_use()) << 32) / u64::from(backend.weight())
         })
     }
 

@@ -26,6 +26,8 @@ struct Entry {
     host: Option<Box<[u8]>>,
     /// Without a slash at its end.
     prefix: Box<[u8]>,
+    /// The prefix was written with a slash at its end: it names a directory.
+    is_directory: bool,
     group: usize,
     keeps_prefix: bool,
     maps_location: bool,
@@ -38,6 +40,7 @@ impl Routes {
             .map(|route| Entry {
                 host: route.host.as_deref().map(|host| host.as_bytes().into()),
                 prefix: route.border().as_bytes().into(),
+                is_directory: route.prefix.ends_with('/'),
                 group: route.group,
                 keeps_prefix: route.keeps_prefix,
                 maps_location: route.maps_location,
@@ -59,6 +62,16 @@ impl Routes {
 
     pub(crate) fn group(&self, route: RouteId) -> usize {
         self.routes[route.0].group
+    }
+
+    /// `path` with the slash that is missing at its end, where it names the directory that `route` begins with.
+    pub(crate) fn with_slash(&self, route: RouteId, path: &[u8]) -> Option<String> {
+        let route = &self.routes[route.0];
+        let rest = path.strip_prefix(&*route.prefix)?;
+        let is_bare =
+            route.is_directory && !route.prefix.is_empty() && matches!(rest.first(), None | Some(b'?'));
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        is_bare.then(|| text(&route.prefix) + "/" + &text(rest))
     }
 
     /// What is taken off the path.
@@ -148,6 +161,22 @@ mod tests {
             ("", "/deep/path/", Some(0)),
         ] {
             assert_eq!(found(&routes, authority, path), group, "{authority}{path}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_a_route_begins_with_needs_its_slash() {
+        let routes = routes(&[("", "/"), ("", "/images/"), ("", "/pdf")]);
+        for (path, with_slash) in [
+            ("/images", Some("/images/")),
+            ("/images?x=/", Some("/images/?x=/")),
+            ("/images/", None),
+            ("/pdf", None),
+            ("/", None),
+            ("?x", None),
+        ] {
+            let route = routes.find(b"a", path.as_bytes()).unwrap();
+            assert_eq!(routes.with_slash(route, path.as_bytes()).as_deref(), with_slash, "{path}");
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod clients;
 mod endings;
+mod examples;
 mod exchanges;
 mod exhaustion;
 mod failures;

@@ -49,7 +49,7 @@ fn the_path_and_the_host_pick_the_backend_and_the_prefix_is_taken_off() {
             String::from_utf8(client.response().body).unwrap()
         };
         assert_eq!(body(&mut client, "a", "/images/pokijan.jpg?x"), "GET /pokijan.jpg?x HTTP/1.1", "{model}");
-        assert_eq!(body(&mut client, "a", "/images"), "GET / HTTP/1.1", "{model}");
+        assert_eq!(body(&mut client, "a", "/images/"), "GET / HTTP/1.1", "{model}");
         assert_eq!(body(&mut client, "files.example:80", "/images"), "GET /images HTTP/1.1", "{model}");
         assert_eq!(client.get("/imagesque").field("X-Backend"), Some("default"), "{model}");
         let only = ["--route", &routes[0]];

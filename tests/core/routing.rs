@@ -50,8 +50,8 @@ fn the_path_picks_the_backend_and_the_prefix_is_taken_off_once() {
         ("/", 0, "/"),
         ("/index.html", 0, "/index.html"),
         ("/images/pokijan.jpg", 1, "/pokijan.jpg"),
-        ("/images", 1, "/"),
-        ("/images?a=/images/", 1, "/?a=/images/"),
+        ("/images/", 1, "/"),
+        ("/images/?a=/images/", 1, "/?a=/images/"),
         ("/images/images/x", 1, "/images/x"),
         ("/images//x", 1, "//x"),
         ("/imagesque", 0, "/imagesque"),
@@ -76,6 +76,16 @@ fn the_host_picks_the_backend() {
     }
     let outcome = run(&course(), World::new("GET http://files.example/ HTTP/1.1\r\nHost: elsewhere\r\n\r\n"));
     assert_eq!(outcome.to_backends[0].0, 2, "an absolute target replaces the Host");
+}
+
+#[test]
+fn a_directory_without_its_slash_is_redirected_so_that_relative_links_work() {
+    for (target, location) in [("/images", "/images/"), ("/pdf?a=b", "/pdf/?a=b")] {
+        let outcome = run(&course(), World::new(get(target)));
+        assert_eq!((outcome.status(), outcome.saw_backends()), ("301", false), "{target}");
+        let field = format!("\r\nLocation: {location}\r\n");
+        assert!(outcome.client_text().contains(&field), "{}", outcome.client_text());
+    }
 }
 
 #[test]

@@ -114,6 +114,9 @@ pub(crate) fn request(
     }
     let whole_path = if target.path.is_empty() { target.prefix } else { target.path };
     meaning.route = context.routes.find(host, whole_path).ok_or(Error::NotRouted)?;
+    if let Some(target) = context.routes.with_slash(meaning.route, whole_path) {
+        return Err(Error::MissingSlash(target));
+    }
     let target = target.without(context.routes.taken_off(meaning.route));
     let mut writer = Writer::new(out);
     writer.put(&[method.as_bytes(), b" ", target.prefix, target.path, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]);

@@ -176,6 +176,8 @@ fn busy_is_meant_for_the_weight() {
     let bench = Bench::of(weighted(&[3, 1]), Policy::LeastBusy);
     let turns = bench.keep(8);
     assert_eq!(turns.iter().filter(|turn| **turn == Ok(0)).count(), 6);
+    let idle = Bench::of(weighted(&[3, 1]), Policy::LeastBusy);
+    assert_eq!(idle.turns(8, NOW).iter().filter(|index| **index == 0).count(), 6);
 }
 
 #[test]
