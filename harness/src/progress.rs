@@ -141,8 +141,8 @@ impl<W: Write> Watch for Lines<W> {
 }
 
 fn probed(step: &Step<'_>) -> String {
-    let at = step.rate.map_or("in the closed loop".to_owned(), |rate| format!("at {rate} per second"));
-    format!("looking for a common rate: {} {at}", of(step.cell))
+    let at = step.rate.map_or("closed loop".to_owned(), |rate| format!("{rate} per second"));
+    format!("looking for a rate: {}, {at}", of(step.cell))
 }
 
 /// What is tried next in the search for a common rate, and why.
@@ -242,8 +242,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "0/2 looking for a common rate: mio b=1 c=2 in the closed loop",
-                "1/2 looking for a common rate: mio b=1 c=2 at 2000 per second",
+                "0/2 looking for a rate: mio b=1 c=2, closed loop",
+                "1/2 looking for a rate: mio b=1 c=2, 2000 per second",
                 "trying 2000 requests per second, with each row at each condition",
                 "mio with 1 backend at concurrency 2 did not sustain 2000 per second: trying 1600 requests per second, \
                  with each row at each condition",

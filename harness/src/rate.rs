@@ -1,10 +1,11 @@
 //! `--rate auto`: a rate that every row of a plan sustains at every condition, so that latencies can be compared.
 //!
-//! Owns the search; a trial is an [`Executor`]'s, what the user sees of it a [`Watch`]'s. The rule: probe every cell once in the closed loop, take
-//! [`SHARE_PERCENT`] of the slowest one's throughput, then verify at that rate that every cell sustains it; where one
-//! does not, in `TRIES` trials, lower the rate by a fifth and go on. One probe a cell is enough: what noise adds to
-//! the slowest one, the verification takes back, and what it takes away is taken from all rows alike. A cell that
-//! sustained a higher rate is taken to sustain a lower one.
+//! Owns the search; a trial is an [`Executor`]'s, what the user sees of it a [`Watch`]'s. The rule: probe every cell once
+//! in the closed loop, take [`SHARE_PERCENT`] of the slowest one's throughput, then verify at that rate that every cell
+//! sustains it; where one does not, in `TRIES` trials, lower the rate by a fifth and go on. A trial that is invalid for
+//! another reason says nothing about the rate, and is run again. One probe a cell is enough: what noise adds to the
+//! slowest one, the verification takes back, and what it takes away is taken from all rows alike. A cell that sustained a
+//! higher rate is taken to sustain a lower one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,13 +16,16 @@ use crate::data::{Cell, Length, Outcome, Plan};
 use crate::load::MAX_RATE;
 use crate::plan;
 use crate::runner::{Attempt, Executor, Interrupted};
+use crate::verify::is_not_sustained;
 
 /// Where the search begins: percent of the slowest cell's closed-loop throughput.
 pub const SHARE_PERCENT: u64 = 50;
 /// What is left of a rate that some cell did not sustain, percent.
 const LOWERED_PERCENT: u64 = 80;
-/// Trials in which a cell may show that it sustains a rate, or can be probed. A stall of the machine is not its doing.
+/// Trials in which a cell may show that it sustains a rate. A stall of the machine is not its doing.
 const TRIES: u32 = 3;
+/// Trials of a cell that may be invalid for another reason, before the search is given up.
+const MOST_SPOILT: u32 = 6;
 /// How often the rate is lowered before the search is given up: to about a tenth of where it began.
 const MOST_STEPS: u32 = 10;
 /// Requests of a closed-loop probe, for each connection…
@@ -253,7 +257,7 @@ impl Search<'_> {
     /// Requests per second of `cell` in the closed loop.
     fn closed_loop(&mut self, cell: &Cell) -> Result<f64, RateError> {
         let mut last = String::new();
-        for _ in 0..TRIES {
+        for _ in 0..MOST_SPOILT {
             match self.attempt(cell, None)?.outcome {
                 Outcome::Measured(sample) => {
                     self.done += 1;
@@ -265,26 +269,26 @@ impl Search<'_> {
         Err(RateError::Unmeasurable { cell: name(cell), reasons: last })
     }
 
+    /// Only a trial that was too slow for the rate is a reason to lower it.
     fn sustains(&mut self, cell: &Cell, rate: u64) -> Result<bool, RateError> {
-        // A process that never comes up would be asked for ever lower rates.
-        let mut never_up = Some(String::new());
-        for _ in 0..TRIES {
-            let attempt = self.attempt(cell, Some(rate))?;
-            match attempt.outcome {
+        let (mut too_slow, mut spoilt, mut last) = (0, 0, String::new());
+        while too_slow < TRIES && spoilt < MOST_SPOILT {
+            match self.attempt(cell, Some(rate))?.outcome {
                 Outcome::Measured(sample) if sample.open_loop.as_ref().is_some_and(|open| open.sustained) => {
                     self.done += 1;
                     return Ok(true);
                 }
-                Outcome::Invalid { reasons } if !attempt.came_up => {
-                    never_up = never_up.map(|_| reasons.join("; "));
+                Outcome::Invalid { reasons } if !reasons.iter().any(|reason| is_not_sustained(reason)) => {
+                    spoilt += 1;
+                    last = reasons.join("; ");
                 }
-                _ => never_up = None,
+                _ => too_slow += 1,
             }
         }
-        match never_up {
-            Some(reasons) => Err(RateError::Unmeasurable { cell: name(cell), reasons }),
-            None => Ok(false),
+        if too_slow > 0 {
+            return Ok(false);
         }
+        Err(RateError::Unmeasurable { cell: name(cell), reasons: last })
     }
 
     fn attempt(&mut self, cell: &Cell, rate: Option<u64>) -> Result<Attempt, RateError> {

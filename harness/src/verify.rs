@@ -112,6 +112,11 @@ pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<String> {
     reasons
 }
 
+/// Whether `reason`, one of [`reasons`], is that the rate was not sustained.
+pub fn is_not_sustained(reason: &str) -> bool {
+    reason.starts_with("the rate of ") && reason.contains(" was not sustained")
+}
+
 /// Whether it was the model or the machine that could not, this cannot tell: it says what was seen.
 fn not_sustained(open: &OpenLoop, requests: u64) -> String {
     let grew = if open.backlog_grew { ", with a backlog that still grew at the end" } else { "" };
@@ -242,6 +247,8 @@ mod tests {
               free connection; the latest was sent 0.0 ms after it was due)"
             ]
         );
+        assert!(said_at_a_rate(Some(slow.clone())).iter().all(|reason| is_not_sustained(reason)));
+        assert!(!is_not_sustained(&only_reason(|seen| seen.non_2xx = 8)));
         let growing = OpenLoop { backlog_grew: true, waited: 7, behind_ns: 1_234_000_000, ..slow };
         let reasons = said_at_a_rate(Some(growing));
         assert!(

@@ -251,8 +251,10 @@ fn tell_invalid(stored: &Stored) -> ExitCode {
     if invalid.is_empty() {
         return ExitCode::SUCCESS;
     }
+    let slower = if stored.environment.plan.rate.is_some() { ", or give a lower --rate," } else { "" };
     tell(format_args!(
-        "roundtable: {} cells stayed invalid after {} attempts; the reasons are in the report: mend the cause and run again",
+        "roundtable: {} cells stayed invalid after {} attempts; the reasons are in the report: mend the cause{slower} and \
+         run again",
         invalid.len(),
         schedule::MOST_ATTEMPTS
     ));

@@ -134,7 +134,7 @@ fn a_process_that_does_not_come_up_is_no_rate_that_is_not_sustained() {
     let mut dead = Dead(0);
     let error = find(&[cell("a")], &mut dead, &mut Seen::default()).unwrap_err();
     assert!(error.to_string().contains("could not be measured (no such model)"), "{error}");
-    assert_eq!(dead.0, 1 + TRIES);
+    assert_eq!(dead.0, 1 + MOST_SPOILT);
 }
 
 #[test]
@@ -145,6 +145,34 @@ fn what_cannot_be_found_is_told_with_its_cell() {
     assert!(matches!(&error, RateError::NotSustained { rate, .. } if *rate < 900), "{error:?}");
     assert_eq!(World::of(&[]).find(), Err(RateError::NoCells));
     assert_eq!(World::of(&[("stop", 1, 1, 0)]).find(), Err(RateError::Interrupted));
+}
+
+#[test]
+fn a_trial_that_something_else_spoilt_does_not_lower_the_rate() {
+    // Every trial at 2000 per second has these reasons.
+    struct Loud(Vec<&'static str>);
+    impl Probe for Loud {
+        fn probe(&mut self, _: &Cell, rate: Option<u64>) -> Result<Attempt, Interrupted> {
+            let reasons = match rate {
+                Some(2000) => self.0.iter().map(ToString::to_string).collect(),
+                _ => Vec::new(),
+            };
+            let Outcome::Measured(sample) = measured() else { panic!("not measured") };
+            let open_loop = rate.map(|rate| fixtures::open_loop(rate, 0));
+            let sample = Sample { completed: 4000, elapsed_ns: 1_000_000_000, open_loop, ..*sample };
+            let outcome = match reasons.is_empty() {
+                true => Outcome::Measured(Box::new(sample)),
+                false => Outcome::Invalid { reasons },
+            };
+            Ok(Attempt { started_unix_ms: 0, took_ms: 1, came_up: true, outcome, warnings: Vec::new() })
+        }
+    }
+    let find = |loud: Vec<&'static str>| find(&[cell("a")], &mut Loud(loud), &mut Seen::default());
+    let overflow = "3 connections met a full accept queue";
+    let error = find(vec![overflow]).unwrap_err();
+    assert!(matches!(&error, RateError::Unmeasurable { reasons, .. } if reasons == overflow), "{error:?}");
+    let slow = "the rate of 2000 per second was not sustained: 1 per second were answered";
+    assert_eq!(find(vec![overflow, slow]).unwrap().rate, 1600);
 }
 
 #[test]

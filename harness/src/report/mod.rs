@@ -2,7 +2,7 @@
 //!
 //! Everything here is a pure function of [`Stored`]: the same run gives the same bytes. [`summary`]
 //! reduces the trials, [`verdicts`] says which differences are real and [`bottleneck`] what limited a cell, [`tables`] and
-//! [`charts`] show them, [`write()`] puts a report on disk, [`comparison`] sets the two families against each other,
+//! [`charts`] (of a run at a fixed rate: [`open_loop`]) show them, [`write()`] puts a report on disk, [`comparison`] sets the two families against each other,
 //! [`difference`] two runs of one grid. Reads no clock and no system font.
 
 pub mod bottleneck;
