@@ -37,8 +37,16 @@ pub(crate) struct Shared {
     pub(crate) responses: Responses,
     /// Responses leave later than they could.
     pub(crate) delayed: bool,
+    /// Each connection ends with the response in hand.
+    pub(crate) leaving: bool,
     /// Where all connections read into, one after the other.
     pub(crate) scratch: Vec<u8>,
+}
+
+impl Shared {
+    fn answer(&self, request: Request) -> Outgoing {
+        Outgoing::answer(Request { persistent: request.persistent && !self.leaving, ..request })
+    }
 }
 
 /// A client's connection.
@@ -90,12 +98,24 @@ impl Connection {
         self.advance(shared)
     }
 
+    /// Goes as far as it can without a report of the kernel's.
+    pub(crate) fn look(&mut self, shared: &mut Shared) -> Next {
+        self.readable = true;
+        self.advance(shared)
+    }
+
     /// Lets a delayed response leave.
     pub(crate) fn release(&mut self, shared: &mut Shared) -> Next {
         if let Phase::Delayed(request) = self.phase {
-            self.phase = Phase::Writing(Outgoing::answer(request));
+            self.phase = Phase::Writing(shared.answer(request));
         }
         self.advance(shared)
+    }
+
+    /// Nothing of a request has been read, and no response is in hand.
+    pub(crate) fn is_idle(&self) -> bool {
+        let unread = self.parsed < self.unread.len();
+        matches!(self.phase, Phase::Reading) && !unread && self.parser.is_between_requests()
     }
 
     fn advance(&mut self, shared: &mut Shared) -> Next {
@@ -143,7 +163,7 @@ impl Connection {
                         return Next::Delay;
                     }
                     Ok(Some(Event::Request(request))) => {
-                        self.phase = Phase::Writing(Outgoing::answer(request));
+                        self.phase = Phase::Writing(shared.answer(request));
                     }
                     Ok(None) => return Next::Wait,
                     Err(Stop::Gone) => return Next::Close,

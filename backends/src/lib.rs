@@ -20,8 +20,10 @@ mod error;
 mod request;
 mod response;
 mod server;
+mod steering;
 
 pub use body::{MAX_BODY_BYTES, body};
 pub use error::BackendError;
 pub use request::MAX_HEAD_BYTES;
 pub use server::{BACKLOG, Config, MAX_DELAY, Server, Stopper};
+pub use steering::Steering;
