@@ -12,6 +12,7 @@ mod palette;
 mod ratio;
 mod text;
 mod throughput;
+mod timeline;
 
 use plotters::backend::{DrawingBackend, SVGBackend};
 use plotters::drawing::IntoDrawingArea;
@@ -21,6 +22,7 @@ use thiserror::Error;
 use self::frame::{Area, Drawn, Frame};
 use self::palette::Look;
 use crate::data::{DIRECT, Family, Plan};
+use crate::fault::data::StoredFaults;
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::verdicts::Verdicts;
@@ -29,7 +31,7 @@ use crate::report::verdicts::Verdicts;
 #[derive(Debug, Error)]
 #[error("the chart {figure} could not be drawn ({reason}); please report this with the run's folder")]
 pub struct ChartError {
-    figure: &'static str,
+    figure: String,
     reason: String,
 }
 
@@ -38,7 +40,15 @@ pub fn prepare(summary: &Summary, plan: &Plan, verdicts: &Verdicts) -> Vec<Chart
     KINDS.par_iter().filter_map(|&kind| Chart::of(kind, summary, plan, verdicts)).collect()
 }
 
-/// The names of all charts that there can be.
+/// The timeline of each model in a fault run that has a valid trial, ready to be drawn.
+pub fn timelines(stored: &StoredFaults) -> Vec<Chart> {
+    timeline::Timeline::of(stored).into_iter().map(|figure| Chart(Figure::Timeline(figure))).collect()
+}
+
+/// What the names of timelines begin with.
+pub const TIMELINE: &str = "timeline-";
+
+/// The names of all charts of a matrix that there can be.
 pub const SLUGS: [&str; 5] = ["throughput", "throughput-ratio", "cpu", "cpu-ratio", "latency"];
 
 /// Backend counts that a chart with a panel for each shows at most.
@@ -70,6 +80,7 @@ enum Figure {
     Ratio(ratio::Ratio, Metric),
     Cpu(cpu::Cpu),
     Latency(latency::Latency),
+    Timeline(timeline::Timeline),
 }
 
 impl Chart {
@@ -86,13 +97,14 @@ impl Chart {
     }
 
     /// Its file name, without the extension.
-    pub fn slug(&self) -> &'static str {
-        match self.0 {
+    pub fn slug(&self) -> &str {
+        match &self.0 {
             Figure::Throughput(_) => "throughput",
             Figure::Ratio(_, Metric::Throughput) => "throughput-ratio",
             Figure::Ratio(..) => "cpu-ratio",
             Figure::Cpu(_) => "cpu",
             Figure::Latency(_) => "latency",
+            Figure::Timeline(figure) => figure.slug(),
         }
     }
 
@@ -135,6 +147,7 @@ impl Chart {
             Figure::Ratio(figure, _) => figure.frame(),
             Figure::Cpu(figure) => figure.frame(),
             Figure::Latency(figure) => figure.frame(),
+            Figure::Timeline(figure) => figure.frame(),
         }
     }
 
@@ -144,12 +157,13 @@ impl Chart {
             Figure::Ratio(figure, _) => figure.draw(area)?,
             Figure::Cpu(figure) => figure.draw(area)?,
             Figure::Latency(figure) => figure.draw(area)?,
+            Figure::Timeline(figure) => figure.draw(area)?,
         }
         area.present()
     }
 
     fn error(&self, error: &dyn std::error::Error) -> ChartError {
-        ChartError { figure: self.slug(), reason: error.to_string() }
+        ChartError { figure: self.slug().to_owned(), reason: error.to_string() }
     }
 }
 
