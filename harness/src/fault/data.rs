@@ -138,7 +138,7 @@ pub enum LeftOut {
     Unnoticed,
     /// The last request that suffered ended so long after the fault began, microseconds.
     AfterUs(u64),
-    /// Requests suffered until the fault was taken back, or the window ended.
+    /// Requests suffered until the fault was taken back, or the window ended: [`super::observe`] says how that is told.
     Never,
 }
 

@@ -3,8 +3,9 @@
 //! Pure functions: no clock, no process. The definitions, all times from when a request was *due*: a good answer is a
 //! whole, right 2xx response; it is late when it ended more than the plan's bound after its request was due; a request
 //! suffered when it had no good answer, or a late one. A fault lasts from when it began to when its restoration began,
-//! or to the window's end. It had been left out from the end of the last request that suffered while it lasted; when one
-//! that came due within the last [`SETTLED_US`] of the fault (of its second half, if it was shorter) still did, never.
+//! or to the window's end. Its backend was left out from the end of the last request that suffered while it lasted; never,
+//! when requests that came due in the last [`SETTLED_US`] of the fault (in its second half, if that is shorter) still
+//! did, in each third of that time: a single pause of the machine does not look like that.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +13,10 @@ use super::data::{After, Applied, Bucket, Episode, Errors, FaultOutcome, FaultPl
 use super::scenario::{Act, Scenario};
 use crate::load::{End, Failure, Recorded, Recording};
 
-/// Nobody may suffer for so long before a fault's end, or its backend was not left out: half a second holds dozens of
-/// the backend's turns at any rate worth the name. Microseconds.
+/// Whoever still suffers so long before a fault's end shows that its backend was not left out: a third of it holds at
+/// least one of the backend's turns, however many there are. Microseconds.
 pub const SETTLED_US: u64 = 500_000;
+const PARTS: u64 = 3;
 
 /// The name that a backend gives itself.
 pub fn backend_name(number: u32) -> String {
@@ -106,11 +108,18 @@ impl View<'_> {
         let from = self.applied[fault].began_us;
         let to = restore.map_or(self.plan.window_ms() * 1000, |restore| self.applied[restore].began_us);
         let during = |request: &Recorded| request.ended_us >= from && request.due_us < to;
-        let settled = to - SETTLED_US.min(to.saturating_sub(from) / 2);
+        let settled_us = SETTLED_US.min(to.saturating_sub(from) / 2);
+        let part = |place: u64| to - settled_us + place * settled_us / PARTS;
         let suffered = || self.suffered().filter(|request| during(request));
         let left_out = match suffered().map(|request| request.ended_us).max() {
             None => LeftOut::Unnoticed,
-            Some(_) if suffered().any(|request| request.due_us >= settled) => LeftOut::Never,
+            Some(_)
+                if (0..PARTS).all(|place| {
+                    suffered().any(|request| (part(place)..part(place + 1)).contains(&request.due_us))
+                }) =>
+            {
+                LeftOut::Never
+            }
             Some(last) => LeftOut::AfterUs(last - from),
         };
         Episode {

@@ -66,7 +66,14 @@ pub fn holds_faults(dir: &Path) -> bool {
 /// Reads the fault run in `dir`. A torn last line is left out; a broken line elsewhere is an error that names it.
 pub fn read(dir: &Path) -> Result<StoredFaults, StoreError> {
     let [described, lines] = [ENVIRONMENT, FAULTS].map(|name| dir.join(name));
-    let environment = parse_value(&read_file(&described)?, &described, SCHEMA)?;
+    let environment: FaultEnvironment = parse_value(&read_file(&described)?, &described, SCHEMA)?;
+    // What a report draws of an altered plan must have bounds.
+    environment.environment.plan.check().map_err(|error| StoreError::Broken {
+        path: described,
+        line: 1,
+        reason: error.to_string(),
+        remedy: "name another run, or run again",
+    })?;
     let (trials, _) =
         parse_lines(&read_file(&lines)?, &lines, FAULT_SCHEMA, "delete that line, or run again")?;
     Ok(StoredFaults { name: name_of(dir), environment, trials })

@@ -108,8 +108,21 @@ fn the_second_half_of_a_short_fault_tells_whether_its_backend_was_left_out() {
         }
     };
     let short = "kill-backend@1s,restore@1s 200ms";
-    assert_eq!(episode(&seen(short, suffer_until(1_100_000))).left_out, LeftOut::AfterUs(91_000));
-    assert_eq!(episode(&seen(short, suffer_until(1_110_000))).left_out, LeftOut::Never);
+    assert_eq!(episode(&seen(short, suffer_until(1_160_000))).left_out, LeftOut::AfterUs(151_000));
+    assert_eq!(episode(&seen(short, suffer_until(1_170_000))).left_out, LeftOut::AfterUs(161_000));
+    assert_eq!(episode(&seen(short, suffer_until(1_180_000))).left_out, LeftOut::Never);
+}
+
+#[test]
+fn one_pause_before_the_end_of_a_fault_does_not_make_it_endless() {
+    let seen = seen(KILL, |request| {
+        failed_over(request);
+        // Everybody waits from 2.6 s to 2.84 s.
+        if (2_600_000..2_840_000).contains(&request.due_us) {
+            request.ended_us = 2_840_000;
+        }
+    });
+    assert_eq!((episode(&seen).left_out, episode(&seen).late), (LeftOut::AfterUs(1_840_000), 14));
 }
 
 #[test]

@@ -32,8 +32,9 @@ const ERRORS: Look = Look { color: RGBColor(0xD5, 0x5E, 0x00), marker: Marker::C
 
 /// The names of events stand in so many rows at most.
 const ROWS: usize = 3;
-/// Room over the tallest bar, where names of events may stand.
+/// Room over the tallest bar for names of events, where they stand closer to each other than this share of the axis.
 const HEADROOM: f64 = 1.16;
+const CLOSE: f64 = 0.15;
 
 /// The figure's data.
 #[derive(Debug)]
@@ -93,7 +94,11 @@ impl Timeline {
             y_title: "requests per second, by when they ended".into(),
             x_title: "seconds since the first request".into(),
             x: Axis::until(intervals as f64 * interval),
-            y: Axis::from_zero(tallest * HEADROOM),
+            y: Axis::from_zero(if means.is_crowded(intervals as f64 * interval) {
+                tallest * HEADROOM
+            } else {
+                tallest
+            }),
             panels: vec![String::new()],
             columns: 1,
             panel_height: 460,
@@ -135,9 +140,17 @@ impl Timeline {
         }
         self.draw_events(area, panel)?;
         let middle = |place: usize| (place as f64 + 0.5) * self.interval;
-        if self.late.iter().any(|rate| *rate > 0.0) {
-            let points = self.late.iter().enumerate().map(|(place, &rate)| panel.at(middle(place), rate));
-            line(area, &points.collect::<Vec<_>>(), LATE.color, 4)?;
+        let late = |place: usize| panel.at(middle(place), self.late[place]);
+        let places: Vec<_> = (0..self.late.len()).collect();
+        // Nothing is drawn across intervals without a late answer.
+        for span in places.split(|&place| self.late[place] == 0.0) {
+            let points: Vec<_> = span.iter().map(|&place| late(place)).collect();
+            if points.len() > 1 {
+                line(area, &points, LATE.color, 3)?;
+            }
+            for point in points {
+                mark(area, LATE, point, 6)?;
+            }
         }
         for (place, &rate) in self.errors.iter().enumerate().filter(|(_, rate)| **rate > 0.0) {
             mark(area, ERRORS, panel.at(middle(place), rate), 8)?;
@@ -203,6 +216,11 @@ impl Means {
             errors: mean(&|bucket| bucket.errors.total()),
             events: (0..events).filter_map(event).collect(),
         })
+    }
+
+    /// The names of events would run into each other on one line.
+    fn is_crowded(&self, end: f64) -> bool {
+        self.events.windows(2).any(|pair| pair[1].1 - pair[0].1 < CLOSE * end)
     }
 
     fn tallest(&self) -> f64 {

@@ -57,8 +57,8 @@ pub(super) fn reading(stored: &StoredFaults) -> String {
     format!(
         "Medians over a model's repetitions, in brackets the range. A request suffers when it has no good answer (a whole, \
          right 2xx response) or a late one, which ends more than {late} ms after the request was due. Left out after: \
-         from the fault to the end of the last request that suffered while it lasted; 0: none did; never: one that came \
-         due in the last {} ms of the fault (in its second half, if it was shorter) still did. Used again after: from the \
+         from the fault to the end of the last request that suffered while it lasted; 0: none did; never: requests still \
+         did in each third of its last {} ms (of its second half, if that is shorter). Used again after: from the \
          restoration to the backend's first good answer to a request that was sent after it. Calm after: from the \
          restoration to the end of the last request that suffered; 0: none did.",
         SETTLED_US / 1000
