@@ -48,8 +48,17 @@ pub(crate) struct Shared {
     pub(crate) site: Option<Site>,
     /// Responses leave later than they could.
     pub(crate) delayed: bool,
+    /// Each connection ends with the response in hand.
+    pub(crate) leaving: bool,
     /// Where all connections read into, one after the other.
     pub(crate) scratch: Vec<u8>,
+}
+
+impl Shared {
+    /// `request` as it is answered now.
+    fn in_this_mood(&self, request: Request) -> Request {
+        Request { persistent: request.persistent && !self.leaving, ..request }
+    }
 }
 
 /// A client's connection.
@@ -105,9 +114,16 @@ impl Connection {
         if self.awaits_turn { Next::Wait } else { self.advance(shared) }
     }
 
+    /// Goes as far as it can without a report of the kernel's.
+    pub(crate) fn look(&mut self, shared: &mut Shared) -> Next {
+        self.readable = true;
+        self.advance(shared)
+    }
+
     /// Lets a delayed response leave.
     pub(crate) fn release(&mut self, shared: &mut Shared) -> Next {
         if let Phase::Delayed(request) = self.phase {
+            let request = shared.in_this_mood(request);
             self.phase = match &shared.site {
                 None => Phase::Writing(Outgoing::answer(request)),
                 Some(site) => self.answer(request, site),
@@ -144,6 +160,12 @@ impl Connection {
         }
     }
 
+    /// Nothing of a request has been read, and no response is in hand.
+    pub(crate) fn is_idle(&self) -> bool {
+        let unread = self.parsed < self.unread.len();
+        matches!(self.phase, Phase::Reading) && !unread && self.parser.is_between_requests()
+    }
+
     fn advance(&mut self, shared: &mut Shared) -> Next {
         let mut turn = TURN_BYTES;
         loop {
@@ -178,6 +200,7 @@ impl Connection {
                             return Next::Delay;
                         }
                         Ok(Some(Event::Request(request))) => {
+                            let request = shared.in_this_mood(request);
                             self.phase = match &shared.site {
                                 None => Phase::Writing(Outgoing::answer(request)),
                                 Some(site) => {

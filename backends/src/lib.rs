@@ -21,8 +21,10 @@ mod files;
 mod request;
 mod response;
 mod server;
+mod steering;
 
 pub use body::{MAX_BODY_BYTES, body};
 pub use error::BackendError;
 pub use request::MAX_HEAD_BYTES;
 pub use server::{BACKLOG, Config, Content, MAX_DELAY, Server, Stopper};
+pub use steering::Steering;

@@ -152,6 +152,11 @@ impl Parser {
         }
     }
 
+    /// Nothing of the next request has been seen.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::RequestLine) && self.lines.head_bytes == 0
+    }
+
     fn complete(&mut self) -> Event {
         let request = Request {
             old: self.head.old,

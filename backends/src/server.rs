@@ -9,6 +9,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
@@ -22,6 +23,7 @@ use crate::deadlines::{Deadlines, Id};
 use crate::error::BackendError;
 use crate::files::Site;
 use crate::response::Responses;
+use crate::steering::{Given, Order, Steering};
 
 /// How many connections the kernel keeps for a server that has not accepted them yet.
 pub const BACKLOG: i32 = 1024;
@@ -77,7 +79,8 @@ impl Default for Content {
 pub struct Server {
     address: SocketAddr,
     poll: Poll,
-    listener: TcpListener,
+    /// None while connections are refused.
+    listener: Option<TcpListener>,
     accept_again: Option<Instant>,
     accepted: u64,
     connections: Slab<Connection>,
@@ -87,6 +90,8 @@ pub struct Server {
     unfinished: Vec<Id>,
     shared: Shared,
     stopper: Stopper,
+    steering: Steering,
+    orders: Receiver<Given>,
 }
 
 /// Ends a server's loop from another thread.
@@ -131,7 +136,8 @@ impl Server {
             .map_err(|reason| BackendError::Listen { address: address.to_owned(), reason })?;
         let poll = Poll::new().map_err(BackendError::Poll)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(BackendError::Poll)?;
-        let waker = Waker::new(poll.registry(), WAKER).map_err(BackendError::Poll)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(BackendError::Poll)?);
+        let (steering, orders) = Steering::new(Arc::clone(&waker));
         let name = config.name.clone().unwrap_or_else(|| local.to_string());
         let (body, site) = match &config.content {
             Content::Body { bytes } => (body(*bytes), None),
@@ -140,7 +146,7 @@ impl Server {
         Ok(Server {
             address: local,
             poll,
-            listener,
+            listener: Some(listener),
             accept_again: None,
             accepted: 0,
             connections: Slab::new(),
@@ -151,9 +157,12 @@ impl Server {
                 responses: Responses::new(&name, body),
                 site,
                 delayed: !config.delay.is_zero(),
+                leaving: false,
                 scratch: vec![0; READ_BYTES],
             },
-            stopper: Stopper { stopped: Arc::default(), waker: Arc::new(waker) },
+            stopper: Stopper { stopped: Arc::default(), waker },
+            steering,
+            orders,
         })
     }
 
@@ -167,10 +176,15 @@ impl Server {
         self.stopper.clone()
     }
 
+    /// A handle that changes how [`Server::run`] behaves.
+    pub fn steering(&self) -> Steering {
+        self.steering.clone()
+    }
+
     /// Serves until it is stopped.
     ///
     /// # Errors
-    /// [`BackendError::Poll`]: the kernel's event queue failed.
+    /// [`BackendError::Poll`]: the kernel's event queue failed. [`BackendError::Listen`]: it was to listen again.
     pub fn run(mut self) -> Result<(), BackendError> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.stopper.stopped.load(Ordering::Acquire) {
@@ -182,7 +196,7 @@ impl Server {
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept(),
-                    WAKER => {}
+                    WAKER => self.obey()?,
                     Token(slot) => {
                         // An event of a connection that another event of this batch has ended finds its slot
                         // empty, or a new connection there, which it can do no harm to.
@@ -196,6 +210,45 @@ impl Server {
             self.expire();
         }
         Ok(())
+    }
+
+    fn obey(&mut self) -> Result<(), BackendError> {
+        while let Ok((order, done)) = self.orders.try_recv() {
+            match order {
+                Order::Refuse => self.refuse(),
+                Order::Accept if self.listener.is_none() => {
+                    let mut listener = listen(&self.address.to_string())?;
+                    let registry = self.poll.registry();
+                    registry
+                        .register(&mut listener, LISTENER, Interest::READABLE)
+                        .map_err(BackendError::Poll)?;
+                    self.listener = Some(listener);
+                    self.shared.leaving = false;
+                }
+                Order::Accept => {}
+                Order::Delay(delay) => {
+                    self.delays.lie_ahead(delay.min(MAX_DELAY));
+                    self.shared.delayed = !delay.is_zero();
+                }
+            }
+            drop(done);
+        }
+        Ok(())
+    }
+
+    /// What waits in the backlog would be reset with it, and a request that was not read yet with its connection: the
+    /// one is accepted first, the other read.
+    fn refuse(&mut self) {
+        self.accept();
+        self.listener = None;
+        self.accept_again = None;
+        self.shared.leaving = true;
+        let slots: Vec<_> = self.connections.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            let next = self.connections[slot].look(&mut self.shared);
+            self.follow(slot, next);
+        }
+        self.connections.retain(|_, connection| !connection.is_idle());
     }
 
     /// How long the loop may sleep.
@@ -266,8 +319,8 @@ impl Server {
     /// Accepts until nobody waits. TCP_NODELAY is inherited from the listener.
     fn accept(&mut self) {
         self.accept_again = None;
-        loop {
-            match self.listener.accept() {
+        while let Some(listener) = &self.listener {
+            match listener.accept() {
                 Ok((mut stream, _)) => {
                     let entry = self.connections.vacant_entry();
                     let token = Token(entry.key());

@@ -8,12 +8,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use roundtable_backends::{
-    BackendError, Config, Content, MAX_BODY_BYTES, MAX_HEAD_BYTES, Server, Stopper, body,
+    BackendError, Config, Content, MAX_BODY_BYTES, MAX_HEAD_BYTES, Server, Steering, Stopper, body,
 };
 
 struct Running {
     address: SocketAddr,
     stopper: Stopper,
+    steering: Steering,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -21,8 +22,9 @@ impl Running {
     fn start(body_bytes: usize, delay: Duration) -> Self {
         let config = Config { name: Some("one".into()), content: Content::Body { bytes: body_bytes }, delay };
         let server = Server::bind("127.0.0.1:0", &config).unwrap();
-        let (address, stopper) = (server.address(), server.stopper());
-        Running { address, stopper, thread: Some(std::thread::spawn(move || server.run().unwrap())) }
+        let (address, stopper, steering) = (server.address(), server.stopper(), server.steering());
+        let thread = std::thread::spawn(move || server.run().unwrap());
+        Running { address, stopper, steering, thread: Some(thread) }
     }
 
     fn connect(&self) -> TcpStream {
@@ -203,6 +205,49 @@ fn a_client_that_leaves_during_its_delay_harms_nobody() {
     let mut stream = server.connect();
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     assert!(rest(&mut stream).starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[test]
+fn a_server_that_refuses_ends_what_it_has_and_accepts_again_at_the_same_address() {
+    let server = Running::start(10, Duration::ZERO);
+    let (mut idle, mut busy) = (server.connect(), server.connect());
+    for stream in [&mut idle, &mut busy] {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        answer(stream, 10);
+    }
+    busy.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    // Answered after it, so that the half of a request has been read.
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    answer(&mut idle, 10);
+    server.steering.refuse();
+    assert_eq!(rest(&mut idle), "");
+    let refused = TcpStream::connect(server.address).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    busy.write_all(b"Host: a\r\n\r\n").unwrap();
+    assert!(rest(&mut busy).contains("Connection: close\r\n"));
+    server.steering.accept();
+    let mut stream = server.connect();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(!answer(&mut stream, 10).0.contains("Connection: close"));
+}
+
+#[test]
+fn a_delay_is_set_and_taken_back_while_the_server_runs() {
+    let server = Running::start(10, Duration::ZERO);
+    let delay = Duration::from_secs(3600);
+    server.steering.delay(delay);
+    let mut waiting = server.connect();
+    waiting.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    server.steering.delay(Duration::ZERO);
+    let mut prompt = server.connect();
+    prompt.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    assert!(rest(&mut prompt).starts_with("HTTP/1.1 200 OK\r\n"));
+    server.steering.delay(Duration::from_millis(20));
+    let begin = Instant::now();
+    let mut late = server.connect();
+    late.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    assert!(rest(&mut late).starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(begin.elapsed() >= Duration::from_millis(20));
 }
 
 #[test]

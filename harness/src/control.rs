@@ -2,8 +2,8 @@
 //!
 //! A supervised child prints one JSON *ready* line, then obeys its standard input, a word a line:
 //! `usage` is answered with one JSON line of [`Usage`], `go` opens the gate that
-//! [`Control::wait_for_go`] waits at, and the end of input ends the process, so that a killed harness leaves no
-//! orphans. Owns nothing of what the child does for a living.
+//! [`Control::wait_for_go`] waits at, an [`Order`] is carried out and then answered with it, and the end of input ends
+//! the process, so that a killed harness leaves no orphans. Owns nothing of what the child does for a living.
 
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvError, channel};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Usage;
@@ -31,6 +32,24 @@ impl Ready {
     }
 }
 
+/// What a backend can be told to do while it serves: the faults of a scenario, and their end. Its word is its JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Stop listening, and end each connection with the response in hand.
+    Refuse,
+    /// Listen again.
+    Accept,
+    /// Let each response leave so many milliseconds later; 0 ends it.
+    DelayMs(u64),
+}
+
+/// Time since an unspecified point that is the same for all processes (Linux: `CLOCK_MONOTONIC`), nanoseconds.
+pub fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.num_nanoseconds());
+    u64::try_from(now).unwrap_or(0)
+}
+
 /// Prints `message` as one JSON line on standard output, at once.
 pub fn announce(message: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_string(message)?;
@@ -49,6 +68,11 @@ pub struct Control {
 impl Control {
     /// Starts to listen on standard input, in a thread of its own. Call it once, after the ready line.
     pub fn start() -> io::Result<Self> {
+        Control::start_obeying(|_| {})
+    }
+
+    /// As [`Control::start`], for a child that has orders to carry out, which `carry_out` has done when it returns.
+    pub fn start_obeying(carry_out: impl Fn(Order) + Send + 'static) -> io::Result<Self> {
         let (send_go, go) = channel();
         std::thread::Builder::new().name("control".into()).spawn(move || {
             for word in io::stdin().lock().lines().map_while(Result::ok) {
@@ -60,7 +84,14 @@ impl Control {
                         }
                     }
                     "go" => drop(send_go.send(())),
-                    _ => {}
+                    word => {
+                        if let Ok(order) = serde_json::from_str::<Order>(word) {
+                            carry_out(order);
+                            if announce(&order).is_err() {
+                                break;
+                            }
+                        }
+                    }
                 }
             }
             // The harness is gone or has no more use for this process.

@@ -10,6 +10,7 @@ pub mod crew;
 pub mod crosscheck;
 pub mod data;
 pub mod environment;
+pub mod fault;
 #[cfg(test)]
 mod fixtures;
 pub mod host;

@@ -200,6 +200,12 @@ impl Supervised {
         }
     }
 
+    /// Ends the child as a crash would, and reaps it.
+    pub(crate) fn kill(mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+
     /// The child's process id.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()

@@ -126,13 +126,21 @@ pub(crate) fn go(mut load: Supervised) -> Result<LoadReport, ChildError> {
 }
 
 impl Workshop {
-    fn start(&self, role: String, args: &[String]) -> Result<Supervised, ChildError> {
+    pub(crate) fn start(&self, role: String, args: &[String]) -> Result<Supervised, ChildError> {
         Supervised::start(role, self.program.command(args), &self.interrupt)
     }
 
-    fn start_server(&self, role: String, mut args: Vec<String>) -> Result<Server, ChildError> {
-        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        args.extend(["--listen".into(), anywhere.to_string(), "--supervised".into()]);
+    pub(crate) fn start_server(&self, role: String, args: Vec<String>) -> Result<Server, ChildError> {
+        self.start_server_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), role, args)
+    }
+
+    pub(crate) fn start_server_at(
+        &self,
+        address: SocketAddr,
+        role: String,
+        mut args: Vec<String>,
+    ) -> Result<Server, ChildError> {
+        args.extend(["--listen".into(), address.to_string(), "--supervised".into()]);
         let mut child = self.start(role, &args)?;
         let Ready { listening: address, .. } = child.read("listen", LISTEN_WITHIN)?;
         Ok(Server { child, address })

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::data::{Environment, SCHEMA, Stored, Trial};
+use crate::fault::store::holds_faults;
 
-const ENVIRONMENT: &str = "environment.json";
+pub(crate) const ENVIRONMENT: &str = "environment.json";
 const TRIALS: &str = "trials.jsonl";
 /// The folder under `results/` that holds the tables of 2021: no run.
 const PUBLISHED: &str = "published";
@@ -52,6 +53,13 @@ pub enum StoreError {
         /// The file that is missing.
         file: &'static str,
     },
+    /// A run of another kind.
+    #[error(
+        "{dir} holds a fault run, which has no trials to compare or to go on with; `roundtable report {dir}` shows it, or \
+         name another run",
+        dir = .0.display()
+    )]
+    OfFaults(PathBuf),
     /// Another process is appending to the run.
     #[error(
         "another roundtable is writing to {}; wait until it ends, or give --out another folder",
@@ -79,7 +87,7 @@ pub enum StoreError {
     },
     /// The file is of another version of roundtable.
     #[error(
-        "{} is of schema {found}, this roundtable reads schema {SCHEMA}; \
+        "{} is of schema {found}, this roundtable reads schema {reads}; \
          read it with the roundtable that wrote it, or run again", .path.display()
     )]
     Schema {
@@ -87,6 +95,8 @@ pub enum StoreError {
         path: PathBuf,
         /// The schema number in it.
         found: u32,
+        /// The one that would be understood.
+        reads: u32,
     },
     /// The file is not what roundtable writes.
     #[error("{}, line {line}: {reason}; {remedy}", .path.display())]
@@ -300,6 +310,9 @@ fn must_hold_a_run(dir: &Path) -> Result<(), StoreError> {
     if !dir.is_dir() {
         return Err(StoreError::NoSuchRun { run: dir.display().to_string(), known: String::new() });
     }
+    if holds_faults(dir) {
+        return Err(StoreError::OfFaults(dir.to_path_buf()));
+    }
     match [ENVIRONMENT, TRIALS].into_iter().find(|file| !dir.join(file).exists()) {
         Some(file) => Err(StoreError::Incomplete { dir: dir.to_path_buf(), file }),
         None => Ok(()),
@@ -307,7 +320,7 @@ fn must_hold_a_run(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// How `trials.jsonl` ends.
-struct Tail {
+pub(crate) struct Tail {
     /// Length up to the end of the last trial, bytes.
     whole: u64,
     /// The last trial is whole but its line end is not there.
@@ -317,19 +330,44 @@ struct Tail {
 fn read_all(dir: &Path) -> Result<(Stored, Tail), StoreError> {
     let environment = read_environment(&dir.join(ENVIRONMENT))?;
     let (trials, tail) = read_trials(&dir.join(TRIALS))?;
+    Ok((Stored { name: name_of(dir), environment, trials }, tail))
+}
+
+/// A run is called as its folder.
+pub(crate) fn name_of(dir: &Path) -> String {
     let absolute = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
-    let name = absolute.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned());
-    Ok((Stored { name, environment, trials }, tail))
+    absolute.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
 }
 
 fn read_environment(path: &Path) -> Result<Environment, StoreError> {
-    let text = fs::read(path).map_err(|reason| StoreError::Unreadable { path: path.into(), reason })?;
-    parse(&text, path, None, "name another run, or run again")
+    parse_value(&read_file(path)?, path, SCHEMA)
+}
+
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
+    fs::read(path).map_err(|reason| StoreError::Unreadable { path: path.into(), reason })
+}
+
+/// The value that is a whole file.
+pub(crate) fn parse_value<T: DeserializeOwned>(
+    text: &[u8],
+    path: &Path,
+    schema: u32,
+) -> Result<T, StoreError> {
+    parse(text, path, None, schema, "name another run, or run again")
 }
 
 fn read_trials(path: &Path) -> Result<(Vec<Trial>, Tail), StoreError> {
     const REMEDY: &str = "delete that line (its trial is measured again by --resume), or run again";
-    let text = fs::read(path).map_err(|reason| StoreError::Unreadable { path: path.into(), reason })?;
+    parse_lines(&read_file(path)?, path, SCHEMA, REMEDY)
+}
+
+/// The values of a file with one a line, but for a last one that was left unfinished.
+pub(crate) fn parse_lines<T: DeserializeOwned>(
+    text: &[u8],
+    path: &Path,
+    schema: u32,
+    remedy: &'static str,
+) -> Result<(Vec<T>, Tail), StoreError> {
     let mut trials = Vec::new();
     let mut tail = Tail { whole: 0, lacks_newline: false };
     for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
@@ -340,7 +378,7 @@ fn read_trials(path: &Path) -> Result<(Vec<Trial>, Tail), StoreError> {
             }
             continue;
         }
-        match parse(line, path, Some(index + 1), REMEDY) {
+        match parse(line, path, Some(index + 1), schema, remedy) {
             Ok(trial) => trials.push(trial),
             Err(StoreError::Broken { .. }) if !finished => break,
             Err(error) => return Err(error),
@@ -357,6 +395,7 @@ fn parse<T: DeserializeOwned>(
     json: &[u8],
     path: &Path,
     line: Option<usize>,
+    schema: u32,
     remedy: &'static str,
 ) -> Result<T, StoreError> {
     #[derive(Deserialize)]
@@ -370,8 +409,8 @@ fn parse<T: DeserializeOwned>(
         remedy,
     };
     let Versioned { schema: found } = serde_json::from_slice(json).map_err(broken)?;
-    if found != SCHEMA {
-        return Err(StoreError::Schema { path: path.to_path_buf(), found });
+    if found != schema {
+        return Err(StoreError::Schema { path: path.to_path_buf(), found, reads: schema });
     }
     serde_json::from_slice(json).map_err(broken)
 }
@@ -392,7 +431,7 @@ fn lock(dir: &Path, file: File) -> Result<Flock<File>, StoreError> {
     })
 }
 
-fn unwritable(path: &Path, reason: io::Error) -> StoreError {
+pub(crate) fn unwritable(path: &Path, reason: io::Error) -> StoreError {
     StoreError::Unwritable { path: path.to_path_buf(), reason }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use roundtable_backends::{Config, Content, Server};
-use roundtable_harness::control::{Control, Ready, announce};
+use roundtable_harness::control::{Control, Order, Ready, announce};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -45,7 +45,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     announce(&Ready::at(server.address()))
         .context("cannot write the ready line to standard output; leave it open")?;
     if args.supervised {
-        Control::start().context("cannot start the thread that obeys the harness; raise the thread limit")?;
+        let steering = server.steering();
+        Control::start_obeying(move |order| match order {
+            Order::Refuse => steering.refuse(),
+            Order::Accept => steering.accept(),
+            Order::DelayMs(delay) => steering.delay(Duration::from_millis(delay)),
+        })
+        .context("cannot start the thread that obeys the harness; raise the thread limit")?;
     }
     server.run()?;
     Ok(ExitCode::SUCCESS)

@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// Obey the harness on standard input, and end with it
     #[arg(long, hide = true)]
     supervised: bool,
+    /// Tell the harness what became of each request
+    #[arg(long, hide = true, requires = "supervised")]
+    record: bool,
 }
 
 /// What the harness is told when the warm-up is over.
@@ -82,6 +85,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         method: args.method,
         expected_body,
         allow_remote: args.allow_remote,
+        record: args.record,
     })?;
     let failed = load.warm_up()?;
     if args.supervised {
@@ -95,6 +99,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let report = load.measure()?;
     if args.json || args.supervised {
         announce(&report).context("cannot write the report to standard output; leave it open")?;
+        if let Some(recording) = load.take_recording() {
+            announce(&recording).context("cannot write the recording to standard output; leave it open")?;
+        }
     } else {
         let told = io::stdout().lock().write_all(load.summary(&report)?.as_bytes());
         told.context("cannot write the summary to standard output; leave it open")?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use roundtable_harness::fault::store as faults;
 use roundtable_harness::{report, store};
 
 use super::output::print;
@@ -22,8 +23,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { run, results, reports } = args;
-    let stored = store::read(&store::locate(&results, run.as_deref())?)?;
-    let written = report::write(&stored, &reports)?;
+    let dir = store::locate(&results, run.as_deref())?;
+    let written = if faults::holds_faults(&dir) {
+        report::fault::write(&faults::read(&dir)?, &reports)?
+    } else {
+        report::write(&store::read(&dir)?, &reports)?
+    };
     print(&written.iter().map(|path| format!("{}\n", path.display())).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@
 
 mod args;
 mod build;
+mod fault;
 mod passes;
 mod rate;
 
@@ -40,6 +41,9 @@ const INTERRUPTED: u8 = 130;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let interrupt = interrupt_on_signal()?;
+    if let Some(sketch) = &args.fault {
+        return fault::run(args, sketch, &interrupt);
+    }
     let (mut store, trials) = match &args.resume {
         Some(run) => resume(args, run.as_deref())?,
         None => match begin(args, &interrupt)? {

@@ -43,6 +43,8 @@ pub struct LoadConfig {
     pub expected_body: Option<Vec<u8>>,
     /// Whether a target may be another machine.
     pub allow_remote: bool,
+    /// Whether what became of each request of the window is kept, one by one.
+    pub record: bool,
 }
 
 impl Default for LoadConfig {
@@ -60,6 +62,7 @@ impl Default for LoadConfig {
             method: "GET".to_owned(),
             expected_body: None,
             allow_remote: false,
+            record: false,
         }
     }
 }

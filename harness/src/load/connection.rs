@@ -13,6 +13,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use super::record::{End, Recorder};
 use super::report::{Failure, Tally};
 use super::response::{Fault, Head, Parser, Progress, Sink};
 use super::target::Target;
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     /// Where all connections read into, one after the other.
     pub(crate) buffer: Box<[u8]>,
     pub(crate) tally: Tally,
+    pub(crate) recorder: Option<Recorder>,
     /// The last reading of the clock.
     pub(crate) clock: Instant,
     /// Connects that failed and responses that did not come, one after the other.
@@ -354,6 +356,12 @@ impl Connection {
 
     /// The response in hand is whole, and nothing came after it.
     fn settle(&mut self, shared: &mut Shared) {
+        if let Some(recorder) = &mut shared.recorder {
+            // While closing, `since` is when the response ended.
+            let ended = if self.state == State::Closing { self.since } else { shared.clock };
+            let sent = ended.checked_sub(self.took).unwrap_or(ended);
+            recorder.ended(self.due, sent, ended, self.backend, End::Status(self.status));
+        }
         let tally = &mut shared.tally;
         tally.completed += 1;
         tally.non_2xx += u64::from(!(200..300).contains(&self.status));
@@ -372,6 +380,12 @@ impl Connection {
 
     fn fail(&mut self, failure: Failure, error: Option<io::Error>, shared: &mut Shared) -> Step {
         shared.tally.fail(failure);
+        if shared.recorder.is_some() {
+            let now = shared.now();
+            if let Some(recorder) = &mut shared.recorder {
+                recorder.ended(self.due, self.since, now, self.backend, End::Failed(failure));
+            }
+        }
         if matches!(failure, Failure::Connect | Failure::Timeout) {
             shared.barren += 1;
             shared.last_error = error;

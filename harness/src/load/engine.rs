@@ -17,6 +17,7 @@ use super::config::{LoadConfig, allow_descriptors};
 use super::connection::{Connection, Shared, State, Step, place_of};
 use super::error::LoadError;
 use super::pace::Pace;
+use super::record::{Recorder, Recording};
 use super::report::{LoadReport, OpenLoop, Tally, nanoseconds};
 use super::summary::summary;
 use super::target::Target;
@@ -103,6 +104,7 @@ impl Load {
                 head_only: config.method == "HEAD",
                 buffer: vec![0; READ_BYTES].into_boxed_slice(),
                 tally: Tally::new(),
+                recorder: None,
                 clock: now,
                 barren: 0,
                 last_error: None,
@@ -137,6 +139,9 @@ impl Load {
     /// # Errors
     /// [`LoadError::GaveUp`] and [`LoadError::Poll`].
     pub fn measure(&mut self) -> Result<LoadReport, LoadError> {
+        if self.config.record {
+            self.shared.recorder = Some(Recorder::begin(self.config.requests));
+        }
         let elapsed = self.drive(self.config.requests)?;
         let tally = &self.shared.tally;
         Ok(LoadReport {
@@ -161,6 +166,12 @@ impl Load {
             warmup_failed: self.warmup_failed,
             open_loop: self.open_loop(elapsed),
         })
+    }
+
+    /// What became of each request of the window, once, if the configuration asks for it.
+    pub fn take_recording(&mut self) -> Option<Recording> {
+        let recorder = self.shared.recorder.take()?;
+        Some(recorder.finish(self.shared.tally.per_backend.all()))
     }
 
     fn open_loop(&self, elapsed: Duration) -> Option<OpenLoop> {

@@ -130,13 +130,20 @@ impl Failures {
 }
 
 /// What went wrong with one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// No connection.
     Connect,
+    /// The stream was cut or reset before the response was whole.
     Receive,
+    /// A body of another length than it should have, or bytes after it.
     Length,
+    /// A body of the right length with wrong bytes.
     Content,
+    /// Not an HTTP/1 response.
     Malformed,
+    /// No whole response in time.
     Timeout,
 }
 
@@ -249,6 +256,11 @@ impl Names {
         if let Some((_, count)) = self.entries.get_mut(place) {
             *count += 1;
         }
+    }
+
+    /// Every name, each at its place.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.entries.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {

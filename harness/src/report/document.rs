@@ -35,11 +35,22 @@ pub(super) enum Part {
         table: Table,
     },
     Figure {
-        slug: &'static str,
+        slug: String,
         title: String,
         caption: String,
         size: (u32, u32),
     },
+}
+
+impl Part {
+    pub(super) fn figure(chart: &Chart) -> Self {
+        Part::Figure {
+            slug: chart.slug().to_owned(),
+            title: chart.title().to_owned(),
+            caption: chart.caption().to_owned(),
+            size: chart.size(),
+        }
+    }
 }
 
 impl Document {
@@ -78,12 +89,7 @@ impl Document {
         if charts.is_empty() {
             parts.push(Part::Paragraph("There is no valid trial, so there is nothing to draw.".into()));
         }
-        parts.extend(charts.iter().map(|chart| Part::Figure {
-            slug: chart.slug(),
-            title: chart.title().to_owned(),
-            caption: chart.caption().to_owned(),
-            size: chart.size(),
-        }));
+        parts.extend(charts.iter().map(Part::figure));
         parts.push(Part::Heading("What was measured, and how".into()));
         parts.extend(words::method(summary, plan).into_iter().map(Part::Paragraph));
         let found = environment.notes.iter().filter(|note| rate::is_note(note));

@@ -2,13 +2,15 @@
 //!
 //! Everything here is a pure function of [`Stored`]: the same run gives the same bytes. [`summary`]
 //! reduces the trials, [`verdicts`] says which differences are real and [`bottleneck`] what limited a cell, [`tables`] and
-//! [`charts`] (of a run at a fixed rate: [`open_loop`]) show them, [`write()`] puts a report on disk, [`comparison`] sets the two families against each other,
-//! [`difference`] two runs of one grid. Reads no clock and no system font.
+//! [`charts`] show them ([`open_loop`] those of a run at a fixed rate), [`write()`] puts a report on disk, [`comparison`]
+//! sets the two families against each other, [`difference`] two runs of one grid. [`fault`] has all of these for a fault
+//! run. Reads no clock and no system font.
 
 pub mod bottleneck;
 pub mod charts;
 pub mod comparison;
 pub mod difference;
+pub mod fault;
 pub mod metric;
 pub mod open_loop;
 pub mod published;
@@ -37,7 +39,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use self::bottleneck::Bottlenecks;
-use self::charts::ChartError;
+use self::charts::{Chart, ChartError};
 use self::document::Document;
 use self::summary::Summary;
 use self::verdicts::Verdicts;
@@ -74,11 +76,18 @@ pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportErro
     let charts = charts::prepare(&summary, &stored.environment.plan, &verdicts);
     let document = Document::of(stored, &summary, &bottlenecks, &verdicts, &charts);
 
+    let files = files(&stored.name, &document, &charts)?;
+    let stale = charts::SLUGS.into_iter().flat_map(|slug| [format!("{slug}.svg"), format!("{slug}.png")]);
+    put(&reports.join(&stored.name), files, stale)
+}
+
+/// Each file of a report, its name and its bytes.
+fn files(run: &str, document: &Document, charts: &[Chart]) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
     let mut files = vec![
-        ("report.md".to_owned(), document.markdown(&stored.name).into_bytes()),
+        ("report.md".to_owned(), document.markdown(run).into_bytes()),
         (
             "index.html".to_owned(),
-            html::page(&document).map_err(|error| ReportError::Page(error.to_string()))?.into_bytes(),
+            html::page(document).map_err(|error| ReportError::Page(error.to_string()))?.into_bytes(),
         ),
     ];
     // Largest first: a PNG takes as long as all SVGs together.
@@ -87,14 +96,19 @@ pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportErro
         charts.par_iter().map(|chart| Ok((format!("{}.svg", chart.slug()), chart.svg()?.into_bytes())));
     let mut drawn = pngs.chain(svgs).collect::<Result<Vec<_>, ChartError>>()?;
     files.append(&mut drawn);
+    Ok(files)
+}
 
-    let dir = reports.join(&stored.name);
-    fs::create_dir_all(&dir).map_err(|reason| unwritable(&dir, reason))?;
-    for slug in charts::SLUGS {
-        for stale in [format!("{slug}.svg"), format!("{slug}.png")] {
-            if !files.iter().any(|(name, _)| *name == stale) {
-                remove(&dir.join(stale))?;
-            }
+/// Writes `files` to `dir`, and removes those of the `stale` that are not among them.
+fn put(
+    dir: &Path,
+    files: Vec<(String, Vec<u8>)>,
+    stale: impl IntoIterator<Item = String>,
+) -> Result<Vec<PathBuf>, ReportError> {
+    fs::create_dir_all(dir).map_err(|reason| unwritable(dir, reason))?;
+    for stale in stale {
+        if !files.iter().any(|(name, _)| *name == stale) {
+            remove(&dir.join(stale))?;
         }
     }
     files

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use roundtable_harness::latency;
-use roundtable_harness::load::{Load, LoadConfig, LoadError, LoadReport, OpenLoop};
+use roundtable_harness::load::{End, Failure, Load, LoadConfig, LoadError, LoadReport, OpenLoop};
 
 use crate::scripted::{OK, Scripted, config, drive, request};
 
@@ -136,6 +136,36 @@ fn at_a_rate_a_response_that_does_not_come_in_time_is_a_timeout_and_the_others_g
     assert!(!open(&report).sustained, "{report:?}");
     assert_eq!(latency::decode(&open(&report).late_ns_hdr).unwrap().len(), 100);
     assert_eq!(latency::decode(&open(&report).latency_ns_hdr).unwrap().len(), 99);
+}
+
+#[test]
+fn a_recording_holds_each_request_of_the_window_and_no_other() {
+    let server = Scripted::start(|number, mut stream| {
+        for answer in 0.. {
+            if request(&mut stream).is_none() || (number == 0 && answer == 5) {
+                return;
+            }
+            stream.write_all(OK.as_bytes()).unwrap();
+        }
+    });
+    let load =
+        LoadConfig { rate: Some(1000), keep_alive: true, warmup: 2, record: true, ..server.load(40, 2) };
+    let mut load = Load::prepare(load).unwrap();
+    load.warm_up().unwrap();
+    let report = load.measure().unwrap();
+    let recording = load.take_recording().unwrap();
+    assert_eq!((report.completed, report.failed.receive), (39, 1));
+    let mut requests = recording.requests.clone();
+    requests.sort_by_key(|request| request.due_us);
+    assert_eq!(requests.len(), 40);
+    for pair in requests.windows(2) {
+        assert!((999..=1001).contains(&(pair[1].due_us - pair[0].due_us)), "{pair:?}");
+    }
+    assert!(requests.iter().all(|r| r.due_us <= r.sent_us && r.sent_us <= r.ended_us), "{requests:?}");
+    let failed = requests.iter().filter(|request| request.end == End::Failed(Failure::Receive)).count();
+    let answered = requests.iter().filter(|request| request.end == End::Status(200)).count();
+    assert_eq!((failed, answered), (1, 39));
+    assert_eq!(load.take_recording(), None);
 }
 
 #[test]

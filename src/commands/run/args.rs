@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use roundtable_harness::data::{Connections, Layout, Length, Plan};
 use roundtable_harness::environment::random_seed;
+use roundtable_harness::fault::scenario::Sketch;
 use roundtable_harness::plan::{self, Numbers, PlanError};
 use roundtable_harness::rate::Rate;
 
@@ -83,6 +84,14 @@ pub(crate) struct Args {
     /// Go on with an interrupted run: a name under results/ or a path [default: the newest]
     #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["out", "quick"])]
     pub(super) resume: Option<Option<String>>,
+    /// Let faults befall a backend while a load goes on at a fixed rate, and see how clients fare under each model, as in
+    /// kill-backend@2s,restore@4s; there are kill-backend, slow-backend and refuse, and refuse=1@2s is of the first
+    /// backend instead of the last; three times with 3 backends unless --blocks and --backends say otherwise
+    #[arg(long, value_name = "SCENARIO", conflicts_with_all = [
+        "aa", "requests", "warmup", "layout", "steal_limit", "budget", "precision", "resume", "quick", "cross_check",
+        "system_calls", "rate",
+    ])]
+    pub(super) fault: Option<Sketch>,
     /// A first look at the whole grid in about 30 s: once, with few requests (with --rate it takes longer: at least half a
     /// second for each row and condition)
     #[arg(long, conflicts_with_all = ["blocks", "budget", "precision"])]

@@ -22,6 +22,14 @@ impl Axis {
         Axis { from: 0.0, to: steps * step, ticks: ticks.map(|v| (v, number(v, step))).collect() }
     }
 
+    /// From zero to `end` and no further, with round steps.
+    pub(super) fn until(end: f64) -> Self {
+        let end = if end.is_finite() && end > 0.0 { end } else { 1.0 };
+        let step = round_step(end / 8.0);
+        let ticks = (0..=(end / step + 1e-9) as u32).map(|i| f64::from(i) * step);
+        Axis { from: 0.0, to: end, ticks: ticks.map(|v| (v, number(v, step))).collect() }
+    }
+
     /// Logarithmic, from `smallest` to `largest` (both positive), in coordinates of ln.
     pub(super) fn logarithmic(smallest: f64, largest: f64) -> Self {
         let pad = ((largest / smallest).ln() * 0.06).max(0.01);
@@ -108,6 +116,14 @@ mod tests {
     }
 
     #[test]
+    fn an_axis_of_time_ends_with_the_time() {
+        let axis = Axis::until(7.1);
+        assert_eq!((labels(&axis), axis.to), (vec!["0", "1", "2", "3", "4", "5", "6", "7"], 7.1));
+        assert_eq!(labels(&Axis::until(3.4)), ["0.0", "0.5", "1.0", "1.5", "2.0", "2.5", "3.0"]);
+        assert_eq!(labels(&Axis::until(63.0)), ["0", "10", "20", "30", "40", "50", "60"]);
+    }
+
+    #[test]
     fn a_narrow_ratio_axis_still_has_ticks() {
         assert_eq!(labels(&Axis::logarithmic(0.93, 1.12)), ["0.95", "1", "1.05", "1.1"]);
         assert_eq!(labels(&Axis::logarithmic(0.5, 5.0)), ["0.5", "1", "2", "5"]);
@@ -116,7 +132,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_tick_is_within_its_axis(low in 1e-3..1e3f64, factor in 1.0..1e4f64) {
-            for axis in [Axis::logarithmic(low, low * factor), Axis::from_zero(low * factor)] {
+            for axis in [Axis::logarithmic(low, low * factor), Axis::from_zero(low * factor), Axis::until(low)] {
                 prop_assert!(axis.to > axis.from && axis.ticks.len() <= 12);
                 for (at, _) in &axis.ticks {
                     prop_assert!(*at >= axis.from - 1e-9 && *at <= axis.to + 1e-9);

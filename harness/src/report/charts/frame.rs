@@ -19,8 +19,8 @@ pub(super) const WIDTH: i32 = 1660;
 
 const MARGIN: i32 = 28;
 const TITLE: f32 = 36.0;
-const TYPE: f32 = 26.0;
-const LINE: i32 = 34;
+pub(super) const TYPE: f32 = 26.0;
+pub(super) const LINE: i32 = 34;
 const LEGEND_LINE: i32 = 42;
 /// From the left end of a legend entry to its name, and between two entries.
 const LEGEND_SWATCH: i32 = 36;
@@ -209,7 +209,7 @@ fn legend_places(legend: &[(String, Look)]) -> Vec<(i32, i32)> {
 }
 
 /// Writes `text` level at `at`, set at `size` pixels to the em.
-fn write<DB: DrawingBackend>(
+pub(super) fn write<DB: DrawingBackend>(
     area: &Area<DB>,
     text: &str,
     size: f32,

@@ -12,6 +12,7 @@ mod palette;
 mod ratio;
 mod text;
 mod throughput;
+mod timeline;
 
 use plotters::backend::{DrawingBackend, SVGBackend};
 use plotters::drawing::IntoDrawingArea;
@@ -21,6 +22,7 @@ use thiserror::Error;
 use self::frame::{Area, Drawn, Frame};
 use self::palette::Look;
 use crate::data::{DIRECT, Family, Plan};
+use crate::fault::data::StoredFaults;
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::verdicts::Verdicts;
@@ -29,7 +31,7 @@ use crate::report::verdicts::Verdicts;
 #[derive(Debug, Error)]
 #[error("the chart {figure} could not be drawn ({reason}); please report this with the run's folder")]
 pub struct ChartError {
-    figure: &'static str,
+    figure: String,
     reason: String,
 }
 
@@ -39,7 +41,15 @@ pub fn prepare(summary: &Summary, plan: &Plan, verdicts: &Verdicts) -> Vec<Chart
     kinds.par_iter().filter_map(|&kind| Chart::of(kind, summary, plan, verdicts)).collect()
 }
 
-/// The names of all charts that there can be.
+/// The timeline of each model in a fault run that has a valid trial, ready to be drawn.
+pub fn timelines(stored: &StoredFaults) -> Vec<Chart> {
+    timeline::Timeline::of(stored).into_iter().map(|figure| Chart(Figure::Timeline(figure))).collect()
+}
+
+/// What the names of timelines begin with.
+pub const TIMELINE: &str = "timeline-";
+
+/// The names of all charts of a matrix that there can be.
 pub const SLUGS: [&str; 7] =
     ["throughput", "throughput-ratio", "cpu", "cpu-ratio", "latency", "p50-ratio", "p99-ratio"];
 
@@ -82,6 +92,7 @@ enum Figure {
     Ratio(ratio::Ratio, Metric),
     Cpu(cpu::Cpu),
     Latency(latency::Latency),
+    Timeline(timeline::Timeline),
 }
 
 impl Chart {
@@ -98,8 +109,8 @@ impl Chart {
     }
 
     /// Its file name, without the extension.
-    pub fn slug(&self) -> &'static str {
-        match self.0 {
+    pub fn slug(&self) -> &str {
+        match &self.0 {
             Figure::Throughput(_) => "throughput",
             Figure::Ratio(_, Metric::Throughput) => "throughput-ratio",
             Figure::Ratio(_, Metric::P50) => "p50-ratio",
@@ -107,6 +118,7 @@ impl Chart {
             Figure::Ratio(_, Metric::BalancerCpu | Metric::AllCpu) => "cpu-ratio",
             Figure::Cpu(_) => "cpu",
             Figure::Latency(_) => "latency",
+            Figure::Timeline(figure) => figure.slug(),
         }
     }
 
@@ -149,6 +161,7 @@ impl Chart {
             Figure::Ratio(figure, _) => figure.frame(),
             Figure::Cpu(figure) => figure.frame(),
             Figure::Latency(figure) => figure.frame(),
+            Figure::Timeline(figure) => figure.frame(),
         }
     }
 
@@ -158,12 +171,13 @@ impl Chart {
             Figure::Ratio(figure, _) => figure.draw(area)?,
             Figure::Cpu(figure) => figure.draw(area)?,
             Figure::Latency(figure) => figure.draw(area)?,
+            Figure::Timeline(figure) => figure.draw(area)?,
         }
         area.present()
     }
 
     fn error(&self, error: &dyn std::error::Error) -> ChartError {
-        ChartError { figure: self.slug(), reason: error.to_string() }
+        ChartError { figure: self.slug().to_owned(), reason: error.to_string() }
     }
 }
 

@@ -1,0 +1,316 @@
+//! What befalls which backend when: the grammar of `--fault`, and what makes no sense in it.
+//!
+//! Owns the parsing and the checks; carrying a scenario out is [`super::play`]'s. An event is NAME@TIME, or
+//! NAME=BACKEND@TIME for another backend than the last one; events are separated by commas, in the order of their times,
+//! which count from the first request of the timed window. Rule: a fault that begins is over before the same backend's
+//! next one.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The latest that an event may come, after the beginning.
+pub const LATEST: Duration = Duration::from_secs(60);
+/// Events of one scenario at most.
+pub const MOST_EVENTS: usize = 16;
+/// How much later a slow backend's responses leave.
+pub const SLOW_BY: Duration = Duration::from_millis(500);
+
+const NAMES: &str = "kill-backend, slow-backend, refuse and restore";
+
+/// What befalls a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// Its process gets SIGKILL.
+    KillBackend,
+    /// Each of its responses leaves [`SLOW_BY`] later.
+    SlowBackend,
+    /// It stops listening and ends its connections in order, an idle one at once and the others with the response in hand:
+    /// whoever connects is refused.
+    Refuse,
+    /// It is again as it was: started at the same address, prompt, listening.
+    Restore,
+}
+
+impl Act {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Act::KillBackend => "kill-backend",
+            Act::SlowBackend => "slow-backend",
+            Act::Refuse => "refuse",
+            Act::Restore => "restore",
+        }
+    }
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What.
+    pub act: Act,
+    /// To which backend: 1 is the first.
+    pub backend: u32,
+    /// When it is to happen, milliseconds after the beginning of the timed window.
+    pub at_ms: u64,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Stroke { act: self.act, backend: Some(self.backend), at_ms: self.at_ms }.fmt(f)
+    }
+}
+
+/// A scenario whose backends are all named: its events in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// In the order of their times.
+    pub events: Vec<Event>,
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let events: Vec<_> = self.events.iter().map(ToString::to_string).collect();
+        f.write_str(&events.join(","))
+    }
+}
+
+impl Scenario {
+    /// How long it takes until the last event, from the beginning.
+    pub fn length(&self) -> Duration {
+        Duration::from_millis(self.events.last().map_or(0, |event| event.at_ms))
+    }
+
+    /// Each fault's place among the events, with that of the event that ends it.
+    pub fn episodes(&self) -> Vec<(usize, Option<usize>)> {
+        let is_fault = |&(_, event): &(usize, &Event)| event.act != Act::Restore;
+        let end = |(place, fault): (usize, &Event)| {
+            let after = self.events[place..].iter();
+            let ends = |event: &Event| event.act == Act::Restore && event.backend == fault.backend;
+            (place, after.clone().position(ends).map(|steps| place + steps))
+        };
+        self.events.iter().enumerate().filter(is_fault).map(end).collect()
+    }
+}
+
+/// A scenario as it was written: backends may be left unnamed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sketch(Vec<Stroke>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stroke {
+    act: Act,
+    backend: Option<u32>,
+    at_ms: u64,
+}
+
+/// A scenario that cannot be played: the caller's doing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ScenarioError {
+    /// Not NAME@TIME.
+    #[error("{0:?} is no event; write NAME@TIME, as in kill-backend@2s,restore@4s")]
+    Shape(String),
+    /// No such fault.
+    #[error("there is no fault {0:?}; the events are {NAMES}")]
+    Unknown(String),
+    /// Not a number from 1.
+    #[error("{0:?} is no backend; count them from 1, as in kill-backend=2@2s")]
+    Backend(String),
+    /// Not a time.
+    #[error("{0:?} is no time; write it with a unit, as in 2s or 200ms")]
+    Time(String),
+    /// Too late for anybody to wait for.
+    #[error("{0:?} is later than the {secs} s that a scenario may take; let it happen earlier", secs = LATEST.as_secs())]
+    TooLate(String),
+    /// More than anybody can mean.
+    #[error("the scenario has more than {MOST_EVENTS} events; leave some out")]
+    TooMany,
+    /// The second event is not after the first.
+    #[error(
+        "{later:?} is not later than {earlier:?} before it; write the events in the order of their times"
+    )]
+    Order {
+        /// Written first.
+        earlier: String,
+        /// Written next.
+        later: String,
+    },
+    /// A number that no backend has.
+    #[error(
+        "there is no backend {backend}: there are {backends}; name one of 1 to {backends}, or ask for more with --backends"
+    )]
+    OutOfRange {
+        /// As it was given.
+        backend: u32,
+        /// How many there are.
+        backends: u32,
+    },
+    /// Nothing to restore.
+    #[error("{0:?} has no fault before it to end; put one there, as in kill-backend@2s,restore@4s")]
+    NothingToRestore(String),
+    /// Several backends to restore, none named.
+    #[error("{0:?} could mean several backends; name one, as in restore=1@4s")]
+    Ambiguous(String),
+    /// The backend has a fault already.
+    #[error("{event:?} befalls backend {backend}, which has a fault already; restore it before")]
+    AlreadyFaulty {
+        /// As it was given.
+        event: String,
+        /// Which backend.
+        backend: u32,
+    },
+}
+
+impl FromStr for Sketch {
+    type Err = ScenarioError;
+
+    fn from_str(text: &str) -> Result<Self, ScenarioError> {
+        let strokes = text.split(',').map(stroke).collect::<Result<Vec<_>, _>>()?;
+        if strokes.len() > MOST_EVENTS {
+            return Err(ScenarioError::TooMany);
+        }
+        for pair in strokes.windows(2) {
+            if pair[0].at_ms >= pair[1].at_ms {
+                let [earlier, later] = [pair[0], pair[1]].map(|stroke| stroke.to_string());
+                return Err(ScenarioError::Order { earlier, later });
+            }
+        }
+        Ok(Sketch(strokes))
+    }
+}
+
+fn stroke(text: &str) -> Result<Stroke, ScenarioError> {
+    let text = text.trim();
+    let (what, at) = text.split_once('@').ok_or_else(|| ScenarioError::Shape(text.to_owned()))?;
+    let (name, backend) = match what.split_once('=') {
+        Some((name, backend)) => (name, Some(backend)),
+        None => (what, None),
+    };
+    let acts = [Act::KillBackend, Act::SlowBackend, Act::Refuse, Act::Restore];
+    let act = acts.into_iter().find(|act| act.name() == name.trim());
+    let act = act.ok_or_else(|| ScenarioError::Unknown(name.to_owned()))?;
+    let number = |text: &str| {
+        let number = text.trim().parse().ok().filter(|&number: &u32| number > 0);
+        number.ok_or_else(|| ScenarioError::Backend(text.to_owned()))
+    };
+    let backend = backend.map(number).transpose()?;
+    let time = humantime::parse_duration(at.trim()).map_err(|_| ScenarioError::Time(at.trim().to_owned()))?;
+    if time > LATEST {
+        return Err(ScenarioError::TooLate(text.to_owned()));
+    }
+    Ok(Stroke { act, backend, at_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) })
+}
+
+impl fmt::Display for Stroke {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.act.name())?;
+        if let Some(backend) = self.backend {
+            write!(f, "={backend}")?;
+        }
+        write!(f, "@{}", humantime::format_duration(Duration::from_millis(self.at_ms)))
+    }
+}
+
+impl Sketch {
+    /// The scenario for so many backends: a fault befalls the last one, and a restore ends the one fault that lasts,
+    /// unless they name another.
+    pub fn over(&self, backends: u32) -> Result<Scenario, ScenarioError> {
+        let mut faulty: Vec<u32> = Vec::new();
+        let mut events = Vec::with_capacity(self.0.len());
+        for stroke in &self.0 {
+            if let Some(backend) = stroke.backend.filter(|backend| *backend > backends) {
+                return Err(ScenarioError::OutOfRange { backend, backends });
+            }
+            let backend = if stroke.act == Act::Restore {
+                let backend = match (stroke.backend, faulty.as_slice()) {
+                    (Some(backend), _) => backend,
+                    (None, [only]) => *only,
+                    (None, []) => return Err(ScenarioError::NothingToRestore(stroke.to_string())),
+                    (None, _) => return Err(ScenarioError::Ambiguous(stroke.to_string())),
+                };
+                if !faulty.contains(&backend) {
+                    return Err(ScenarioError::NothingToRestore(stroke.to_string()));
+                }
+                faulty.retain(|faulty| *faulty != backend);
+                backend
+            } else {
+                let backend = stroke.backend.unwrap_or(backends);
+                if faulty.contains(&backend) {
+                    return Err(ScenarioError::AlreadyFaulty { event: stroke.to_string(), backend });
+                }
+                faulty.push(backend);
+                backend
+            };
+            events.push(Event { act: stroke.act, backend, at_ms: stroke.at_ms });
+        }
+        Ok(Scenario { events })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn over(text: &str, backends: u32) -> Result<Scenario, ScenarioError> {
+        text.parse::<Sketch>()?.over(backends)
+    }
+
+    fn told(text: &str) -> String {
+        over(text, 3).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_fault_befalls_the_last_backend_unless_it_names_another() {
+        let scenario = over("kill-backend@2s,restore@4s", 3).unwrap();
+        let event = |act, backend, at_ms| Event { act, backend, at_ms };
+        assert_eq!(scenario.events, [event(Act::KillBackend, 3, 2000), event(Act::Restore, 3, 4000)]);
+        assert_eq!(scenario.to_string(), "kill-backend=3@2s,restore=3@4s");
+        let scenario = over("refuse=1@200ms, slow-backend@1s 500ms,restore=1@2s,restore@3s", 2).unwrap();
+        assert_eq!(scenario.to_string(), "refuse=1@200ms,slow-backend=2@1s 500ms,restore=1@2s,restore=2@3s");
+        assert_eq!(scenario.length(), Duration::from_secs(3));
+        assert_eq!(scenario.episodes(), [(0, Some(2)), (1, Some(3))]);
+    }
+
+    #[test]
+    fn a_backend_may_have_one_fault_after_another_and_the_last_one_for_good() {
+        let scenario = over("refuse@1s,restore@2s,kill-backend@3s", 1).unwrap();
+        assert_eq!(scenario.episodes(), [(0, Some(1)), (2, None)]);
+    }
+
+    #[test]
+    fn what_it_prints_is_read_back_the_same() {
+        let scenario = over("slow-backend=2@0s,refuse=1@10ms,restore=2@60s", 2).unwrap();
+        assert_eq!(over(&scenario.to_string(), 2).unwrap(), scenario);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_in_one_message_with_its_remedy() {
+        for (text, remedy) in [
+            ("", "write NAME@TIME"),
+            ("kill-backend", "write NAME@TIME"),
+            ("kill@2s", "the events are kill-backend, slow-backend, refuse and restore"),
+            ("kill-backend@2", "write it with a unit"),
+            ("kill-backend@-2s", "write it with a unit"),
+            ("kill-backend@", "write it with a unit"),
+            ("kill-backend@61s", "let it happen earlier"),
+            ("kill-backend=0@2s", "count them from 1"),
+            ("kill-backend=x@2s", "count them from 1"),
+            ("kill-backend=4@2s", "there are 3; name one of 1 to 3, or ask for more with --backends"),
+            ("kill-backend@4s,restore@2s", "in the order of their times"),
+            ("kill-backend@2s,restore@2s", "in the order of their times"),
+            ("restore@2s", "put one there"),
+            ("kill-backend=1@1s,restore=2@2s", "put one there"),
+            ("kill-backend@1s,restore@2s,restore@3s", "put one there"),
+            ("kill-backend=1@1s,refuse=2@2s,restore@3s", "name one, as in restore=1@4s"),
+            ("kill-backend@1s,refuse@2s", "restore it before"),
+        ] {
+            let told = told(text);
+            assert!(told.contains(remedy) && !told.contains('\n'), "{text}: {told}");
+        }
+        assert_eq!(told(&vec!["refuse=1@1s"; MOST_EVENTS + 1].join(",")), ScenarioError::TooMany.to_string());
+    }
+}
