@@ -16,7 +16,8 @@ const DESCRIPTORS: usize = 40;
 fn with_few_descriptors(model: &str) -> ([Server; 2], Server) {
     let backends = ["a", "b"].map(|name| Server::backend(name, &[]));
     let addresses = backends.each_ref().map(|backend| backend.address);
-    let options = ["--retry-interval", "1h"];
+    // Whoever is refused keeps its descriptor as long as it likes.
+    let options = ["--retry-interval", "1h", "--linger-timeout", "1h"];
     let balancer = Server::balancer_with_descriptors(DESCRIPTORS, model, &addresses, &options);
     (backends, balancer)
 }
@@ -40,13 +41,13 @@ fn has_equal_turns(address: SocketAddr) -> bool {
 
 #[test]
 fn want_of_descriptors_at_accept_is_survived_without_spinning() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let (_backends, balancer) = with_few_descriptors(model);
         let crowd = crowd(&balancer);
         let before = balancer.cpu_ticks();
         thread::sleep(Duration::from_millis(500));
-        // A tick is ten milliseconds: spinning would take fifty, and a look every 100 ms next to nothing.
-        assert!(balancer.cpu_ticks() - before <= 15, "{model} spins");
+        // A tick is ten milliseconds: spinning takes fifty, fewer on a busy machine, and a look every 100 ms next to none.
+        assert!(balancer.cpu_ticks() - before <= 3, "{model} spins");
         assert!(balancer.open_descriptors() >= DESCRIPTORS, "{model}: the want is over");
         drop(crowd);
         assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
@@ -58,9 +59,8 @@ fn want_of_a_descriptor_towards_a_backend_is_503_and_leaves_no_backend_out() {
     for_every_model_at_once(|model| {
         let (_backends, balancer) = with_few_descriptors(model);
         let mut crowd = crowd(&balancer);
-        // The first ones were accepted. Each refusal frees a descriptor, which the next of the crowd takes.
+        // The first ones were accepted.
         for client in &mut crowd[..2] {
-            eventually(|| balancer.open_descriptors() >= DESCRIPTORS);
             assert_eq!(client.get("/").status(), "503", "{model}");
         }
         drop(crowd);
