@@ -3,7 +3,7 @@
 //! Every input is delivered whole and one byte per write, to every model, and the answers must be the same bytes. No
 //! timeout that could answer instead is shorter than a test's patience.
 
-use crate::stage::{DELIVERIES, End, Stage, until_end};
+use crate::stage::{DELIVERIES, Delivery, End, Stage, until_end};
 use crate::support::for_every_model;
 
 /// An answer that only a timeout brings does not come.
@@ -294,6 +294,7 @@ fn lines_that_end_in_a_bare_lf_are_400() {
             b"GET / HTTP/1.1\r\nHost: a\r\n\n".to_vec(),
             b"GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n".to_vec(),
             b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+            b"\rGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
             b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
         ],
     );
@@ -444,4 +445,49 @@ fn an_expectation_other_than_100_continue_is_417() {
         &["417"],
         &all(get, ["Host: a\r\nExpect: miracles\r\n", "Host: a\r\nExpect: 100-continue, miracles\r\n"]),
     );
+}
+
+/// These come too late to be hidden from a backend: it sees the beginning of the body, and never its end.
+#[test]
+fn a_fault_behind_what_a_buffer_holds_is_refused_and_the_backend_cut_off() {
+    let chunk = format!("4000\r\n{}\r\n", "u".repeat(0x4000));
+    for_every_model(|model| {
+        let stage = Stage::new(model, &[&PATIENT[..], &["--max-body-bytes", "60000"]].concat());
+        for (rest, status) in [("zz\r\n", "400"), ("5\r\nhello!\r\n", "400"), (&chunk, "413")] {
+            for delivery in DELIVERIES {
+                let mut client = stage.client_sending(chunked(&chunk.repeat(3)), Delivery::Whole);
+                let mut backend = stage.backend();
+                delivery.send(&client, rest.as_bytes());
+                let (answer, end) = until_end(&mut client);
+                let answer = String::from_utf8(answer).unwrap();
+                assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{model}: {rest:?}: {answer}");
+                assert!(
+                    answer.contains("\r\nConnection: close\r\n") && end == End::Closed,
+                    "{model}: {answer}"
+                );
+                let (seen, end) = until_end(&mut backend);
+                assert_ne!(end, End::Open, "{model}: {rest:?}");
+                assert!(!seen.ends_with(b"0\r\n\r\n"), "{model}: a last chunk was made up: {rest:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_body_that_ends_before_its_framing_says_is_400() {
+    for_every_model(|model| {
+        let stage = Stage::new(model, &PATIENT);
+        for delivery in DELIVERIES {
+            for half in
+                ["Content-Length: 5\r\n\r\nhell", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"]
+            {
+                let input = format!("POST / HTTP/1.1\r\nHost: a\r\n{half}");
+                let mut client = stage.client_sending(input, delivery);
+                client.shutdown(std::net::Shutdown::Write).unwrap();
+                let (answer, end) = until_end(&mut client);
+                assert!(answer.starts_with(b"HTTP/1.1 400 ") && end == End::Closed, "{model}: {half:?}");
+                assert!(!stage.is_asked(0), "{model}: {half:?}");
+            }
+        }
+    });
 }

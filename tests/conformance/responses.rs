@@ -334,6 +334,30 @@ fn what_keeps_its_promise_leaves_both_connections_open() {
 }
 
 #[test]
+fn a_backend_of_http_1_0_is_kept_only_if_it_says_so() {
+    let via = "Via: 1.0 roundtable\r\n";
+    for_every_model(|model| {
+        let stage = Stage::new(model, &[]);
+        for (fields, is_kept) in [("", false), ("Connection: keep-alive\r\n", true)] {
+            for delivery in DELIVERIES {
+                let says = format!("HTTP/1.0 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+                let (mut client, backend) = answered(&stage, GET, says.as_bytes(), delivery, Then::Waits);
+                let expected = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{via}\r\nok");
+                let got = next_bytes(&mut client, expected.len());
+                assert_eq!(String::from_utf8_lossy(&got), expected, "{model}: {delivery:?}");
+                let mut backend = backend.unwrap();
+                if is_kept {
+                    assert!(is_used_again(&stage, &mut backend), "{model}: {delivery:?}");
+                    backend.shutdown(Shutdown::Both).unwrap();
+                } else {
+                    assert_eq!(until_end(&mut backend), (Vec::new(), End::Closed), "{model}: {delivery:?}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn hop_by_hop_fields_of_a_response_end_here() {
     let says = b"HTTP/1.1 200 OK\r\nConnection: X-Gone, close\r\nX-Gone: 1\r\nKeep-Alive: timeout=5\r\n\
                  Proxy-Connection: x\r\nTE: x\r\nUpgrade: h2c\r\nX-Kept: 2\r\nContent-Length: 0\r\n\r\n";
