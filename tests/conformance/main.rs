@@ -76,3 +76,33 @@ mod responses;
 mod retries;
 mod stage;
 mod support;
+
+/// The names that the tables above give in backquotes; an ellipsis stands for any part of a name.
+#[test]
+fn the_tables_of_this_file_name_tests_that_exist() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+    let sources: String = std::fs::read_dir(&here)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    let tests: Vec<&str> = sources
+        .split("#[test]\n")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("fn ")?.1.split_once('('))
+        .map(|(name, _)| name)
+        .collect();
+    let is_name = |word: &&str| word.contains('_') && !word.contains([' ', '/', '-']);
+    let text = std::fs::read_to_string(here.join("main.rs")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("//! |"));
+    let names: Vec<&str> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(is_name).collect();
+    assert!(names.len() > 60, "the tables are not read: {names:?}");
+    for name in names {
+        let parts: Vec<&str> = name.rsplit("::").next().unwrap().split('…').collect();
+        let is_it = |test: &&str| {
+            test.starts_with(parts[0])
+                && test.ends_with(parts[parts.len() - 1])
+                && parts.iter().all(|part| test.contains(part))
+        };
+        assert!(tests.iter().any(|test| is_it(&test)), "no test is named {name}");
+    }
+}
