@@ -6,7 +6,7 @@
 //!
 //! # Which test is whose
 //!
-//! | A client sends | `requests_refused::` unless said otherwise |
+//! | A client sends | `requests_refused::` or `bodies_refused::` unless said otherwise |
 //! |---|---|
 //! | Content-Length and Transfer-Encoding | `content_length_beside_transfer_encoding_is_400` |
 //! | several Content-Lengths | `content_lengths_that_differ_are_400`, `requests_forwarded::equal_content_lengths_become_one` |
@@ -29,7 +29,7 @@
 //! | hop-by-hop fields | `requests_forwarded::hop_by_hop_fields…`, `requests_forwarded::naming_host_or_framing_in_connection_strips_nothing` |
 //! | pipelined requests, half-closes | `requests_forwarded::pipelined_requests…`, `requests_forwarded::a_client_that_half_closes…` |
 //!
-//! | A backend | `responses::` unless said otherwise |
+//! | A backend | `responses::` or `responses_broken::` unless said otherwise |
 //! |---|---|
 //! | breaks before any byte, fresh connection | `retries::an_idempotent_request_is_sent_once_more…`, `retries::it_is_sent_no_third_time`, `retries::any_other_request_is_502…` |
 //! | the same, reused connection | `retries::a_reused_connection_that_breaks…`, `retries::a_post_on_a_reused_connection_that_breaks…` |
@@ -61,6 +61,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
 
+mod bodies_refused;
 mod clients;
 mod endings;
 mod exchanges;
@@ -73,6 +74,7 @@ mod patience;
 mod requests_forwarded;
 mod requests_refused;
 mod responses;
+mod responses_broken;
 mod retries;
 mod stage;
 mod support;
@@ -103,6 +105,6 @@ fn the_tables_of_this_file_name_tests_that_exist() {
                 && test.ends_with(parts[parts.len() - 1])
                 && parts.iter().all(|part| test.contains(part))
         };
-        assert!(tests.iter().any(|test| is_it(&test)), "no test is named {name}");
+        assert!(tests.iter().any(is_it), "no test is named {name}");
     }
 }
