@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::stage::reset;
-use crate::support::{Client, Server, eventually, for_every_model, for_every_model_at_once};
+use crate::support::{Client, PATIENCE, Server, eventually, for_every_model, for_every_model_at_once};
 
 /// Few enough that a test can use them all up.
 const DESCRIPTORS: usize = 40;
@@ -16,7 +16,8 @@ const DESCRIPTORS: usize = 40;
 fn with_few_descriptors(model: &str) -> ([Server; 2], Server) {
     let backends = ["a", "b"].map(|name| Server::backend(name, &[]));
     let addresses = backends.each_ref().map(|backend| backend.address);
-    let options = ["--retry-interval", "1h"];
+    // Whoever is refused keeps its descriptor as long as it likes.
+    let options = ["--retry-interval", "1h", "--linger-timeout", "1h"];
     let balancer = Server::balancer_with_descriptors(DESCRIPTORS, model, &addresses, &options);
     (backends, balancer)
 }
@@ -40,13 +41,13 @@ fn has_equal_turns(address: SocketAddr) -> bool {
 
 #[test]
 fn want_of_descriptors_at_accept_is_survived_without_spinning() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let (_backends, balancer) = with_few_descriptors(model);
         let crowd = crowd(&balancer);
         let before = balancer.cpu_ticks();
         thread::sleep(Duration::from_millis(500));
-        // A tick is ten milliseconds: spinning would take fifty, and a look every 100 ms next to nothing.
-        assert!(balancer.cpu_ticks() - before <= 15, "{model} spins");
+        // A tick is ten milliseconds: spinning takes fifty, fewer on a busy machine, and a look every 100 ms next to none.
+        assert!(balancer.cpu_ticks() - before <= 3, "{model} spins");
         assert!(balancer.open_descriptors() >= DESCRIPTORS, "{model}: the want is over");
         drop(crowd);
         assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
@@ -58,9 +59,8 @@ fn want_of_a_descriptor_towards_a_backend_is_503_and_leaves_no_backend_out() {
     for_every_model_at_once(|model| {
         let (_backends, balancer) = with_few_descriptors(model);
         let mut crowd = crowd(&balancer);
-        // The first ones were accepted. Each refusal frees a descriptor, which the next of the crowd takes.
+        // The first ones were accepted.
         for client in &mut crowd[..2] {
-            eventually(|| balancer.open_descriptors() >= DESCRIPTORS);
             assert_eq!(client.get("/").status(), "503", "{model}");
         }
         drop(crowd);
@@ -115,51 +115,116 @@ fn with_few_ports() {
     });
 }
 
+/// So many clients that connect, ask for something or not, and reset.
+fn crowd_of_resets(address: SocketAddr, count: usize) {
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for number in 0..count / 4 {
+                    let mut client = Client::connect(address);
+                    match number % 4 {
+                        0 => {}
+                        1 => client.send("GET / HTTP/1.1\r\nHo"),
+                        2 => client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+                        _ => client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\nhello"),
+                    }
+                    reset(client.stream);
+                }
+            });
+        }
+    });
+    assert_eq!(Client::connect(address).get("/").status(), "200");
+}
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    descriptors: usize,
+    threads: u64,
+    memory_kib: u64,
+}
+
+impl Held {
+    /// As soon as the descriptors have not changed for a while.
+    fn by(server: &Server) -> Self {
+        let mut descriptors = server.open_descriptors();
+        let mut still = 0;
+        while still < 10 {
+            thread::sleep(Duration::from_millis(20));
+            let now = server.open_descriptors();
+            still = if now == descriptors { still + 1 } else { 0 };
+            descriptors = now;
+        }
+        Held { descriptors, threads: server.status("Threads"), memory_kib: server.status("VmRSS") }
+    }
+
+    /// The same, once descriptors and threads are back at `baseline` or a test's patience is over.
+    fn by_in_the_end(server: &Server, baseline: Held) -> Self {
+        let start = Instant::now();
+        loop {
+            let held = Held::by(server);
+            if held.is_back_at(baseline) || start.elapsed() > PATIENCE {
+                return held;
+            }
+        }
+    }
+
+    /// Connections that are kept for later use are no leak: 64 to each of two backends.
+    fn is_back_at(self, baseline: Held) -> bool {
+        self.descriptors <= baseline.descriptors + 2 * 64 && self.threads <= baseline.threads + 2
+    }
+}
+
 #[test]
 fn ten_thousand_clients_that_connect_and_reset_leave_nothing_behind() {
+    const WAVE: usize = 5000;
     let backend = Server::backend("a", &[]);
     for_every_model(|model| {
         let balancer = Server::balancer(model, &[backend.address], &[]);
-        let wave = |count: usize| {
-            thread::scope(|scope| {
-                for _ in 0..4 {
-                    scope.spawn(|| {
-                        for number in 0..count / 4 {
-                            let mut client = Client::connect(balancer.address);
-                            match number % 4 {
-                                0 => {}
-                                1 => client.send("GET / HTTP/1.1\r\nHo"),
-                                2 => client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
-                                _ => client
-                                    .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\nhello"),
-                            }
-                            reset(client.stream);
-                        }
-                    });
-                }
-            });
-            assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
-        };
-        // Buffers that are kept and threads that are usual belong to the baseline.
-        wave(1000);
-        let settled = || {
-            let mut last = balancer.open_descriptors();
-            let mut still = 0;
-            while still < 10 {
-                thread::sleep(Duration::from_millis(20));
-                let now = balancer.open_descriptors();
-                still = if now == last { still + 1 } else { 0 };
-                last = now;
+        crowd_of_resets(balancer.address, WAVE);
+        let baseline = Held::by(&balancer);
+        let mut before = baseline;
+        for _ in 0..6 {
+            crowd_of_resets(balancer.address, WAVE);
+            let after = Held::by_in_the_end(&balancer, baseline);
+            assert!(after.is_back_at(baseline), "{model}: {baseline:?} became {after:?}");
+            // A higher peak than any before may grow the heap for good; what leaks would grow it in every wave.
+            if after.memory_kib <= before.memory_kib + WAVE as u64 / 4 {
+                return;
             }
-            (last, balancer.status("Threads"), balancer.status("VmRSS"))
+            before = after;
+        }
+        panic!("{model}: every wave costs memory: {baseline:?} became {before:?}");
+    });
+}
+
+#[test]
+#[ignore = "takes ten minutes, or as many seconds as ROUNDTABLE_SOAK_SECONDS says"]
+fn a_soak_leaves_descriptors_threads_and_memory_flat() {
+    let seconds = std::env::var("ROUNDTABLE_SOAK_SECONDS").map_or(600, |text| text.parse().unwrap());
+    let backends = ["a", "b"].map(|name| Server::backend(name, &[]));
+    let addresses = backends.each_ref().map(|backend| backend.address);
+    for_every_model_at_once(|model| {
+        let balancer = Server::balancer(model, &addresses, &[]);
+        let wave = || {
+            crowd_of_resets(balancer.address, 200);
+            let mut persistent = Client::connect(balancer.address);
+            for _ in 0..200 {
+                assert_eq!(persistent.get("/").status(), "200", "{model}");
+                assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
+            }
         };
-        let (descriptors, threads, memory_kib) = settled();
-        wave(10_000);
-        // Connections to the backend that are kept for later use are no leak: 64 of them may be.
-        eventually(|| {
-            balancer.open_descriptors() <= descriptors + 64 && balancer.status("Threads") <= threads + 2
-        });
-        let (.., after_kib) = settled();
-        assert!(after_kib <= memory_kib + 8 * 1024, "{model}: {memory_kib} KiB became {after_kib} KiB");
+        (0..10).for_each(|_| wave());
+        let baseline = Held::by(&balancer);
+        for tenth in 1..=10 {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(seconds) / 10 {
+                wave();
+            }
+            let now = Held::by_in_the_end(&balancer, baseline);
+            println!("{model}: after {tenth}0 %: {now:?}");
+            let flat = now.is_back_at(baseline) && now.memory_kib <= baseline.memory_kib + 16 * 1024;
+            assert!(flat, "{model}: {baseline:?} became {now:?}");
+        }
     });
 }

@@ -1,11 +1,67 @@
 //! One suite over real sockets, run against every model there is.
 //!
 //! Each test goes through the list that `roundtable models --json` prints, so a new model is tested by being listed.
-//! Waits are bounded to keep a failing test from hanging; no time is asserted.
+//! Waits are bounded to keep a failing test from hanging; no time is asserted. What is sent by a scripted client or a
+//! scripted backend (`stage`) is sent whole and one byte per write.
+//!
+//! # Which test is whose
+//!
+//! | A client sends | `requests_refused::` or `bodies_refused::` unless said otherwise |
+//! |---|---|
+//! | Content-Length and Transfer-Encoding | `content_length_beside_transfer_encoding_is_400` |
+//! | several Content-Lengths | `content_lengths_that_differ_are_400`, `requests_forwarded::equal_content_lengths_become_one` |
+//! | an odd Content-Length | `a_content_length_that_is_no_decimal_number_is_400`, `requests_forwarded::a_content_length_with_leading_zeros…` |
+//! | an odd Transfer-Encoding | `a_transfer_encoding_that_is_not_exactly_chunked_is_400_or_501`, `…_in_http_1_0_is_400` |
+//! | broken chunks | `broken_chunk_framing_is_400` |
+//! | chunk extensions | `requests_forwarded::chunk_extensions_are_taken_off`, `more_than_4_kib_of_chunk_extensions_are_400` |
+//! | dangerous trailers | `requests_forwarded::trailers_that_could_change_framing_or_routing…` |
+//! | no, two or an invalid Host | `a_missing_second_or_invalid_host_is_400` |
+//! | an absolute target | `requests_forwarded::the_authority_of_an_absolute_target_replaces_host` |
+//! | folded and malformed fields | `fields_that_are_no_fields_are_400` |
+//! | control bytes, bare LF | `control_bytes_in_a_value_a_target_or_a_method_are_400`, `lines_that_end_in_a_bare_lf_are_400` |
+//! | an empty line first | `requests_forwarded::one_empty_line_before_a_request_is_accepted` |
+//! | an odd request line | `a_request_line_that_is_none_is_400` |
+//! | too much | `what_is_over_a_limit_has_the_status_of_that_limit` |
+//! | another protocol or version, noise | `other_protocols_and_noise_are_400_or_505_at_once`, `requests_forwarded::http_1_2_is_read_as_1_1` |
+//! | an unknown method | `requests_forwarded::an_unknown_method_is_forwarded`, not idempotent: `retries::any_other_request_is_502…` |
+//! | TRACE, CONNECT, `OPTIONS *` | `trace_and_connect_are_405_and_never_a_tunnel`, `requests_forwarded::options_of_the_server_itself…` |
+//! | Expect | `requests_forwarded::a_client_that_expects_100_gets_it…`, `an_expectation_other_than_100_continue_is_417` |
+//! | hop-by-hop fields | `requests_forwarded::hop_by_hop_fields…`, `requests_forwarded::naming_host_or_framing_in_connection_strips_nothing` |
+//! | pipelined requests, half-closes | `requests_forwarded::pipelined_requests…`, `requests_forwarded::a_client_that_half_closes…` |
+//!
+//! | A backend | `responses::` or `responses_broken::` unless said otherwise |
+//! |---|---|
+//! | breaks before any byte, fresh connection | `retries::an_idempotent_request_is_sent_once_more…`, `retries::it_is_sent_no_third_time`, `retries::any_other_request_is_502…` |
+//! | the same, reused connection | `retries::a_reused_connection_that_breaks…`, `retries::a_post_on_a_reused_connection_that_breaks…` |
+//! | answers half a head, noise, odd framing | `half_a_head_is_502`, `what_is_no_response_is_502`, `a_status_that_there_is_not_is_502`, `conflicting_or_invalid_framing_is_502` |
+//! | sends less than promised | `a_body_shorter_than_promised_cuts_the_client_off`, `a_body_until_close_that_is_reset…` |
+//! | sends more than promised | `more_than_was_promised_is_neither_forwarded…`; exactly that much: `what_keeps_its_promise…` |
+//! | breaks a chunk | `a_broken_chunk_is_502_or_cut_when_the_head_has_gone_out` |
+//! | sends interim responses, 101 | `interim_responses_are_forwarded_but_not_to_http_1_0`, `an_unasked_101_is_502` |
+//! | ends its body by closing | `a_body_until_close_is_chunked_for_1_1_and_until_close_for_1_0` |
+//! | sends hop-by-hop fields | `hop_by_hop_fields_of_a_response_end_here` |
+//! | refuses an upload early | `an_early_final_response_during_an_upload…` |
+//! | is silent | `a_backend_that_never_answers_is_504_and_one_that_stalls_in_the_body_is_cut` |
+//! | (the retry rule) | `retries`, whole |
+//!
+//! | The system | |
+//! |---|---|
+//! | all backends down | `outages::with_all_backends_down…` |
+//! | one refuses, returns, flaps, is killed | `outages::a_backend_that_refuses…`, `…_returns…`, `…_flaps…`, `outages::no_get_fails…`, `outages::one_request_an_interval…` |
+//! | connecting takes for ever | `outages::a_connect_timeout_is_paid_once…`, `outages::with_no_backend_that_connects_in_time…` |
+//! | slow heads, bodies, idle clients | `patience::a_slow_head…`, `patience::a_head_that_stops…`, `patience::a_slow_body…`, `patience::an_idle_connection…` |
+//! | slow readers | `patience::slow_readers_of_50_mb_cost_little_memory_and_get_every_byte` |
+//! | more slow peers than workers | `patience::more_slow_clients_than_workers…`, `patience::slow_uploads…`, `patience::slow_backends…` |
+//! | a client resets | `hostility::a_client_that_vanishes…`, `hostility::a_client_that_resets_while_its_backend_is_silent…` |
+//! | no descriptor, no port | `exhaustion::want_of_…` |
+//! | SIGTERM | `endings::sigterm_finishes…`, `endings::what_is_not_finished_by_the_deadline…`, `endings::a_second_signal_ends_at_once` |
+//! | a panic | no peer can provoke one: `src/models/tests.rs` |
+//! | crowds, a soak | `exhaustion::ten_thousand_clients…`, `exhaustion::a_soak_leaves…` (`cargo test --test conformance -- --ignored soak`) |
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
 
+mod bodies_refused;
 mod clients;
 mod endings;
 mod examples;
@@ -19,7 +75,38 @@ mod patience;
 mod requests_forwarded;
 mod requests_refused;
 mod responses;
+mod responses_broken;
 mod retries;
 mod routing;
 mod stage;
 mod support;
+
+/// The names that the tables above give in backquotes; an ellipsis stands for any part of a name.
+#[test]
+fn the_tables_of_this_file_name_tests_that_exist() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+    let sources: String = std::fs::read_dir(&here)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    let tests: Vec<&str> = sources
+        .split("#[test]\n")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("fn ")?.1.split_once('('))
+        .map(|(name, _)| name)
+        .collect();
+    let is_name = |word: &&str| word.contains('_') && !word.contains([' ', '/', '-']);
+    let text = std::fs::read_to_string(here.join("main.rs")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("//! |"));
+    let names: Vec<&str> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(is_name).collect();
+    assert!(names.len() > 60, "the tables are not read: {names:?}");
+    for name in names {
+        let parts: Vec<&str> = name.rsplit("::").next().unwrap().split('…').collect();
+        let is_it = |test: &&str| {
+            test.starts_with(parts[0])
+                && test.ends_with(parts[parts.len() - 1])
+                && parts.iter().all(|part| test.contains(part))
+        };
+        assert!(tests.iter().any(is_it), "no test is named {name}");
+    }
+}

@@ -63,7 +63,7 @@ fn serve(listener: TcpListener) {
 
 #[test]
 fn with_all_backends_down_the_answer_is_503_without_spinning_and_recovery_is_prompt() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let (first, second) = (DeadAddress::new(), DeadAddress::new());
         let options = ["--retry-interval", NEVER];
         let balancer = Server::balancer(model, &[first.address, second.address], &options);
@@ -74,8 +74,8 @@ fn with_all_backends_down_the_answer_is_503_without_spinning_and_recovery_is_pro
         }
         let before = balancer.cpu_ticks();
         thread::sleep(Duration::from_millis(300));
-        // A tick is ten milliseconds: spinning would take thirty.
-        assert!(balancer.cpu_ticks() - before <= 10, "{model} spins while nothing is asked");
+        // A tick is ten milliseconds: spinning takes thirty, fewer on a busy machine.
+        assert!(balancer.cpu_ticks() - before <= 2, "{model} spins while nothing is asked");
         // Only by trying one anyway can it be found to be back: no interval ends within this test.
         serve(first.revive());
         serve(second.revive());

@@ -3,7 +3,7 @@
 //! Every input is delivered whole and one byte per write, to every model.
 
 use crate::stage::{DELIVERIES, Delivery, End, OK_RELAYED, Stage, next_bytes, until_end};
-use crate::support::{for_every_model, read_head};
+use crate::support::{for_every_model, for_every_model_at_once, read_head};
 
 /// What the balancer adds to every head, with the empty line.
 const ADDED: &str = "Via: 1.1 roundtable\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n";
@@ -249,15 +249,15 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn a_client_that_half_closes_after_a_request_is_answered_and_then_closed() {
-    for_every_model(|model| {
+    for_every_model_at_once(|model| {
         let stage = Stage::new(model, &[]);
         for delivery in DELIVERIES {
             let mut client = stage.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n", delivery);
             client.shutdown(std::net::Shutdown::Write).unwrap();
             let mut backend = stage.backend();
             read_head(&mut backend);
-            // The end has been seen, or could have been, long before the answer comes.
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            // It is looked at meanwhile whether the client is still there, and it is.
+            std::thread::sleep(std::time::Duration::from_millis(700));
             Delivery::Whole.send(&backend, CLOSING);
             let expected = (OK_RELAYED.as_bytes().to_vec(), End::Closed);
             assert_eq!(until_end(&mut client), expected, "{model}: {delivery:?}");

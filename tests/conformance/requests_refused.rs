@@ -7,7 +7,7 @@ use crate::stage::{DELIVERIES, End, Stage, until_end};
 use crate::support::for_every_model;
 
 /// An answer that only a timeout brings does not come.
-const PATIENT: [&str; 8] =
+pub const PATIENT: [&str; 8] =
     ["--header-timeout", "1h", "--body-timeout", "1h", "--idle-timeout", "1h", "--linger-timeout", "20s"];
 
 /// Each of these is refused with one of `statuses`, under `options`.
@@ -33,7 +33,7 @@ fn are_refused_under(options: &[&str], statuses: &[&str], inputs: &[Vec<u8>]) {
     });
 }
 
-fn are_refused(statuses: &[&str], inputs: &[Vec<u8>]) {
+pub fn are_refused(statuses: &[&str], inputs: &[Vec<u8>]) {
     are_refused_under(&[], statuses, inputs);
 }
 
@@ -48,11 +48,11 @@ fn post(fields: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-fn chunked(body: &str) -> Vec<u8> {
+pub fn chunked(body: &str) -> Vec<u8> {
     format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}").into_bytes()
 }
 
-fn all<const N: usize>(make: impl Fn(&str) -> Vec<u8>, parts: [&str; N]) -> Vec<Vec<u8>> {
+pub fn all<const N: usize>(make: impl Fn(&str) -> Vec<u8>, parts: [&str; N]) -> Vec<Vec<u8>> {
     parts.iter().map(|part| make(part)).collect()
 }
 
@@ -150,64 +150,6 @@ fn a_transfer_encoding_in_http_1_0_is_400() {
 }
 
 #[test]
-fn broken_chunk_framing_is_400() {
-    are_refused(
-        &["400"],
-        &all(
-            chunked,
-            [
-                "\r\nhello\r\n0\r\n\r\n",
-                ";x\r\nhello\r\n0\r\n\r\n",
-                "0x5\r\nhello\r\n0\r\n\r\n",
-                "+5\r\nhello\r\n0\r\n\r\n",
-                "-1\r\nhello\r\n0\r\n\r\n",
-                "5x\r\nhello\r\n0\r\n\r\n",
-                " 5\r\nhello\r\n0\r\n\r\n",
-                "\t5\r\nhello\r\n0\r\n\r\n",
-                "5 \r\nhello\r\n0\r\n\r\n",
-                "5 5\r\nhello\r\n0\r\n\r\n",
-                "g\r\nhello\r\n0\r\n\r\n",
-                "10000000000000005\r\nhello\r\n0\r\n\r\n",
-                "00000000000000005\r\nhello\r\n0\r\n\r\n",
-                "5\r\nhello\r\nffffffffffffffff\r\n",
-                "5\r\nhello0\r\n\r\n",
-                "5\r\nhelloworld\r\n0\r\n\r\n",
-                "5\r\nhell\r\n0\r\n\r\n",
-                "5\nhello\r\n0\r\n\r\n",
-                "5\r\nhello\n0\r\n\r\n",
-                "5\r\nhello\r0\r\n\r\n",
-                "5\r\nhello\r\n0\n\r\n",
-                "5\r\nhello\r\n0\r\n\n",
-                "5\r\nhello\r\n0\r\nX: y\n\r\n",
-                "5\rhello\r\n0\r\n\r\n\n",
-                "5;a\rb\r\nhello\r\n0\r\n\r\n",
-                "5;a\nb\r\nhello\r\n0\r\n\r\n",
-                "5;a\0b\r\nhello\r\n0\r\n\r\n",
-                "5\r\nhello\r\n0;\r\r\n\r\n",
-                "0\r\nno colon\r\n\r\n",
-                "0\r\nX : y\r\n\r\n",
-                "0\r\nX: y\r\n z\r\n\r\n",
-                "0\r\n: y\r\n\r\n",
-                "0\r\nX: a\0b\r\n\r\n",
-            ],
-        ),
-    );
-}
-
-#[test]
-fn more_than_4_kib_of_chunk_extensions_are_400() {
-    are_refused(
-        &["400"],
-        &[
-            chunked(&format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(4096))),
-            // Without the end of its line: nothing more is waited for.
-            chunked(&format!("5;{}", "x".repeat(5000))),
-            chunked(&format!("{}0\r\n\r\n", format!("1;{}\r\n!\r\n", "x".repeat(99)).repeat(41))),
-        ],
-    );
-}
-
-#[test]
 fn a_missing_second_or_invalid_host_is_400() {
     are_refused(
         &["400"],
@@ -294,6 +236,7 @@ fn lines_that_end_in_a_bare_lf_are_400() {
             b"GET / HTTP/1.1\r\nHost: a\r\n\n".to_vec(),
             b"GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n".to_vec(),
             b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+            b"\rGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
             b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
         ],
     );

@@ -83,7 +83,14 @@ impl Server {
 
     /// Waits for the end; the exit code.
     pub fn exit_code(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < PATIENCE, "it does not exit");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Descriptors that the process has open now.
