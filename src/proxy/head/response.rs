@@ -17,12 +17,14 @@ pub(crate) struct Response {
     pub(crate) persistent: bool,
     /// The client was told that its connection stays open.
     pub(crate) client_persists: bool,
+    /// Connection names fields, which a trailer may have too.
+    pub(crate) names_fields: bool,
 }
 
 impl Response {
     /// Nothing was answered yet.
     pub(crate) const NONE: Response =
-        Response { framing: Framing::Empty, persistent: false, client_persists: false };
+        Response { framing: Framing::Empty, persistent: false, client_persists: false, names_fields: false };
 }
 
 /// A response's head as far as it goes.
@@ -97,7 +99,9 @@ pub(crate) fn response(
     // A backend that announces a body where there can be none may still send it.
     let trusted = !(matches!(code, 204) && (seen.chunked || seen.length.is_some_and(|length| length > 0)));
     let persistent = trusted && framing != Framing::UntilClose && seen.connection.persists(minor == 1);
-    Ok(Some((Answer::Final(Response { framing, persistent, client_persists: stays }), length)))
+    let names_fields = seen.connection.names_fields;
+    let response = Response { framing, persistent, client_persists: stays, names_fields };
+    Ok(Some((Answer::Final(response), length)))
 }
 
 #[derive(Debug, Default)]

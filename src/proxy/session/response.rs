@@ -129,7 +129,11 @@ impl Session {
     /// The final head is written; what came of the body with it goes out in the same write.
     fn begin_relay(&mut self, response: Response, now: Instant) -> Op {
         self.response = response;
-        let output = if self.asked.is_1_1 { Output::Chunked } else { Output::Data };
+        let output = match (self.asked.is_1_1, response.names_fields) {
+            (false, _) => Output::Data,
+            (true, true) => Output::ChunkedWithoutTrailer,
+            (true, false) => Output::Chunked,
+        };
         self.download = Body::new(response.framing, output);
         self.encodes = response.framing == Framing::UntilClose && self.asked.is_1_1;
         if let Err(error) = self.scan_download() {
