@@ -31,9 +31,15 @@ pub enum Judgement {
 }
 
 /// Judges the request head at the front of `input`, as from `client` to a balancer at `authority`.
-pub fn judge_request(input: &[u8], limits: &Limits, client: &str, authority: &str) -> Judgement {
-    let mut out = large_buffer();
-    match head::request(&mut input.to_vec(), limits, Context { client, authority }, &mut out) {
+pub fn judge_request(
+    input: &[u8],
+    limits: &Limits,
+    client: &str,
+    authority: &str,
+    out: &mut Buf,
+) -> Judgement {
+    out.clear();
+    match head::request(&mut input.to_vec(), limits, Context { client, authority }, out) {
         Ok(None) => Judgement::Incomplete,
         Ok(Some((_, length))) => Judgement::Forwarded { head: out.window().to_vec(), length },
         Err(error) => Judgement::Refused(error),

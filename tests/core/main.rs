@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
 
 mod connections;
+mod corpus;
 mod encoding;
 mod oracle;
 mod properties;

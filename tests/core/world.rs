@@ -18,7 +18,7 @@ pub const CLIENT: &str = "192.0.2.7";
 /// What backends are told that a client of HTTP/1.0 asked.
 pub const AUTHORITY: &str = "balancer";
 /// Free buffers of each size before a scenario: more than one session uses.
-const STOCK: usize = 8;
+const STOCK: usize = 4;
 
 /// How one connection to a backend behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
