@@ -6,7 +6,9 @@
 mod connections;
 mod corpus;
 mod encoding;
+mod grammar;
 mod oracle;
+mod peers;
 mod properties;
 mod requests;
 mod responses;
