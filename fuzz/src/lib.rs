@@ -4,8 +4,12 @@
 
 #[path = "../../tests/core/encoding.rs"]
 pub mod encoding;
+#[path = "../../tests/core/grammar.rs"]
+pub mod grammar;
 #[path = "../../tests/core/oracle.rs"]
 pub mod oracle;
+#[path = "../../tests/core/peers.rs"]
+pub mod peers;
 #[path = "../../tests/core/splits.rs"]
 pub mod splits;
 #[path = "../../tests/core/strict.rs"]

@@ -21,6 +21,8 @@ const MOST_TRAILER: usize = 8192;
 pub(crate) enum Output {
     /// The coding, cleaned of extensions.
     Chunked,
+    /// The same without any trailer field.
+    ChunkedWithoutTrailer,
     /// The data alone, for a client of HTTP/1.0.
     Data,
 }
@@ -68,7 +70,7 @@ impl ChunkScanner {
 
     /// Scans `bytes` in place. An error is the reason why the framing is refused.
     pub(crate) fn scan(&mut self, bytes: &mut [u8]) -> Result<Scanned, &'static str> {
-        let framing = self.output == Output::Chunked;
+        let framing = self.output != Output::Data;
         let mut kept = 0;
         let mut used = 0;
         loop {
@@ -120,7 +122,7 @@ impl ChunkScanner {
                         return Err("the trailer fields are too long");
                     }
                     let last = line.is_empty();
-                    let forwarded = last || is_harmless(line)?;
+                    let forwarded = last || (is_harmless(line)? && self.output == Output::Chunked);
                     if framing && forwarded {
                         bytes.copy_within(used..used + length, kept);
                         kept += length;

@@ -2,6 +2,8 @@
 //!
 //! Owns classification of names and bytes; what follows from it is decided in `head`.
 
+use memchr::memchr_iter;
+
 /// A field name that the proxy acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field {
@@ -96,6 +98,13 @@ pub(crate) fn is_target(byte: u8) -> bool {
     CLASS[usize::from(byte)] & TARGET != 0
 }
 
+/// Whether every percent sign begins an escape (RFC 3986 section 2.1).
+pub(crate) fn escapes_are_whole(bytes: &[u8]) -> bool {
+    memchr_iter(b'%', bytes).all(|at| {
+        matches!(bytes.get(at + 1..at + 3), Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+    })
+}
+
 /// Whether `authority` is `uri-host [ ":" port ]` (RFC 9110 section 7.2): no user, no empty host.
 pub(crate) fn is_authority(authority: &[u8]) -> bool {
     let (host_is_valid, port) = match authority {
@@ -109,7 +118,9 @@ pub(crate) fn is_authority(authority: &[u8]) -> bool {
             let end = authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len());
             let host = &authority[..end];
             (
-                !host.is_empty() && host.iter().all(|byte| CLASS[usize::from(*byte)] & HOST != 0),
+                !host.is_empty()
+                    && host.iter().all(|byte| CLASS[usize::from(*byte)] & HOST != 0)
+                    && escapes_are_whole(host),
                 &authority[end..],
             )
         }
@@ -143,9 +154,10 @@ mod tests {
         for valid in ["a", "localhost:18000", "10.0.0.1", "[::1]", "[::1]:80", "x:", "a%20b"] {
             assert!(is_authority(valid.as_bytes()), "{valid}");
         }
-        for invalid in
-            ["", ":80", "a b", "u@h", "a:b", "a:123456", "[::1", "[x]", "[::1]x", "a/b", "a,b", "a:1:2"]
-        {
+        for invalid in [
+            "", ":80", "a b", "u@h", "a:b", "a:123456", "[::1", "[x]", "[::1]x", "a/b", "a,b", "a:1:2",
+            "a%2", "a%zz",
+        ] {
             assert!(invalid == "a,b" || !is_authority(invalid.as_bytes()), "{invalid}");
         }
     }

@@ -48,11 +48,17 @@ pub enum Judgement {
 }
 
 /// Judges the request head at the front of `input`, as from `client` to a balancer at `authority`.
-pub fn judge_request(input: &[u8], limits: &Limits, client: &str, authority: &str) -> Judgement {
-    let mut out = large_buffer();
+pub fn judge_request(
+    input: &[u8],
+    limits: &Limits,
+    client: &str,
+    authority: &str,
+    out: &mut Buf,
+) -> Judgement {
+    out.clear();
     let routes = Routes::new(&[Route::everything(0)]);
     let context = Context { client, authority, routes: &routes };
-    match head::request(&mut input.to_vec(), limits, context, None, &mut out) {
+    match head::request(&mut input.to_vec(), limits, context, None, out) {
         Ok(None) => Judgement::Incomplete,
         Ok(Some((_, length))) => Judgement::Forwarded { head: out.window().to_vec(), length },
         Err(error) => Judgement::Refused(error),

@@ -4,8 +4,11 @@
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
 
 mod connections;
+mod corpus;
 mod encoding;
+mod grammar;
 mod oracle;
+mod peers;
 mod properties;
 mod requests;
 mod responses;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use roundtable::proxy::CloseReason;
 
+use crate::grammar;
 use crate::strict::{self, Asked, Fields, Framing, Message, Reading, Request, Response};
 use crate::world::{AUTHORITY, CLIENT, Outcome};
 
@@ -334,7 +335,7 @@ pub fn value<'a>(fields: &'a Fields, wanted: &str) -> Option<&'a [u8]> {
 fn options(fields: &Fields) -> Vec<String> {
     (fields.iter().filter(|(name, _)| name == "connection"))
         .flat_map(|(_, value)| value.split(|byte| *byte == b','))
-        .map(|option| String::from_utf8_lossy(strict::trim(option)).to_ascii_lowercase())
+        .map(|option| String::from_utf8_lossy(grammar::trim(option)).to_ascii_lowercase())
         .filter(|option| !matches!(option.as_str(), "host" | "content-length" | "transfer-encoding" | ""))
         .collect()
 }

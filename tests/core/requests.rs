@@ -314,3 +314,33 @@ fn a_fault_in_a_line_that_never_ends_is_seen_however_the_line_came() {
         assert!(at_once || input.len() > 1024, "{input:?} was answered after {:?}", waiting.elapsed);
     }
 }
+
+#[test]
+fn an_escape_that_is_not_one_is_refused() {
+    for input in [
+        "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /?a=% HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a%2\r\n\r\n",
+        "GET http://a%/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        assert_eq!(refused(input), "400", "{input:?}");
+    }
+    assert_eq!(World::new("GET /%2f?%41 HTTP/1.1\r\nHost: %61\r\n\r\n").run().status(), "200");
+}
+
+#[test]
+fn trailer_fields_named_in_connection_end_here() {
+    let body = "Transfer-Encoding: chunked\r\n\r\n0\r\nX-Hop: 1\r\n\r\n";
+    let outcome =
+        World::new(format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, x-hop\r\n{body}")).run();
+    assert!(outcome.backend_text(0).ends_with("\r\n\r\n0\r\n\r\n"));
+    let response = Script::says(format!("HTTP/1.1 200 OK\r\nConnection: x-hop\r\n{body}"));
+    let outcome = World::new("GET / HTTP/1.1\r\nHost: a\r\n\r\n").backend(response).run();
+    assert!(outcome.client_text().ends_with("\r\n\r\n0\r\n\r\n"));
+}
+
+#[test]
+fn a_head_with_too_many_fields_is_refused_for_that_whatever_follows() {
+    assert_eq!(refused(format!("GET / HTTP/1.1\r\n{}\n\r\n", "A: b\r\n".repeat(130))), "431");
+    assert_eq!(refused(format!("GET / HTTP/1.1\r\nA: b\n{}\r\n", "A: b\r\n".repeat(130))), "400");
+}

@@ -5,6 +5,8 @@
 //! with the core, uses no parsing library, and is written for being checked by eye, not for speed. What has to be
 //! the same on both sides of a proxy stands in `oracle`.
 
+use crate::grammar::{is_authority, is_escaped, is_field_byte, is_pchar, is_tchar, text, trim, trim_start};
+
 /// How much is forgiven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
@@ -149,7 +151,9 @@ fn finish<Start>(
 }
 
 /// First line, fields, and the length of both with the empty line.
-fn head(bytes: &[u8]) -> Result<Option<(&[u8], Fields, usize)>, Fault> {
+type Head<'a> = (&'a [u8], Fields, usize);
+
+fn head(bytes: &[u8]) -> Result<Option<Head<'_>>, Fault> {
     let Some((first, mut at)) = line(bytes)? else { return Ok(None) };
     let mut fields = Vec::new();
     loop {
@@ -186,9 +190,10 @@ fn field(line: &[u8]) -> Result<(String, Vec<u8>), Fault> {
 
 fn version_minor(version: &[u8], reading: Reading) -> Result<u8, Fault> {
     match (version, reading) {
-        (b"HTTP/1.1", _) => Ok(1),
         (b"HTTP/1.0", Reading::Received) => Ok(0),
-        ([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'], Reading::Received) => Ok(1),
+        (b"HTTP/1.1", _) | ([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'], Reading::Received) => {
+            Ok(1)
+        }
         _ => Err("the version is not one of HTTP/1"),
     }
 }
@@ -276,8 +281,7 @@ pub fn chunked(bytes: &[u8], reading: Reading) -> Body {
 }
 
 fn read_chunks(bytes: &[u8], reading: Reading, body: &mut Body) -> Result<(), Fault> {
-    loop {
-        let Some((first, length)) = line(&bytes[body.length..])? else { break };
+    while let Some((first, length)) = line(&bytes[body.length..])? {
         let size = chunk_size(first, reading)?;
         body.length += length;
         if size == 0 {
@@ -320,81 +324,6 @@ fn read_trailer(bytes: &[u8], body: &mut Body) -> Result<(), Fault> {
     }
     body.length = bytes.len();
     Ok(())
-}
-
-/// `uri-host [ ":" port ]` with a host that is not empty (RFC 9110 sections 4.2 and 7.2, RFC 3986 section 3.2).
-pub fn is_authority(authority: &[u8]) -> bool {
-    let end_of_literal = authority.iter().position(|byte| *byte == b']').map(|at| at + 1);
-    let end = match authority.first() {
-        Some(b'[') => end_of_literal,
-        _ => authority.iter().position(|byte| *byte == b':').or(Some(authority.len())),
-    };
-    let Some((host, port)) = end.and_then(|end| authority.split_at_checked(end)) else { return false };
-    let port_is_valid = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    let host_is_valid = match host {
-        [b'[', address @ .., b']'] => text(address).parse::<std::net::Ipv6Addr>().is_ok(),
-        _ => !host.is_empty() && is_escaped(host, |byte| is_unreserved(byte) || is_sub_delimiter(byte)),
-    };
-    port_is_valid && host_is_valid
-}
-
-/// Only bytes that `is_valid` accepts, and percent signs with two hexadecimal digits.
-fn is_escaped(bytes: &[u8], is_valid: impl Fn(u8) -> bool) -> bool {
-    let mut rest = bytes;
-    while let [first, behind @ ..] = rest {
-        rest = match (first, behind) {
-            (b'%', [high, low, behind @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => behind,
-            (b'%', _) => return false,
-            (byte, _) if is_valid(*byte) => behind,
-            _ => return false,
-        };
-    }
-    true
-}
-
-fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// HTAB, SP, VCHAR or obs-text.
-fn is_field_byte(byte: u8) -> bool {
-    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
-}
-
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
-}
-
-fn is_sub_delimiter(byte: u8) -> bool {
-    b"!$&'()*+,;=".contains(&byte)
-}
-
-fn is_pchar(byte: u8) -> bool {
-    is_unreserved(byte) || is_sub_delimiter(byte) || matches!(byte, b':' | b'@')
-}
-
-fn trim_start(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = value {
-        value = rest;
-    }
-    value
-}
-
-/// Takes off OWS: space and tab, nothing else.
-pub fn trim(value: &[u8]) -> &[u8] {
-    let mut value = trim_start(value);
-    while let [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -8,112 +8,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use roundtable::proxy::{BackendId, CloseReason, Config, Done, Limits, Op, Peer, Proxy, Session, internals};
 
 use crate::oracle;
+use crate::peers::{Client, Connection};
+pub use crate::peers::{Fault, OK, Refusal, Script, Then};
 
 /// What the proxy calls the client.
 pub const CLIENT: &str = "192.0.2.7";
 /// What backends are told that a client of HTTP/1.0 asked.
 pub const AUTHORITY: &str = "balancer";
 /// Free buffers of each size before a scenario: more than one session uses.
-const STOCK: usize = 8;
-
-/// How one connection to a backend behaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Script {
-    pub(crate) connect: Result<(), Refusal>,
-    /// Bytes that it accepts before writing fails.
-    pub(crate) accepts: usize,
-    /// A write beyond these times out, instead of failing.
-    pub(crate) stops_reading: bool,
-    /// What is being said.
-    says: Vec<u8>,
-    /// Answers to later requests, each said when something has been written.
-    pub(crate) later: VecDeque<Vec<u8>>,
-    pub(crate) then: Then,
-}
-
-/// Why it does not connect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    Kind(ErrorKind),
-    /// As the operating system tells it.
-    Errno(Errno),
-}
-
-impl From<Refusal> for io::Error {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Kind(kind) => kind.into(),
-            Refusal::Errno(errno) => errno.into(),
-        }
-    }
-}
-
-/// What follows when all has been said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    Stall,
-    Close,
-    Reset,
-}
-
-impl Script {
-    /// Accepts the connection and everything written, and says this when something has been written.
-    pub fn says(bytes: impl AsRef<[u8]>) -> Self {
-        let later = VecDeque::from([bytes.as_ref().to_vec()]);
-        Script {
-            connect: Ok(()),
-            accepts: usize::MAX,
-            stops_reading: false,
-            says: Vec::new(),
-            later,
-            then: Then::Stall,
-        }
-    }
-
-    /// Says this in answer to the next request.
-    pub fn and_then_says(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        self.later.push_back(bytes.as_ref().to_vec());
-        self
-    }
-
-    /// Answers every request with [`OK`].
-    fn always_ok() -> Self {
-        (0..20).fold(Script::says(OK), |script, _| script.and_then_says(OK))
-    }
-
-    /// Does not connect.
-    pub fn refuses(kind: ErrorKind) -> Self {
-        Script { connect: Err(Refusal::Kind(kind)), ..Script::says("") }
-    }
-
-    /// Does not connect, with the operating system's own error.
-    pub fn fails_with(errno: Errno) -> Self {
-        Script { connect: Err(Refusal::Errno(errno)), ..Script::says("") }
-    }
-
-    /// A write finds no room for ever: it times out once `accepts` bytes are taken.
-    pub fn stops_reading(mut self) -> Self {
-        self.stops_reading = true;
-        self
-    }
-
-    pub fn then(mut self, then: Then) -> Self {
-        self.then = then;
-        self
-    }
-
-    pub fn accepts(mut self, bytes: usize) -> Self {
-        self.accepts = bytes;
-        self
-    }
-}
-
-/// A response that ends by its length and leaves the connection open.
-pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const STOCK: usize = 4;
 
 /// What became of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,25 +51,6 @@ impl Outcome {
 
     pub fn saw_backends(&self) -> bool {
         !self.to_backends.is_empty()
-    }
-}
-
-/// What an operation comes to that would have gone well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    TimesOut,
-    Resets,
-    /// A read finds the end of the stream, a write that nobody reads on.
-    Ends,
-}
-
-impl Fault {
-    fn of_write(self) -> ErrorKind {
-        match self {
-            Fault::TimesOut => ErrorKind::TimedOut,
-            Fault::Resets => ErrorKind::ConnectionReset,
-            Fault::Ends => ErrorKind::BrokenPipe,
-        }
     }
 }
 
@@ -448,101 +335,5 @@ impl World {
         let script = self.scripts.pop_front().unwrap_or_else(Script::always_ok);
         script.connect.map_err(io::Error::from)?;
         Ok(Connection { backend: id.index(), script, number })
-    }
-}
-
-struct Client {
-    says: VecDeque<u8>,
-    closes: bool,
-    is_dead: bool,
-}
-
-impl Client {
-    fn read(&mut self, room: &mut [u8], fault: Option<Fault>) -> Result<usize, ErrorKind> {
-        if self.is_dead {
-            return Err(ErrorKind::ConnectionReset);
-        }
-        match fault {
-            Some(Fault::TimesOut) => return Err(ErrorKind::TimedOut),
-            Some(Fault::Resets) => {
-                self.is_dead = true;
-                return Err(ErrorKind::ConnectionReset);
-            }
-            Some(Fault::Ends) => {
-                self.closes = true;
-                self.says.clear();
-            }
-            None => {}
-        }
-        let count = room.len().min(self.says.len());
-        for (place, byte) in room.iter_mut().zip(self.says.drain(..count)) {
-            *place = byte;
-        }
-        if count > 0 || self.closes { Ok(count) } else { Err(ErrorKind::TimedOut) }
-    }
-
-    fn write(&mut self, count: usize, fault: Option<Fault>) -> Result<usize, ErrorKind> {
-        self.is_dead |= matches!(fault, Some(Fault::Resets | Fault::Ends));
-        match fault {
-            Some(fault) => Err(fault.of_write()),
-            None if self.is_dead => Err(ErrorKind::BrokenPipe),
-            None => Ok(count),
-        }
-    }
-}
-
-struct Connection {
-    backend: usize,
-    script: Script,
-    /// Place in `Outcome::to_backends`.
-    number: usize,
-}
-
-impl Connection {
-    /// The backend is gone: nothing is said, nothing accepted.
-    fn die(&mut self, then: Then) {
-        self.script = Script { accepts: 0, stops_reading: false, ..Script::says("").then(then) };
-        self.script.later.clear();
-    }
-
-    fn read(&mut self, room: &mut [u8], fault: Option<Fault>) -> Result<usize, ErrorKind> {
-        match fault {
-            Some(Fault::TimesOut) => return Err(ErrorKind::TimedOut),
-            Some(Fault::Resets) => self.die(Then::Reset),
-            Some(Fault::Ends) => self.die(Then::Close),
-            None => {}
-        }
-        let script = &mut self.script;
-        let count = room.len().min(script.says.len());
-        room[..count].copy_from_slice(&script.says[..count]);
-        script.says.drain(..count);
-        match script.then {
-            _ if count > 0 => Ok(count),
-            _ if !script.later.is_empty() => Err(ErrorKind::TimedOut),
-            Then::Close => Ok(0),
-            Then::Reset => Err(ErrorKind::ConnectionReset),
-            Then::Stall => Err(ErrorKind::TimedOut),
-        }
-    }
-
-    fn write(&mut self, count: usize, fault: Option<Fault>) -> Result<usize, ErrorKind> {
-        match fault {
-            Some(Fault::TimesOut) => return Err(ErrorKind::TimedOut),
-            Some(Fault::Resets) => self.die(Then::Reset),
-            // What it has said already can still be read.
-            Some(Fault::Ends) => self.script.accepts = 0,
-            None => {}
-        }
-        let script = &mut self.script;
-        let count = count.min(script.accepts);
-        script.accepts -= count;
-        if script.says.is_empty() {
-            script.says = script.later.pop_front().unwrap_or_default();
-        }
-        match count {
-            0 if script.stops_reading => Err(ErrorKind::TimedOut),
-            0 => Err(ErrorKind::BrokenPipe),
-            _ => Ok(count),
-        }
     }
 }

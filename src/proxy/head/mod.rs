@@ -16,6 +16,7 @@ use super::body::Framing;
 use super::buf::Buf;
 use super::error::Error;
 use super::field::{Field, list};
+use super::limits::MOST_FIELDS;
 
 pub(crate) use request::{Context, Request, request};
 pub(crate) use response::{Answer, Response, response};
@@ -30,6 +31,10 @@ const NOT_STRICT: &str = "a head is not strictly one of HTTP/1.1";
 fn ends_lines_in_crlf(head: &[u8], result: httparse::Result<usize>) -> Result<(), ()> {
     let head = match result {
         Ok(Status::Complete(length)) => &head[..length],
+        // It has seen nothing behind the fields that there was room for.
+        Err(httparse::Error::TooManyHeaders) => {
+            &head[..memchr_iter(b'\n', head).nth(MOST_FIELDS).unwrap_or(head.len())]
+        }
         _ => head,
     };
     let strict = memchr_iter(b'\n', head).all(|at| at > 0 && head[at - 1] == b'\r');

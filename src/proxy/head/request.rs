@@ -27,6 +27,8 @@ pub(crate) struct Request {
     pub(crate) is_head: bool,
     /// `Expect: 100-continue` from a client of HTTP/1.1.
     pub(crate) expects_continue: bool,
+    /// Connection names fields, which a trailer may have too.
+    pub(crate) names_fields: bool,
 }
 
 impl Request {
@@ -39,6 +41,7 @@ impl Request {
         idempotent: false,
         is_head: false,
         expects_continue: false,
+        names_fields: false,
     };
 }
 
@@ -237,6 +240,7 @@ impl<'a> RequestFields<'a> {
             idempotent: matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS"),
             is_head: method == "HEAD",
             expects_continue: self.expects_continue && is_1_1,
+            names_fields: self.connection.names_fields,
         })
     }
 }
@@ -279,7 +283,7 @@ impl<'a> Target<'a> {
             (None | Some(b'?'), Some(_)) => b"/",
             _ => return Err(Error::Malformed("the request target does not begin with a slash")),
         };
-        if !path.iter().all(|byte| field::is_target(*byte)) {
+        if !path.iter().all(|byte| field::is_target(*byte)) || !field::escapes_are_whole(path) {
             return Err(Error::Malformed("the request target has a byte that must be percent-encoded"));
         }
         Ok(Target { authority, prefix, path })

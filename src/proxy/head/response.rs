@@ -19,12 +19,19 @@ pub(crate) struct Response {
     pub(crate) persistent: bool,
     /// The client was told that its connection stays open.
     pub(crate) client_persists: bool,
+    /// Connection names fields, which a trailer may have too.
+    pub(crate) names_fields: bool,
 }
 
 impl Response {
     /// Nothing was answered yet.
-    pub(crate) const NONE: Response =
-        Response { status: 0, framing: Framing::Empty, persistent: false, client_persists: false };
+    pub(crate) const NONE: Response = Response {
+        status: 0,
+        framing: Framing::Empty,
+        persistent: false,
+        client_persists: false,
+        names_fields: false,
+    };
 }
 
 /// A response's head as far as it goes.
@@ -113,7 +120,8 @@ pub(crate) fn response(
     // A backend that announces a body where there can be none may still send it.
     let trusted = !(matches!(code, 204) && (seen.chunked || seen.length.is_some_and(|length| length > 0)));
     let persistent = trusted && framing != Framing::UntilClose && seen.connection.persists(minor == 1);
-    let response = Response { status: code, framing, persistent, client_persists: stays };
+    let names_fields = seen.connection.names_fields;
+    let response = Response { status: code, framing, persistent, client_persists: stays, names_fields };
     Ok(Some((Answer::Final(response), length)))
 }
 

@@ -100,7 +100,9 @@ impl Session {
         self.proxy.enter();
         self.counted = true;
         self.accounts.open();
-        self.upload = Body::new(self.asked.framing, Output::Chunked);
+        // Trailer fields that Connection names would have to end here: none goes on when it names any.
+        let output = if self.asked.names_fields { Output::ChunkedWithoutTrailer } else { Output::Chunked };
+        self.upload = Body::new(self.asked.framing, output);
         self.streaming = false;
         self.streamed = false;
         if self.asked.expects_continue && self.asked.framing.has_body() {

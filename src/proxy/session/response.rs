@@ -177,7 +177,11 @@ impl Session {
     fn begin_relay(&mut self, response: Response, now: Instant) -> Op {
         self.response = response;
         self.answers(response.status, self.outbox.len());
-        let output = if self.asked.is_1_1 { Output::Chunked } else { Output::Data };
+        let output = match (self.asked.is_1_1, response.names_fields) {
+            (false, _) => Output::Data,
+            (true, true) => Output::ChunkedWithoutTrailer,
+            (true, false) => Output::Chunked,
+        };
         self.download = Body::new(response.framing, output);
         self.encodes = response.framing == Framing::UntilClose && self.asked.is_1_1;
         if let Err(error) = self.scan_download() {
