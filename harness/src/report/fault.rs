@@ -35,6 +35,10 @@ pub fn terminal(stored: &StoredFaults) -> String {
     let mut text = values::table(stored).terminal(TERMINAL);
     text.push('\n');
     text.push_str(&words::wrapped(&document::reading(stored), TERMINAL.into()));
+    if let Some(noise) = document::noise(stored) {
+        text.push('\n');
+        text.push_str(&words::wrapped(&noise, TERMINAL.into()));
+    }
     let invalid = left_invalid(&stored.trials);
     for trial in &invalid {
         text.push_str(&format!("invalid: {}\n", printable(&place(trial))));

@@ -19,6 +19,7 @@ pub(super) fn document(stored: &StoredFaults, charts: &[Chart]) -> Document {
         parts.push(Part::Warning(format!("Not every trial is valid: {}.", places.join("; "))));
     }
     parts.extend(provenance::warnings(environment).into_iter().map(Part::Warning));
+    parts.extend(noise(stored).map(Part::Warning));
     parts.push(Part::Paragraph(scenario(stored)));
     parts.push(Part::Quotable { name: "faults", table: values::table(stored) });
     parts.push(Part::Paragraph(reading(stored)));
@@ -65,6 +66,22 @@ pub(super) fn reading(stored: &StoredFaults) -> String {
     )
 }
 
+/// A remark where answers were late without a fault to blame.
+pub(super) fn noise(stored: &StoredFaults) -> Option<String> {
+    let observed = stored.trials.iter().filter_map(|trial| match &trial.outcome {
+        FaultOutcome::Observed(seen) => Some(seen.late_before),
+        FaultOutcome::Invalid { .. } => None,
+    });
+    let noisy = observed.filter(|late| *late > 0).count();
+    (noisy > 0).then(|| {
+        format!(
+            "In {} answers were late before the first event already: the machine was busy with other things, and later \
+             ones may be its doing too.",
+            words::counted(noisy, "trial")
+        )
+    })
+}
+
 fn scenario(stored: &StoredFaults) -> String {
     let events: Vec<_> = stored.environment.fault.scenario.events.iter().map(values::described).collect();
     format!("The scenario: {}. {}", events.join(", "), load(&stored.environment.environment.plan))
@@ -73,9 +90,12 @@ fn scenario(stored: &StoredFaults) -> String {
 fn method(stored: &StoredFaults) -> Vec<String> {
     let plan = &stored.environment.environment.plan;
     let fault = &stored.environment.fault;
-    let mut acts: Vec<_> = fault.scenario.events.iter().map(|event| event.act).collect();
-    acts.sort_unstable_by_key(|act| act.name());
-    acts.dedup();
+    let mut acts = Vec::new();
+    for event in &fault.scenario.events {
+        if !acts.contains(&event.act) {
+            acts.push(event.act);
+        }
+    }
     let mut paragraphs = vec![format!(
         "Each trial has fresh backends, a fresh balancer and a fresh load generator, each a process of its own. Requests \
          come due evenly spaced, whatever becomes of those before them, from the first one to {} s after the last event; \
@@ -89,8 +109,9 @@ fn method(stored: &StoredFaults) -> Vec<String> {
     paragraphs.extend(acts.into_iter().map(meaning));
     paragraphs.push(
         "A balancer may answer well and still try a faulty backend now and then: what it tries without a client \
-         suffering is not counted. How long its backends are left out is each balancer's retry interval, which the \
-         models share."
+         suffering is not counted. How soon a restored backend is used again depends on where in the balancer's retry \
+         interval, which the models share, the restoration falls: a whole number of intervals after the fault it may be \
+         met at once, otherwise it takes up to an interval."
             .into(),
     );
     paragraphs

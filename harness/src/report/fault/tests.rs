@@ -95,6 +95,21 @@ fn a_timeline_that_is_no_longer_drawn_is_removed_and_no_other_file() {
 }
 
 #[test]
+fn answers_that_were_late_without_a_fault_are_warned_of() {
+    assert!(!terminal(&simple()).contains("busy"));
+    let text = "kill-backend@1s,restore@2s";
+    let paused = seen(text, |request| {
+        if request.due_us == 500_000 {
+            request.ended_us = 700_000;
+        }
+    });
+    let stored = stored(text, vec![trial("mio", 0, FaultOutcome::Observed(Box::new(paused)))]);
+    assert!(terminal(&stored).contains("In 1 trial answers were late before the first event already"));
+    let markdown = String::from_utf8(written(&stored).remove("report.md").unwrap()).unwrap();
+    assert!(markdown.contains("> **Mind:** In 1 trial answers were late"), "{markdown}");
+}
+
+#[test]
 fn errors_of_every_kind_are_named() {
     let text = "kill-backend@1s";
     let errors = seen(text, |request| match request.due_us {
