@@ -1,6 +1,7 @@
 //! roundtable's command line: which subcommand, nothing else.
 
 mod commands;
+mod manager;
 mod models;
 
 use std::io::Write;

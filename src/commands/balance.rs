@@ -19,6 +19,7 @@ use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
 use super::output::tell;
+use crate::manager::{self, Manager, Users};
 use crate::models::{self, AccessLog, Handicap, MODELS, Server, listen, raise_descriptor_limit};
 
 /// How often a draining balancer looks whether it is done.
@@ -52,6 +53,15 @@ pub(crate) struct Args {
     /// Write a line for each connection and each request forwarded to this file, `-` for standard error
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
+    /// Serve the manager (a page, JSON and metrics) at this path
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = manager::DEFAULT_PATH)]
+    manager: Option<String>,
+    /// Path of the metrics for Prometheus (default: `metrics` below the manager's path)
+    #[arg(long, value_name = "PATH", requires = "manager")]
+    manager_metrics: Option<String>,
+    /// Who may use the manager: a file made by `htpasswd -B`. Without it the manager is for loopback addresses alone
+    #[arg(long, value_name = "FILE", requires = "manager")]
+    manager_users: Option<PathBuf>,
     /// On the first SIGTERM or SIGINT, how long exchanges in hand may take to finish
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     drain_timeout: Duration,
@@ -169,9 +179,16 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         AccessLog::open(path)
             .with_context(|| format!("cannot write the access log {}; choose another file", path.display()))
     });
-    let proxy = Proxy::new(Config::round_robin(backends, listening.to_string(), limits), Instant::now())
-        .context("the configuration cannot work")?;
+    let mut config = Config::round_robin(backends, listening.to_string(), limits);
+    let manager = manager_of(&args, model.name, listening)?;
+    if let Some(manager) = &manager {
+        manager.add_to(&mut config)?;
+    }
+    let proxy = Proxy::new(config, Instant::now()).context("the configuration cannot work")?;
     let proxy = Arc::new(proxy);
+    if let Some(manager) = manager {
+        manager.serve(Arc::clone(&proxy)).context("cannot start the manager; raise the limits on threads and open files")?;
+    }
     let server = Arc::new(Server {
         listener,
         proxy: Arc::clone(&proxy),
@@ -214,6 +231,19 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         )),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The manager, if one is asked for.
+fn manager_of(args: &Args, model: &'static str, listening: SocketAddr) -> anyhow::Result<Option<Manager>> {
+    let Some(path) = &args.manager else { return Ok(None) };
+    let settings = manager::Settings {
+        path: path.clone(),
+        metrics_path: args.manager_metrics.clone(),
+        users: args.manager_users.as_deref().map(Users::read).transpose()?,
+        model,
+    };
+    manager::check(listening, &settings)?;
+    Manager::bind(settings).map(Some).context("cannot open a port for the manager; raise the limit on open files")
 }
 
 /// Whether a connection to `backend` arrives at `listening`, as far as the addresses tell.
