@@ -1,5 +1,6 @@
 //! roundtable's command line: which subcommand, nothing else.
 
+mod checks;
 mod commands;
 mod manager;
 mod models;

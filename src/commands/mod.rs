@@ -11,6 +11,8 @@ mod run;
 
 use std::process::ExitCode;
 
+pub(crate) use output::tell;
+
 use clap::Subcommand;
 
 /// What roundtable can be asked to do.
@@ -23,7 +25,7 @@ pub(crate) enum Command {
     /// Compare threaded with async models in a stored run, or two runs with each other
     Compare(compare::Args),
     /// Run one balancer: a reverse proxy that takes turns between backends
-    Balance(balance::Args),
+    Balance(Box<balance::Args>),
     /// Run one origin server
     Backend(backend::Args),
     /// Drive load at a URL and verify every response, in the manner of `ab`
@@ -38,7 +40,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&args),
         Command::Report(args) => report::run(args),
         Command::Compare(args) => compare::run(args),
-        Command::Balance(args) => balance::run(args),
+        Command::Balance(args) => balance::run(&args),
         Command::Backend(args) => backend::run(args),
         Command::Load(args) => load::run(args),
         Command::Models(args) => models::run(args),

@@ -17,6 +17,6 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Puts a line on standard error, if anybody still reads it.
-pub(super) fn tell(text: fmt::Arguments<'_>) {
+pub(crate) fn tell(text: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "{text}"));
 }

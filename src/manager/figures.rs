@@ -18,7 +18,7 @@ pub(super) struct Figures {
     /// Whole seconds since the balancer began.
     pub(super) uptime_s: u64,
     /// Exchanges in hand, the one that asks for these figures included.
-    pub(super) in_flight: usize,
+    pub(super) in_flight: u64,
     /// No more connections are accepted.
     pub(super) draining: bool,
     pub(super) answers: Answers,
@@ -106,7 +106,7 @@ impl Figures {
             version: env!("CARGO_PKG_VERSION"),
             model,
             uptime_s: status.uptime.as_secs(),
-            in_flight: status.in_flight,
+            in_flight: status.in_flight as u64,
             draining: status.draining,
             answers: Answers { success, redirection, client_error, server_error },
             groups: status.groups.into_iter().map(GroupFigures::of).collect(),
@@ -139,7 +139,9 @@ impl BackendFigures {
         };
         let (health, left_out_ms) = match member.health {
             Condition::Up => (Health::Up, None),
-            Condition::LeftOut(rest) => (Health::LeftOut, Some(u64::try_from(rest.as_millis()).unwrap_or(u64::MAX))),
+            Condition::LeftOut(rest) => {
+                (Health::LeftOut, Some(u64::try_from(rest.as_millis()).unwrap_or(u64::MAX)))
+            }
             Condition::CheckFailed => (Health::CheckFailed, None),
         };
         BackendFigures {
@@ -215,7 +217,11 @@ pub(super) fn sample() -> Figures {
                         weight: 5,
                         ..backend(4, "four")
                     },
-                    BackendFigures { mode: ModeName::Disabled, health: Health::CheckFailed, ..backend(5, "five") },
+                    BackendFigures {
+                        mode: ModeName::Disabled,
+                        health: Health::CheckFailed,
+                        ..backend(5, "five")
+                    },
                 ],
             },
         ],

@@ -32,15 +32,18 @@ impl Users {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Users> {
         let shown = path.display();
         let mut text = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut text))
-            .with_context(|| format!("cannot read the users in {shown}; make them by `htpasswd -cB {shown} NAME`"))?;
+        File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut text)).with_context(
+            || format!("cannot read the users in {shown}; make them by `htpasswd -cB {shown} NAME`"),
+        )?;
         Users::parse(&text).with_context(|| format!("cannot use the users in {shown}"))
     }
 
     /// Reads a file's content.
     pub(crate) fn parse(text: &[u8]) -> anyhow::Result<Users> {
-        ensure!(text.len() as u64 <= MOST_BYTES, "the file is larger than {MOST_BYTES} bytes; is it another one?");
+        ensure!(
+            text.len() as u64 <= MOST_BYTES,
+            "the file is larger than {MOST_BYTES} bytes; is it another one?"
+        );
         let mut users: Vec<User> = Vec::new();
         for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let line = line.trim_ascii();
@@ -67,8 +70,9 @@ impl User {
         let line = std::str::from_utf8(line)
             .ok()
             .context("it is not UTF-8; set the user again by `htpasswd -B FILE NAME`")?;
-        let (name, hash) =
-            line.split_once(':').context("there is no 'name:hash' in it; set the user by `htpasswd -B FILE NAME`")?;
+        let (name, hash) = line
+            .split_once(':')
+            .context("there is no 'name:hash' in it; set the user by `htpasswd -B FILE NAME`")?;
         ensure!(
             !name.is_empty() && !name.chars().any(char::is_control),
             "the user has no proper name; set the user by `htpasswd -B FILE NAME`"
@@ -153,7 +157,10 @@ mod tests {
     fn a_file_that_cannot_be_read_is_named() {
         for path in ["/nowhere/at/all", "/"] {
             let said = format!("{:#}", Users::read(Path::new(path)).unwrap_err());
-            assert!(said.contains(path) && said.contains("htpasswd -cB") && said.lines().count() == 1, "{said}");
+            assert!(
+                said.contains(path) && said.contains("htpasswd -cB") && said.lines().count() == 1,
+                "{said}"
+            );
         }
     }
 }

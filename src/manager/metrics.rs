@@ -181,8 +181,12 @@ mod tests {
     #[test]
     fn no_series_is_there_twice() {
         let text = text(&sample());
-        let series: Vec<&str> =
-            text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' ')).map(|s| s.0).collect();
+        let series: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.rsplit_once(' '))
+            .map(|s| s.0)
+            .collect();
         let distinct: BTreeSet<&&str> = series.iter().collect();
         assert_eq!(distinct.len(), series.len(), "{text}");
     }

@@ -82,7 +82,9 @@ impl Manager {
     pub(crate) fn add_to(&self, config: &mut Config) -> anyhow::Result<()> {
         for own in self.paths.roots() {
             if let Some(route) = config.routes.iter().find(|route| is_at_or_below(&route.prefix, own)) {
-                bail!("the route {route} is within the manager's path {own}; choose another path for one of them");
+                bail!(
+                    "the route {route} is within the manager's path {own}; choose another path for one of them"
+                );
             }
         }
         // A route with a host goes before one without: the manager is none the less at every host.
@@ -105,7 +107,7 @@ impl Manager {
         config.groups.push(Group {
             name: format!("manager at {}", self.paths.page()),
             policy: Policy::RoundRobin,
-            members: vec![Member::at(self.address)],
+            members: vec![Member { name: "manager".to_owned(), ..Member::at(self.address) }],
             hidden: true,
         });
         Ok(())
@@ -185,9 +187,14 @@ mod tests {
     #[test]
     fn a_route_within_the_managers_path_is_refused() {
         let manager = Manager::bind(settings("/m", Some("/metrics"), None)).unwrap();
-        for (prefix, fits) in
-            [("/m", false), ("/m/", false), ("/m/x", false), ("/metrics/x", false), ("/mm", true), ("/x/m", true)]
-        {
+        for (prefix, fits) in [
+            ("/m", false),
+            ("/m/", false),
+            ("/m/x", false),
+            ("/metrics/x", false),
+            ("/mm", true),
+            ("/x/m", true),
+        ] {
             let mut config = config();
             config.routes.push(Route { prefix: prefix.into(), ..Route::everything(0) });
             assert_eq!(manager.add_to(&mut config).is_ok(), fits, "{prefix}");

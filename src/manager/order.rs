@@ -101,13 +101,25 @@ mod tests {
             ("action=weight&weight=7", Change::Weight(7)),
             ("weight=+12+&other=x&action=w%65ight", Change::Weight(12)),
         ] {
-            assert_eq!(read(&format!("nonce=0123abcd&backend=3&{form}")), Ok(Order { backend: 3, change }), "{form}");
+            assert_eq!(
+                read(&format!("nonce=0123abcd&backend=3&{form}")),
+                Ok(Order { backend: 3, change }),
+                "{form}"
+            );
         }
     }
 
     #[test]
     fn without_the_nonce_nothing_is_ordered() {
-        for nonce in ["", "nonce=", "nonce=0123abc", "nonce=0123abcde", "nonce=0123ABCD", "nonce=0123abce", "NONCE=0123abcd"] {
+        for nonce in [
+            "",
+            "nonce=",
+            "nonce=0123abc",
+            "nonce=0123abcde",
+            "nonce=0123ABCD",
+            "nonce=0123abce",
+            "NONCE=0123abcd",
+        ] {
             assert_eq!(read(&format!("{nonce}&backend=0&action=drain")), Err(Refused::Nonce), "{nonce}");
         }
         assert_eq!(read("nonce=0123abcd&nonce=0123abcd&backend=0&action=drain"), Err(Refused::Nonce));

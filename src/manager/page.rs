@@ -165,7 +165,8 @@ mod tests {
 
     fn page(user: Option<&str>) -> String {
         let figures = sample();
-        let page = Page { figures: &figures, user, nonce: "0a1b", json: "./m/status.json", style: "", script: "" };
+        let page =
+            Page { figures: &figures, user, nonce: "0a1b", json: "./m/status.json", style: "", script: "" };
         page.text().unwrap()
     }
 
@@ -212,12 +213,19 @@ mod tests {
         ] {
             assert_eq!(Bytes(bytes).to_string(), text, "{bytes}");
         }
-        for (count, text) in [(0, "0"), (999, "999"), (1_000, "1\u{202f}000"), (1_234_567, "1\u{202f}234\u{202f}567")] {
+        for (count, text) in
+            [(0, "0"), (999, "999"), (1_000, "1\u{202f}000"), (1_234_567, "1\u{202f}234\u{202f}567")]
+        {
             assert_eq!(Count(count).to_string(), text);
         }
-        for (seconds, text) in
-            [(0, "0 s"), (59, "59 s"), (60, "1 min 0 s"), (3_599, "59 min 59 s"), (3_600, "1 h 0 min"), (90_061, "1 d 1 h")]
-        {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min 0 s"),
+            (3_599, "59 min 59 s"),
+            (3_600, "1 h 0 min"),
+            (90_061, "1 d 1 h"),
+        ] {
             assert_eq!(Span(seconds).to_string(), text);
         }
     }

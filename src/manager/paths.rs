@@ -118,9 +118,10 @@ mod tests {
         for path in ["/m", "/m/", "/a/b.c", "/balancer-manager"] {
             paths(path, None).unwrap();
         }
-        for path in
-            ["", "/", "//", "m", "//m", "/m//", "/a//b", "/.", "/a/..", "/%6d", "/a b", "/a?b", "/a#b", "/a\n", "/ä"]
-        {
+        for path in [
+            "", "/", "//", "m", "//m", "/m//", "/a//b", "/.", "/a/..", "/%6d", "/a b", "/a?b", "/a#b",
+            "/a\n", "/ä",
+        ] {
             assert!(paths(path, None).unwrap_err().to_string().contains("write one such as"), "{path:?}");
         }
         for metrics in ["/a/m", "/a/m/", "/a/m/status.json", "/a", "metrics"] {

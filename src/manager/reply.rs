@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
+    REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use sha2::{Digest, Sha256};
@@ -59,7 +59,8 @@ pub(super) fn refusal(status: StatusCode, message: &str) -> Reply {
 
 /// To be asked for a name and a password.
 pub(super) fn unauthorized() -> Reply {
-    let reply = refusal(StatusCode::UNAUTHORIZED, "Give the name and the password of a user of this manager.");
+    let reply =
+        refusal(StatusCode::UNAUTHORIZED, "Give the name and the password of a user of this manager.");
     with(reply, WWW_AUTHENTICATE, r#"Basic realm="roundtable", charset="UTF-8""#)
 }
 

@@ -132,11 +132,15 @@ mod tests {
     fn who_comes_past_the_balancer_is_asked_for_a_password_too() {
         let file = format!("anna:{}", bcrypt::hash("x", 4).unwrap());
         let address = started(Some(Users::parse(file.as_bytes()).unwrap()));
-        let oversize = format!("GET /m HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {}\r\n\r\n", "A".repeat(40_000));
+        let oversize =
+            format!("GET /m HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {}\r\n\r\n", "A".repeat(40_000));
         for request in ["GET /m HTTP/1.1\r\nHost: a\r\n\r\n", "DELETE /x HTTP/1.0\r\n\r\n", &oversize] {
             let answer = asked(address, request.as_bytes());
             assert!(answer.starts_with("HTTP/1.") && answer.contains(" 401 Unauthorized\r\n"), "{answer}");
-            assert!(answer.contains("Www-Authenticate: Basic realm=\"roundtable\", charset=\"UTF-8\"\r\n"), "{answer}");
+            assert!(
+                answer.contains("Www-Authenticate: Basic realm=\"roundtable\", charset=\"UTF-8\"\r\n"),
+                "{answer}"
+            );
         }
     }
 

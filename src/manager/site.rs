@@ -2,7 +2,6 @@
 //!
 //! Rules: who is not let in learns nothing, not even what exists; GET and HEAD change nothing.
 
-use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +19,7 @@ use super::order::{Nonce, Order, Refused};
 use super::page::{self, Page};
 use super::paths::{Paths, Place};
 use super::reply::{HTML, JSON, Reply, not_allowed, refusal, reply, see_other, unauthorized};
+use crate::commands::tell;
 
 /// Longest form, bytes.
 const MOST_FORM: usize = 4096;
@@ -64,7 +64,9 @@ impl Site {
             (Place::Page, &Method::GET | &Method::HEAD) => self.page(user.as_deref(), request.uri().path()),
             (Place::Json, &Method::GET | &Method::HEAD) => match self.figures().json() {
                 Ok(text) => reply(StatusCode::OK, JSON, text),
-                Err(_) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "The figures cannot be written as JSON."),
+                Err(_) => {
+                    refusal(StatusCode::INTERNAL_SERVER_ERROR, "The figures cannot be written as JSON.")
+                }
             },
             (Place::Metrics, &Method::GET | &Method::HEAD) => {
                 reply(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(&self.figures()))
@@ -137,7 +139,8 @@ impl Site {
     fn tell(&self, user: Option<&str>, headers: &HeaderMap, order: Order) {
         let status = self.proxy.status(Instant::now());
         let mut members = status.groups.iter().flat_map(|group| &group.members);
-        let name = members.find(|member| member.id.index() == order.backend).map_or("?", |member| &member.name);
+        let name =
+            members.find(|member| member.id.index() == order.backend).map_or("?", |member| &member.name);
         let what = match order.change {
             Change::Mode(Mode::Enabled) => "is enabled".to_owned(),
             Change::Mode(Mode::Draining) => "is drained".to_owned(),
@@ -146,8 +149,7 @@ impl Site {
         };
         let by = user.map(|user| format!(" by {}", user.escape_debug())).unwrap_or_default();
         let from = client(headers).map(|client| format!(" from {client}")).unwrap_or_default();
-        // Nobody may be reading any more.
-        drop(writeln!(std::io::stderr(), "roundtable: backend {} {what}{by}{from}", name.escape_debug()));
+        tell(format_args!("roundtable: backend {} {what}{by}{from}", name.escape_debug()));
     }
 }
 

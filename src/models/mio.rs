@@ -440,8 +440,7 @@ mod tests {
     fn new_connections_do_not_keep_the_loop_awake_while_accepting_pauses() {
         let limits = Limits::default();
         let listener = super::super::listen(([127, 0, 0, 1], 0).into(), &limits).unwrap();
-        let config =
-            Config::round_robin(vec![([127, 0, 0, 1], 1).into()], "localhost".into(), limits);
+        let config = Config::round_robin(vec![([127, 0, 0, 1], 1).into()], "localhost".into(), limits);
         let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
         let mut looping =
             Loop::new(Arc::new(Server { listener, proxy, workers: 1, log: None, handicap: None })).unwrap();

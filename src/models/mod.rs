@@ -26,7 +26,7 @@ pub(crate) use roundtable_harness::data::Family;
 
 pub(crate) use handicap::Handicap;
 pub(crate) use listener::{BACKLOG, listen, raise_descriptor_limit};
-pub(crate) use log::AccessLog;
+pub(crate) use log::{AccessLog, LogFormat};
 pub(crate) use manifest::manifest;
 
 /// One way of waiting.
@@ -83,7 +83,7 @@ pub(crate) struct Server {
     pub(crate) proxy: Arc<Proxy>,
     /// Threads that carry exchanges, for the models that have a fixed number of them.
     pub(crate) workers: usize,
-    pub(crate) log: Option<AccessLog>,
+    pub(crate) log: Option<Arc<AccessLog>>,
     /// Extra work for each request: a test aid.
     pub(crate) handicap: Option<Handicap>,
 }

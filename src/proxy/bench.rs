@@ -2,8 +2,8 @@
 
 use super::buf::{Buf, LARGE};
 use super::chunk::{ChunkScanner, Output};
-use super::head::{self, Context};
 use super::config::Route;
+use super::head::{self, Context};
 use super::limits::Limits;
 use super::route::Routes;
 

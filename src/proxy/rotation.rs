@@ -176,13 +176,7 @@ impl Order {
     }
 
     /// The first one behind `last` that can serve and was not tried, with its slot; reserves come last.
-    fn next(
-        &self,
-        backends: &[Backend],
-        last: usize,
-        tried: Tried,
-        now: Duration,
-    ) -> Option<BackendId> {
+    fn next(&self, backends: &[Backend], last: usize, tried: Tried, now: Duration) -> Option<BackendId> {
         let behind = self.members.iter().filter(|index| **index > last);
         let before = self.members.iter().filter(|index| **index <= last);
         behind

@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_host_goes_before_none_whatever_the_prefixes() {
-        let routes = routes(&[("", "/deep/path"), ("a.example", "/"), ("b.example", "/only"), ("[::1]", "/")]);
+        let routes =
+            routes(&[("", "/deep/path"), ("a.example", "/"), ("b.example", "/only"), ("[::1]", "/")]);
         for (authority, path, group) in [
             ("a.example", "/deep/path", Some(1)),
             ("A.Example:8080", "/", Some(1)),

@@ -146,7 +146,8 @@ impl Proxy {
     /// Changes something about the backend with that index in the order of [`Status`]; hidden ones cannot be changed.
     pub fn change(&self, index: usize, change: Change) -> Result<(), Error> {
         let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let group = self.groups.iter().find(|group| !group.hidden && group.rotation.members().contains(&index));
+        let group =
+            self.groups.iter().find(|group| !group.hidden && group.rotation.members().contains(&index));
         let Some(group) = group else {
             return Err(Error::Config(format!("there is no backend with the number {index}")));
         };

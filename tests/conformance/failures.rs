@@ -1,17 +1,17 @@
 //! Backends that fail, and what the client is told.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::{Client, Server, dead_address, for_every_model, raw_backend, read_head};
+use crate::support::{Client, DeadAddress, Server, for_every_model, raw_backend, read_head};
 
 #[test]
 fn a_dead_backend_among_living_ones_costs_no_client_an_error() {
     let alive = Server::backend("alive", &[]);
+    let dead = DeadAddress::new();
     for_every_model(|model| {
-        let balancer = Server::balancer(model, &[dead_address(), alive.address], &[]);
+        let balancer = Server::balancer(model, &[dead.address, alive.address], &[]);
         for _ in 0..10 {
             let response = Client::connect(balancer.address).get("/");
             assert_eq!((response.status(), response.field("X-Backend")), ("200", Some("alive")), "{model}");
@@ -22,12 +22,12 @@ fn a_dead_backend_among_living_ones_costs_no_client_an_error() {
 #[test]
 fn with_all_backends_dead_the_answer_is_503_and_one_that_returns_is_used() {
     for_every_model(|model| {
-        let address = dead_address();
-        let balancer = Server::balancer(model, &[address], &["--retry-interval", "10ms"]);
+        let dead = DeadAddress::new();
+        let balancer = Server::balancer(model, &[dead.address], &["--retry-interval", "10ms"]);
         for _ in 0..3 {
             assert_eq!(Client::connect(balancer.address).get("/").status(), "503", "{model}");
         }
-        let listener = TcpListener::bind(address).unwrap();
+        let listener = dead.revive();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             read_head(&mut stream);

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use crate::support::{Client, MODELS, Server, binary, dead_address};
+use crate::support::{Client, MODELS, Server, binary};
 
 /// What `roundtable balance` says of these options, on its way out.
 fn refused(options: &[&str]) -> String {
@@ -27,7 +27,8 @@ fn refused(options: &[&str]) -> String {
 fn options_that_cannot_work_are_refused_with_one_message() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let free = dead_address().port();
+    // Nothing ever listens here: the refusal comes after the balancer has bound it, and it needs no privilege.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (anywhere, here) = (format!("0.0.0.0:{free}"), format!("127.0.0.1:{free}"));
     let usual = ["--model", "mio", "--listen", "127.0.0.1:0", "--backend", "127.0.0.1:1"];
     for (options, hint) in [

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use roundtable_harness::control::Ready;
 use roundtable_harness::data::ModelInfo;
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -98,9 +99,25 @@ impl Drop for Server {
     }
 }
 
-/// An address at which nothing listens.
-pub fn dead_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// An address at which nothing listens. It stays reserved: the kernel gives the port to nobody else meanwhile.
+pub struct DeadAddress {
+    socket: Socket,
+    pub address: SocketAddr,
+}
+
+impl DeadAddress {
+    pub fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        DeadAddress { socket, address }
+    }
+
+    /// From now on somebody listens there.
+    pub fn revive(self) -> TcpListener {
+        self.socket.listen(16).unwrap();
+        self.socket.into()
+    }
 }
 
 /// A backend whose every connection is served by `serve` on a thread of its own.

@@ -8,4 +8,5 @@ mod properties;
 mod requests;
 mod responses;
 mod retries;
+mod routing;
 mod world;

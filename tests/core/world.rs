@@ -164,6 +164,26 @@ pub fn proxy(backends: u16, limits: Limits) -> Arc<Proxy> {
     Arc::new(Proxy::new(config, Instant::now()).unwrap())
 }
 
+/// A session in the middle of an exchange: the request has gone to a backend.
+pub fn session_that_waits_for_an_answer(proxy: &Arc<Proxy>) -> Session {
+    let now = Instant::now();
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let (mut session, mut op) = Session::start(Arc::clone(proxy), ([192, 0, 2, 7], 4711).into(), now);
+    loop {
+        let done = match op {
+            Op::Read(Peer::Backend, _) => return session,
+            Op::Read(Peer::Client, mut buf) => {
+                buf.spare_mut()[..request.len()].copy_from_slice(request);
+                Done::Transferred(Ok(request.len()), buf)
+            }
+            Op::Write(_, buf) => Done::Transferred(Ok(buf.window().len()), buf),
+            Op::Connect { .. } => Done::Connected(Ok(false)),
+            other => panic!("it does not get as far: {other:?}"),
+        };
+        op = session.step(done, now);
+    }
+}
+
 impl World {
     /// A client that sends this, and one backend that answers [`OK`] on every connection.
     pub fn new(client: impl AsRef<[u8]>) -> Self {
@@ -223,7 +243,16 @@ impl World {
     pub fn run_with(self, proxy: &Arc<Proxy>) -> Outcome {
         let outcome = self.serve_one(proxy, Instant::now());
         assert_eq!(proxy.in_flight(), 0, "an exchange was left in flight");
+        let status = proxy.status(Instant::now());
+        let in_use: u32 =
+            status.groups.iter().flat_map(|group| &group.members).map(|member| member.in_use).sum();
+        assert_eq!(in_use, 0, "a slot was not given back");
         outcome
+    }
+
+    /// Runs beside what other sessions have in hand.
+    pub fn serve(self, proxy: &Arc<Proxy>) -> Outcome {
+        self.serve_one(proxy, Instant::now())
     }
 
     fn serve_one(mut self, proxy: &Arc<Proxy>, start: Instant) -> Outcome {

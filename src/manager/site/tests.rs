@@ -87,7 +87,8 @@ fn every_answer_is_fenced_in() {
 #[test]
 fn the_policy_names_the_style_and_script_of_the_page() {
     let (_, headers, body) = answered(&site(None), request("GET", "/m", ""));
-    let between = |begin: &str, end: &str| body.split_once(begin).unwrap().1.split_once(end).unwrap().0.to_owned();
+    let between =
+        |begin: &str, end: &str| body.split_once(begin).unwrap().1.split_once(end).unwrap().0.to_owned();
     assert_eq!(between("<style>", "</style>"), page::STYLE);
     assert_eq!(between("<script>", "</script>"), page::SCRIPT);
     assert_eq!(headers[CONTENT_TYPE], "text/html; charset=utf-8");
@@ -97,9 +98,15 @@ fn the_policy_names_the_style_and_script_of_the_page() {
 fn other_methods_are_told_what_is_allowed() {
     let site = site(None);
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "PURGE"] {
-        for (path, allowed) in [("/m", "GET, HEAD, POST"), ("/m/status.json", "GET, HEAD"), ("/metrics", "GET, HEAD")] {
+        for (path, allowed) in
+            [("/m", "GET, HEAD, POST"), ("/m/status.json", "GET, HEAD"), ("/metrics", "GET, HEAD")]
+        {
             let (status, headers, _) = answered(&site, request(method, path, ""));
-            assert_eq!((status.as_u16(), headers[ALLOW].to_str().unwrap()), (405, allowed), "{method} {path}");
+            assert_eq!(
+                (status.as_u16(), headers[ALLOW].to_str().unwrap()),
+                (405, allowed),
+                "{method} {path}"
+            );
         }
     }
     assert_eq!(answered(&site, request("POST", "/metrics", &form(&site, "backend=0&action=drain"))).0, 405);
@@ -148,9 +155,7 @@ fn what_is_no_order_changes_nothing() {
 }
 
 /// A body of unknown length.
-fn pieces(
-    pieces: Vec<Result<Frame<Bytes>, &'static str>>,
-) -> impl Body<Data = Bytes, Error = &'static str> {
+fn pieces(pieces: Vec<Result<Frame<Bytes>, &'static str>>) -> impl Body<Data = Bytes, Error = &'static str> {
     struct Pieces(std::vec::IntoIter<Result<Frame<Bytes>, &'static str>>);
     impl Body for Pieces {
         type Data = Bytes;
@@ -213,7 +218,9 @@ fn without_users_only_names_of_this_machine_are_answered() {
 fn a_stranger_learns_nothing() {
     let site = site(Some(&format!("anna:{}", bcrypt::hash("x", 4).unwrap())));
     let order = form(&site, "backend=0&action=drain");
-    for (method, path) in [("GET", "/m"), ("GET", "/metrics"), ("GET", "/m/x"), ("DELETE", "/m"), ("POST", "/m")] {
+    for (method, path) in
+        [("GET", "/m"), ("GET", "/metrics"), ("GET", "/m/x"), ("DELETE", "/m"), ("POST", "/m")]
+    {
         let mut request = request(method, path, &order);
         request.headers_mut().insert(AUTHORIZATION, "Basic x".parse().unwrap());
         let (status, headers, body) = answered(&site, request);

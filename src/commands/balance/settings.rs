@@ -1,0 +1,181 @@
+//! What a balancer is asked to be, from the command line or from a file, and the core's configuration made of it.
+//!
+//! Owns names (addresses are resolved here, once) and the reference of routes to groups. What the core itself refuses
+//! is the core's to say.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use roundtable::proxy::{Config, Group, Limits, Member, Policy, Route};
+
+use crate::checks::Check;
+use crate::models::LogFormat;
+
+/// Longest time that exchanges in hand can be given to finish.
+const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// Most worker threads that can be asked for.
+const MOST_WORKERS: usize = 1024;
+
+/// A balancer as it is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Settings {
+    pub(super) model: String,
+    pub(super) listen: String,
+    pub(super) workers: Option<usize>,
+    pub(super) drain_timeout: Duration,
+    pub(super) limits: Limits,
+    pub(super) groups: Vec<GroupSettings>,
+    pub(super) routes: Vec<RouteSettings>,
+    pub(super) log: Option<LogSettings>,
+}
+
+/// A group of backends.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct GroupSettings {
+    pub(super) name: String,
+    pub(super) policy: Policy,
+    pub(super) members: Vec<MemberSettings>,
+    pub(super) check: Option<Check>,
+}
+
+/// A backend by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MemberSettings {
+    pub(super) name: String,
+    pub(super) weight: u32,
+    pub(super) most_connections: Option<u32>,
+}
+
+/// Which requests go to which group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RouteSettings {
+    pub(super) host: Option<String>,
+    pub(super) prefix: String,
+    pub(super) group: String,
+    pub(super) keeps_prefix: bool,
+    pub(super) maps_location: bool,
+}
+
+/// Where the access log goes, and how it looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogSettings {
+    pub(super) file: PathBuf,
+    pub(super) format: LogFormat,
+}
+
+impl Settings {
+    /// Refuses what no address and no thread count can be.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if let Some(workers) = self.workers {
+            ensure!(
+                (1..=MOST_WORKERS).contains(&workers),
+                "--workers {workers} is out of range; choose 1 to {MOST_WORKERS}"
+            );
+        }
+        ensure!(
+            self.drain_timeout <= LONGEST_DRAIN,
+            "--drain-timeout is longer than a day; choose a shorter one, a second signal ends at once"
+        );
+        self.limits.validate().context("the limits cannot work; change the option named")?;
+        self.groups.iter().filter_map(|group| group.check.as_ref()).try_for_each(Check::validate)
+    }
+
+    /// The core's configuration, for a balancer that calls itself `authority`.
+    pub(super) fn config(&self, authority: String) -> anyhow::Result<Config> {
+        let groups = self.groups.iter().map(GroupSettings::group).collect::<anyhow::Result<Vec<_>>>()?;
+        let routes = self.routes.iter().map(|route| self.route(route)).collect::<anyhow::Result<Vec<_>>>()?;
+        let config = Config { groups, routes, authority, limits: self.limits.clone(), observer: None };
+        config.validate().context("the configuration cannot work")?;
+        Ok(config)
+    }
+
+    fn route(&self, route: &RouteSettings) -> anyhow::Result<Route> {
+        let Some(group) = self.groups.iter().position(|group| group.name == route.group) else {
+            let known: Vec<&str> = self.groups.iter().map(|group| group.name.as_str()).collect();
+            bail!(
+                "the route {} leads to the group '{}', which is not there; name one of {}",
+                route.prefix,
+                route.group,
+                known.join(", ")
+            );
+        };
+        Ok(Route {
+            host: route.host.clone(),
+            prefix: route.prefix.clone(),
+            group,
+            keeps_prefix: route.keeps_prefix,
+            maps_location: route.maps_location,
+        })
+    }
+}
+
+impl GroupSettings {
+    fn group(&self) -> anyhow::Result<Group> {
+        Ok(Group {
+            name: self.name.clone(),
+            policy: self.policy,
+            members: self.members.iter().map(MemberSettings::member).collect::<anyhow::Result<Vec<_>>>()?,
+            hidden: false,
+        })
+    }
+}
+
+impl MemberSettings {
+    /// Reads `HOST:PORT[,weight=N][,max=N]`.
+    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+        let mut parts = text.split(',');
+        let name = parts.next().unwrap_or_default().to_owned();
+        let mut member = MemberSettings { name, weight: 1, most_connections: None };
+        for part in parts {
+            let number = |value: &str| {
+                value
+                    .parse()
+                    .with_context(|| format!("'{value}' in '{text}' is no number; write a whole one"))
+            };
+            match part.split_once('=') {
+                Some(("weight", value)) => member.weight = number(value)?,
+                Some(("max", value)) => member.most_connections = Some(number(value)?),
+                _ => bail!("'{part}' in '{text}' means nothing; write ADDR[,weight=N][,max=N]"),
+            }
+        }
+        Ok(member)
+    }
+
+    fn member(&self) -> anyhow::Result<Member> {
+        let address = resolve(&self.name)?;
+        ensure!(
+            address.port() != 0,
+            "nobody can be reached at port 0 of {address}; give --backend the port that the backend listens at"
+        );
+        Ok(Member {
+            name: self.name.clone(),
+            address,
+            weight: self.weight,
+            most_connections: self.most_connections,
+        })
+    }
+}
+
+/// The first address of `name`, which is HOST:PORT or [V6]:PORT.
+pub(super) fn resolve(name: &str) -> anyhow::Result<SocketAddr> {
+    name.to_socket_addrs()
+        .with_context(|| format!("'{name}' is no address; write HOST:PORT, such as 127.0.0.1:9001"))?
+        .next()
+        .with_context(|| format!("'{name}' has no address; write HOST:PORT, such as 127.0.0.1:9001"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_an_address_with_options() {
+        let member = MemberSettings::parse("[::1]:80,weight=3,max=20").unwrap();
+        assert_eq!((member.name.as_str(), member.weight, member.most_connections), ("[::1]:80", 3, Some(20)));
+        for text in ["a:1,weight", "a:1,weight=x", "a:1,heavy=2", "a:1,"] {
+            assert!(MemberSettings::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Where requests go, what backends are asked there, and what is told of it afterwards.
+
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use roundtable::proxy::{
+    Change, Condition, Config, Exchange, Group, Limits, Member, Mode, Observer, Policy, Proxy, Route,
+};
+
+use crate::world::{OK, Outcome, Script, Then, World};
+
+/// The course's reverse proxy: pictures and documents have servers of their own, all else goes to the default one.
+fn course() -> Config {
+    let group = |name: &str, port| Group {
+        name: name.into(),
+        policy: Policy::RoundRobin,
+        members: vec![Member {
+            name: format!("localhost:{port}"),
+            ..Member::at(([127, 0, 0, 1], port).into())
+        }],
+        hidden: false,
+    };
+    let route = |prefix: &str, group| Route {
+        prefix: prefix.into(),
+        keeps_prefix: false,
+        maps_location: true,
+        ..Route::everything(group)
+    };
+    let host = Route { host: Some("files.example".into()), ..Route::everything(2) };
+    Config {
+        groups: vec![group("default", 8888), group("images", 8889), group("pdf", 8890)],
+        routes: vec![Route::everything(0), route("/images/", 1), route("/pdf/", 2), host],
+        ..Config::round_robin(Vec::new(), "127.0.0.1:18000".into(), Limits::default())
+    }
+}
+
+fn run(config: &Config, world: World) -> Outcome {
+    world.run_with(&Arc::new(Proxy::new(config.clone(), Instant::now()).unwrap()))
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: example\r\n\r\n")
+}
+
+#[test]
+fn the_path_picks_the_backend_and_the_prefix_is_taken_off_once() {
+    for (target, backend, asked) in [
+        ("/", 0, "/"),
+        ("/index.html", 0, "/index.html"),
+        ("/images/pokijan.jpg", 1, "/pokijan.jpg"),
+        ("/images", 1, "/"),
+        ("/images?a=/images/", 1, "/?a=/images/"),
+        ("/images/images/x", 1, "/images/x"),
+        ("/images//x", 1, "//x"),
+        ("/imagesque", 0, "/imagesque"),
+        ("/pdf/a/b?c", 2, "/a/b?c"),
+        ("http://example/images/x", 1, "/x"),
+        ("http://example", 0, "/"),
+        ("http://example?x", 0, "/?x"),
+    ] {
+        let outcome = run(&course(), World::new(get(target)));
+        assert_eq!((outcome.status(), outcome.to_backends[0].0), ("200", backend), "{target}");
+        let line = format!("GET {asked} HTTP/1.1\r\nHost: example\r\n");
+        assert!(outcome.backend_text(0).starts_with(&line), "{target}: {}", outcome.backend_text(0));
+    }
+}
+
+#[test]
+fn the_host_picks_the_backend() {
+    for host in ["files.example", "FILES.example:8080", "files.example."] {
+        let outcome = run(&course(), World::new(format!("GET /images/ HTTP/1.1\r\nHost: {host}\r\n\r\n")));
+        assert_eq!(outcome.to_backends[0].0, 2, "{host}");
+        assert!(outcome.backend_text(0).starts_with("GET /images/ HTTP/1.1\r\n"), "the prefix stays");
+    }
+    let outcome = run(&course(), World::new("GET http://files.example/ HTTP/1.1\r\nHost: elsewhere\r\n\r\n"));
+    assert_eq!(outcome.to_backends[0].0, 2, "an absolute target replaces the Host");
+}
+
+#[test]
+fn where_no_route_leads_is_404_and_no_backend_is_asked() {
+    let mut config = course();
+    config.routes.remove(0);
+    for target in ["/", "/imagesque", "//images/"] {
+        let outcome = run(&config, World::new(get(target)));
+        assert_eq!((outcome.status(), outcome.saw_backends()), ("404", false), "{target}");
+        assert!(outcome.client_text().contains("\r\nConnection: close\r\n"), "{target}");
+    }
+}
+
+#[test]
+fn locations_are_mapped_back_to_where_the_client_sees_them() {
+    for (location, told) in [
+        ("/x", "/images/x"),
+        ("http://localhost:8889/x", "/images/x"),
+        ("http://127.0.0.1:8889/x", "/images/x"),
+        ("http://example/x", "/images/x"),
+        ("https://elsewhere/x", "https://elsewhere/x"),
+        ("x", "x"),
+    ] {
+        let response = format!(
+            "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {location}\r\ncontent-location: {location}\r\n\r\n"
+        );
+        let outcome = run(&course(), World::new(get("/images/a")).backend(Script::says(&response)));
+        let text = outcome.client_text();
+        assert!(text.contains(&format!("\r\nLocation: {told}\r\n")), "{location}: {text}");
+        assert!(text.contains(&format!("\r\ncontent-location: {told}\r\n")), "{location}: {text}");
+        let plain = run(&course(), World::new(get("/a")).backend(Script::says(&response))).client_text();
+        assert!(plain.contains(&format!("\r\nLocation: {location}\r\n")), "a route without mapping: {plain}");
+    }
+}
+
+#[test]
+fn a_full_backend_is_passed_over_and_with_all_full_the_answer_is_503() {
+    let member = |most| Member { most_connections: Some(most), ..Member::at(([127, 0, 0, 1], 1).into()) };
+    let mut config = Config::round_robin(Vec::new(), "a".into(), Limits::default());
+    config.groups[0].members = vec![member(1), member(1)];
+    let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
+    let outcome = World::new(get("/").repeat(3)).run_with(&proxy);
+    assert_eq!(outcome.client_text().matches("HTTP/1.1 200").count(), 3, "one after the other there is room");
+    // Sessions that have sent their request and wait for the answer.
+    let waiting: Vec<_> = (0..2).map(|_| crate::world::session_that_waits_for_an_answer(&proxy)).collect();
+    let refused = World::new(get("/"));
+    let outcome = refused.serve(&proxy);
+    assert_eq!((outcome.status(), outcome.saw_backends()), ("503", false));
+    drop(waiting);
+    assert_eq!(World::new(get("/")).run_with(&proxy).status(), "200");
+}
+
+#[test]
+fn an_operator_sees_what_has_passed() {
+    let proxy = crate::world::proxy(2, Limits::default());
+    let world =
+        World::new(get("/").repeat(2)).backend(Script::refuses(ErrorKind::ConnectionRefused)).backend(
+            Script::says(OK)
+                .and_then_says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
+                .then(Then::Close),
+        );
+    assert_eq!(world.run_with(&proxy).status(), "200");
+    let status = proxy.status(Instant::now());
+    let [first, second] = status.groups[0].members.as_slice() else { panic!("two members") };
+    assert_eq!((first.turns, first.refusals, first.errors, first.bytes_to), (1, 1, 0, 0));
+    assert!(matches!(first.health, Condition::LeftOut(left) if !left.is_zero()), "{:?}", first.health);
+    assert_eq!((second.turns, second.refusals, second.errors, second.health), (2, 0, 1, Condition::Up));
+    assert_eq!(second.bytes_from, OK.len() as u64 + 40);
+    assert_eq!(status.answers, [0, 0, 2, 0, 0, 0]);
+    proxy.change(1, Change::Mode(Mode::Disabled)).unwrap();
+    proxy.change(0, Change::Mode(Mode::Disabled)).unwrap();
+    assert_eq!(World::new(get("/")).run_with(&proxy).status(), "503");
+}
+
+#[derive(Debug, Default)]
+struct Book(Mutex<Vec<String>>);
+
+impl Observer for Book {
+    fn exchanged(&self, exchange: &Exchange<'_>) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        self.0.lock().unwrap().push(format!(
+            "{} | {} | {} | {} | {} | {:?} {} | {:?} | {}",
+            exchange.client,
+            text(exchange.request_line),
+            text(exchange.host),
+            text(exchange.referer),
+            text(exchange.user_agent),
+            exchange.status,
+            exchange.body_bytes,
+            exchange.backend.map(|backend| backend.index()),
+            exchange.whole,
+        ));
+    }
+}
+
+#[test]
+fn an_observer_is_told_of_every_exchange_once() {
+    let told = |config: Config, world: World| {
+        let book = Arc::new(Book::default());
+        let observer = Some(Arc::clone(&book) as Arc<dyn Observer>);
+        run(&Config { observer, ..config }, world);
+        let lines = book.0.lock().unwrap().clone();
+        lines
+    };
+    let whole = "GET /images/x HTTP/1.1\r\nHost: a\r\nReferer: r\r\nUser-Agent: u\r\n\r\nGET / HTTP/1.1\r\nHost: b\r\n\r\n";
+    assert_eq!(
+        told(course(), World::new(whole)),
+        [
+            "192.0.2.7:4711 | GET /images/x HTTP/1.1 | a | r | u | Some(200) 2 | Some(1) | true",
+            "192.0.2.7:4711 | GET / HTTP/1.1 | b |  |  | Some(200) 2 | Some(0) | true",
+        ]
+    );
+    let no_host = "GET / HTTP/1.1\r\n\r\n";
+    assert_eq!(
+        told(course(), World::new(no_host)),
+        ["192.0.2.7:4711 | GET / HTTP/1.1 |  |  |  | Some(400) 62 | None | true"]
+    );
+    assert_eq!(told(course(), World::new("noise\r\n\r\n")).len(), 1);
+    let cut = Script::says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab").then(Then::Close);
+    assert_eq!(
+        told(course(), World::new(get("/")).backend(cut)),
+        ["192.0.2.7:4711 | GET / HTTP/1.1 | example |  |  | Some(200) 2 | Some(0) | false"]
+    );
+    assert_eq!(told(course(), World::new("")).len(), 0, "nothing was asked");
+}
