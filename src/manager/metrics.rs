@@ -137,11 +137,11 @@ fn labelled(figures: &Figures) -> Vec<(String, &BackendFigures)> {
     let mut all: Vec<(String, &BackendFigures)> = Vec::new();
     for group in &figures.groups {
         for backend in &group.backends {
-            let mut labels = label(&group.name, &backend.name);
-            if all.iter().any(|(other, _)| *other == labels) {
-                labels = label(&group.name, &format!("{} ({})", backend.name, backend.index));
+            let mut name = backend.name.clone();
+            while all.iter().any(|(other, _)| *other == label(&group.name, &name)) {
+                name += &format!(" ({})", backend.index);
             }
-            all.push((labels, backend));
+            all.push((label(&group.name, &name), backend));
         }
     }
     all

@@ -3,12 +3,14 @@
 //! Rules: who is not let in learns nothing, not even what exists; GET and HEAD change nothing.
 
 use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use roundtable::proxy::{Change, Mode, Proxy};
 
@@ -23,6 +25,8 @@ use crate::commands::tell;
 
 /// Longest form, bytes.
 const MOST_FORM: usize = 4096;
+/// Bytes that are read behind what was of use.
+const MOST_DRAINED: usize = 1 << 20;
 
 /// One balancer's manager.
 #[derive(Debug)]
@@ -39,29 +43,39 @@ impl Site {
         Site { proxy, paths, gate, nonce: Nonce::new(), model }
     }
 
-    /// Answers `request`.
-    pub(super) async fn answer<B>(&self, request: Request<B>) -> Reply
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let user = match self.gate.admit(request.headers()).await {
-            Ok(user) => user.map(str::to_owned),
+    /// Answers `request`. What it sends along is read to its end, within bounds: an answer beside unread bytes would be
+    /// lost when the connection is closed.
+    pub(super) async fn answer<B: Body<Data = Bytes>>(&self, request: Request<B>) -> Reply {
+        let (head, body) = request.into_parts();
+        let mut body = pin!(body);
+        let reply = self.reply(&head, &mut body).await;
+        let mut drained = 0;
+        while drained < MOST_DRAINED
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            drained += frame.data_ref().map_or(0, Bytes::len);
+        }
+        reply
+    }
+
+    async fn reply<B: Body<Data = Bytes>>(&self, head: &Parts, body: &mut Pin<&mut B>) -> Reply {
+        let user = match self.gate.admit(&head.headers).await {
+            Ok(user) => user,
             Err(Stranger) => return unauthorized(),
         };
-        if self.gate.is_open() && !is_asked_as_this_machine(request.headers()) {
+        if self.gate.is_open() && !is_asked_as_this_machine(&head.headers) {
             return refusal(
                 StatusCode::FORBIDDEN,
                 "Without users this manager is for this machine alone: open it at localhost or 127.0.0.1, or start the \
                  balancer with --manager-users FILE.",
             );
         }
-        let Some(place) = self.paths.find(request.uri().path()) else {
+        let Some(place) = self.paths.find(head.uri.path()) else {
             return refusal(StatusCode::NOT_FOUND, "The manager has no such page.");
         };
-        match (place, request.method()) {
-            (Place::Page, &Method::POST) => self.change(user.as_deref(), request).await,
-            (Place::Page, &Method::GET | &Method::HEAD) => self.page(user.as_deref(), request.uri().path()),
+        match (place, &head.method) {
+            (Place::Page, &Method::POST) => self.change(user, head, body).await,
+            (Place::Page, &Method::GET | &Method::HEAD) => self.page(user, head.uri.path()),
             (Place::Json, &Method::GET | &Method::HEAD) => match self.figures().json() {
                 Ok(text) => reply(StatusCode::OK, JSON, text),
                 Err(_) => {
@@ -96,27 +110,33 @@ impl Site {
         }
     }
 
-    async fn change<B>(&self, user: Option<&str>, request: Request<B>) -> Reply
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        if !is_form(request.headers()) {
+    async fn change<B: Body<Data = Bytes>>(
+        &self,
+        user: Option<&str>,
+        head: &Parts,
+        body: &mut Pin<&mut B>,
+    ) -> Reply {
+        if !is_form(&head.headers) {
             return refusal(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Send a form: Content-Type application/x-www-form-urlencoded.",
             );
         }
-        let (head, body) = request.into_parts();
-        if body.size_hint().lower() > MOST_FORM as u64 {
-            return too_large();
+        let mut form = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else {
+                return refusal(StatusCode::BAD_REQUEST, "The form broke off: send it again.");
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            if form.len() + data.len() > MOST_FORM {
+                return refusal(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "The form is larger than 4 KiB: send that of the page.",
+                );
+            }
+            form.extend_from_slice(&data);
         }
-        let body = match Limited::new(body, MOST_FORM).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return too_large(),
-            Err(_) => return refusal(StatusCode::BAD_REQUEST, "The form broke off: send it again."),
-        };
-        let order = match Order::read(&body, &self.nonce) {
+        let order = match Order::read(&form, &self.nonce) {
             Ok(order) => order,
             Err(Refused::Nonce) => {
                 return refusal(
@@ -151,10 +171,6 @@ impl Site {
         let from = client(headers).map(|client| format!(" from {client}")).unwrap_or_default();
         tell(format_args!("roundtable: backend {} {what}{by}{from}", name.escape_debug()));
     }
-}
-
-fn too_large() -> Reply {
-    refusal(StatusCode::PAYLOAD_TOO_LARGE, "The form is larger than 4 KiB: send that of the page.")
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -11,6 +11,7 @@ mod endings;
 mod exchanges;
 mod failures;
 mod hostility;
+mod manager;
 mod options;
 mod patience;
 mod support;

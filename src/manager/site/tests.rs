@@ -1,6 +1,5 @@
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use http_body_util::Full;
