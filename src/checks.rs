@@ -77,10 +77,10 @@ pub(crate) fn start(proxy: &Arc<Proxy>, checked: Vec<(BackendId, Check)>) -> io:
                     let name = proxy.name(backend);
                     match outcome {
                         Ok(()) => {
-                            tell(format_args!("roundtable: {name} answers health checks again: in turn"))
+                            tell(format_args!("roundtable: {name} answers health checks again: in turn"));
                         }
                         Err(reason) => {
-                            tell(format_args!("roundtable: {name} fails health checks ({reason}): left out"))
+                            tell(format_args!("roundtable: {name} fails health checks ({reason}): left out"));
                         }
                     }
                 }

@@ -32,6 +32,8 @@ pub(crate) use args::Args;
 const LISTEN: &str = "127.0.0.1:18000";
 /// How long exchanges in hand are given to finish.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long the last lines of the log may take.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a draining balancer looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// How many looks in a row must find nothing in hand.
@@ -88,7 +90,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         listener,
         proxy: Arc::clone(&proxy),
         workers: model.workers.count(settings.workers).unwrap_or(0),
-        log,
+        log: log.clone(),
         handicap: args.handicap.map(Handicap::new),
     });
     thread::Builder::new()
@@ -109,7 +111,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Control::start().context("cannot listen on standard input")?;
     }
     signals.forever().next();
-    Ok(drain(&proxy, &stopper, &mut signals, settings.drain_timeout)?)
+    let code = drain(&proxy, &stopper, &mut signals, settings.drain_timeout)?;
+    if let Some(log) = log {
+        log.flush(LOG_PATIENCE);
+    }
+    Ok(code)
 }
 
 /// Accepts no more, and gives exchanges in hand this long to finish.

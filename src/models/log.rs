@@ -10,11 +10,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use crossbeam::channel::{Receiver, Sender, bounded};
-use jiff::Zoned;
-use roundtable::proxy::{Exchange, Observer};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use roundtable::proxy::{BackendId, Exchange, Observer};
 use serde::{Deserialize, Serialize};
 
 /// Lines that may wait to be written.
@@ -39,15 +41,32 @@ pub(crate) enum LogFormat {
 enum Event {
     Connection(SocketAddr),
     Forwarded(SocketAddr),
-    Line(String),
+    Exchange(Box<Entry>),
+    /// All before it has been written.
+    Flush(Sender<()>),
+}
+
+/// An exchange as it waits to be written.
+#[derive(Debug, Clone)]
+struct Entry {
+    ended: Timestamp,
+    client: SocketAddr,
+    request_line: Vec<u8>,
+    host: Vec<u8>,
+    referer: Vec<u8>,
+    user_agent: Vec<u8>,
+    status: Option<u16>,
+    body_bytes: u64,
+    lasted: Duration,
+    /// Index of the backend.
+    backend: Option<usize>,
+    whole: bool,
 }
 
 /// The end of the log that models write to.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     format: LogFormat,
-    /// The backends' names, by index.
-    backends: Vec<String>,
     events: Sender<Event>,
     left_out: Arc<AtomicU64>,
 }
@@ -64,12 +83,13 @@ impl AccessLog {
         let left_out = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&left_out);
         std::thread::Builder::new().name("access log".into()).spawn(move || {
-            if let Err(error) = write_lines(&waiting, &counter, BufWriter::new(out)) {
+            let writer = Writer { format, backends, zone: TimeZone::system(), out: BufWriter::new(out) };
+            if let Err(error) = writer.write(&waiting, &counter) {
                 // `eprintln!` would panic when nobody reads it any more.
                 drop(writeln!(io::stderr(), "roundtable: the access log ends here: {error}"));
             }
         })?;
-        Ok(AccessLog { format, backends, events, left_out })
+        Ok(AccessLog { format, events, left_out })
     }
 
     /// Whether it has a line for each exchange, and so has to be told of them.
@@ -89,6 +109,15 @@ impl AccessLog {
         }
     }
 
+    /// Waits until what was told so far is written, for at most `patience`: for the end of the process.
+    pub(crate) fn flush(&self, patience: Duration) {
+        let (written, told) = bounded(1);
+        if self.events.send_timeout(Event::Flush(written), patience).is_ok() {
+            // Nothing more can be done when it does not come in time.
+            let _ = told.recv_timeout(patience);
+        }
+    }
+
     fn send(&self, event: Event) {
         if self.events.try_send(event).is_err() {
             self.left_out.fetch_add(1, Ordering::Relaxed);
@@ -98,33 +127,88 @@ impl AccessLog {
 
 impl Observer for AccessLog {
     fn exchanged(&self, exchange: &Exchange<'_>) {
-        let now = Zoned::now();
-        let backend = exchange.backend.and_then(|backend| self.backends.get(backend.index()));
-        let line = match self.format {
-            LogFormat::Turns => return,
-            LogFormat::Common => common(exchange, &now),
-            LogFormat::Combined => combined(exchange, &now),
-            LogFormat::Json => json(exchange, &now, backend.map(String::as_str)),
-        };
-        self.send(Event::Line(line));
+        self.send(Event::Exchange(Box::new(Entry {
+            ended: Timestamp::now(),
+            client: exchange.client,
+            request_line: exchange.request_line.to_vec(),
+            host: exchange.host.to_vec(),
+            referer: exchange.referer.to_vec(),
+            user_agent: exchange.user_agent.to_vec(),
+            status: exchange.status,
+            body_bytes: exchange.body_bytes,
+            lasted: exchange.lasted,
+            backend: exchange.backend.map(BackendId::index),
+            whole: exchange.whole,
+        })));
+    }
+}
+
+/// The other end.
+struct Writer<W> {
+    format: LogFormat,
+    /// The backends' names, by index.
+    backends: Vec<String>,
+    zone: TimeZone,
+    out: W,
+}
+
+impl<W: Write> Writer<W> {
+    fn write(mut self, waiting: &Receiver<Event>, left_out: &AtomicU64) -> io::Result<()> {
+        while let Ok(first) = waiting.recv() {
+            let mut next = Some(first);
+            while let Some(event) = next {
+                match event {
+                    Event::Connection(client) => writeln!(self.out, "connection from {client}")?,
+                    Event::Forwarded(backend) => writeln!(self.out, "forwarded to {backend}")?,
+                    Event::Flush(written) => {
+                        self.out.flush()?;
+                        // Whoever asked may have lost patience.
+                        let _ = written.send(());
+                    }
+                    Event::Exchange(entry) => {
+                        let line = self.line(&entry);
+                        writeln!(self.out, "{line}")?;
+                    }
+                }
+                next = waiting.try_recv().ok();
+            }
+            let missing = left_out.swap(0, Ordering::Relaxed);
+            if missing > 0 {
+                writeln!(self.out, "({missing} lines left out: the log could not keep up)")?;
+            }
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+
+    fn line(&self, entry: &Entry) -> String {
+        let ended = entry.ended.to_zoned(self.zone.clone());
+        match self.format {
+            LogFormat::Turns | LogFormat::Common => common(entry, &ended),
+            LogFormat::Combined => combined(entry, &ended),
+            LogFormat::Json => {
+                let backend = entry.backend.and_then(|index| self.backends.get(index));
+                json(entry, &ended, backend.map(String::as_str))
+            }
+        }
     }
 }
 
 /// `host ident user [time] "request" status bytes`, as Apache's `%h %l %u %t "%r" %>s %b`.
-fn common(exchange: &Exchange<'_>, now: &Zoned) -> String {
-    let status = exchange.status.map_or("-".to_owned(), |status| status.to_string());
-    let bytes = if exchange.body_bytes == 0 { "-".to_owned() } else { exchange.body_bytes.to_string() };
+fn common(entry: &Entry, ended: &Zoned) -> String {
+    let status = entry.status.map_or("-".to_owned(), |status| status.to_string());
+    let bytes = if entry.body_bytes == 0 { "-".to_owned() } else { entry.body_bytes.to_string() };
     format!(
         "{} - - [{}] \"{}\" {status} {bytes}",
-        exchange.client.ip().to_canonical(),
-        now.strftime("%d/%b/%Y:%H:%M:%S %z"),
-        quoted(exchange.request_line)
+        entry.client.ip().to_canonical(),
+        ended.strftime("%d/%b/%Y:%H:%M:%S %z"),
+        quoted(&entry.request_line)
     )
 }
 
-fn combined(exchange: &Exchange<'_>, now: &Zoned) -> String {
-    let common = common(exchange, now);
-    format!("{common} \"{}\" \"{}\"", quoted(exchange.referer), quoted(exchange.user_agent))
+fn combined(entry: &Entry, ended: &Zoned) -> String {
+    let common = common(entry, ended);
+    format!("{common} \"{}\" \"{}\"", quoted(&entry.referer), quoted(&entry.user_agent))
 }
 
 /// What stands between quotes: a dash for nothing, and escapes for whatever is neither printable ASCII nor itself.
@@ -151,58 +235,37 @@ struct Line<'a> {
     user_agent: String,
 }
 
-fn json(exchange: &Exchange<'_>, now: &Zoned, backend: Option<&str>) -> String {
+fn json(entry: &Entry, ended: &Zoned, backend: Option<&str>) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let line = Line {
-        time: now.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
-        client: exchange.client,
-        request: text(exchange.request_line),
-        host: text(exchange.host),
-        status: exchange.status,
-        body_bytes: exchange.body_bytes,
-        lasted_us: u64::try_from(exchange.lasted.as_micros()).unwrap_or(u64::MAX),
+        time: ended.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
+        client: entry.client,
+        request: text(&entry.request_line),
+        host: text(&entry.host),
+        status: entry.status,
+        body_bytes: entry.body_bytes,
+        lasted_us: u64::try_from(entry.lasted.as_micros()).unwrap_or(u64::MAX),
         backend,
-        whole: exchange.whole,
-        referer: text(exchange.referer),
-        user_agent: text(exchange.user_agent),
+        whole: entry.whole,
+        referer: text(&entry.referer),
+        user_agent: text(&entry.user_agent),
     };
     // Numbers and text alone: it cannot fail.
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-fn write_lines(waiting: &Receiver<Event>, left_out: &AtomicU64, mut out: impl Write) -> io::Result<()> {
-    while let Ok(first) = waiting.recv() {
-        let mut next = Some(first);
-        while let Some(event) = next {
-            match event {
-                Event::Connection(client) => writeln!(out, "connection from {client}")?,
-                Event::Forwarded(backend) => writeln!(out, "forwarded to {backend}")?,
-                Event::Line(line) => writeln!(out, "{line}")?,
-            }
-            next = waiting.try_recv().ok();
-        }
-        let missing = left_out.swap(0, Ordering::Relaxed);
-        if missing > 0 {
-            writeln!(out, "({missing} lines left out: the log could not keep up)")?;
-        }
-        out.flush()?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
-    fn exchange() -> Exchange<'static> {
-        Exchange {
+    fn entry() -> Entry {
+        Entry {
+            ended: noon().timestamp(),
             client: ([192, 0, 2, 7], 4711).into(),
-            request_line: b"GET /\"x\xff HTTP/1.1",
-            host: b"a",
-            referer: b"",
-            user_agent: b"curl\\8'",
+            request_line: b"GET /\"x\xff HTTP/1.1".to_vec(),
+            host: b"a".to_vec(),
+            referer: Vec::new(),
+            user_agent: b"curl\\8'".to_vec(),
             status: Some(200),
             body_bytes: 12,
             backend: None,
@@ -218,15 +281,15 @@ mod tests {
     #[test]
     fn the_common_and_combined_formats_are_those_of_apache() {
         let common_line = r#"192.0.2.7 - - [20/Nov/2026:12:00:00 +0000] "GET /\"x\xff HTTP/1.1" 200 12"#;
-        assert_eq!(common(&exchange(), &noon()), common_line);
-        assert_eq!(combined(&exchange(), &noon()), format!(r#"{common_line} "-" "curl\\8'""#));
-        let cut = Exchange { status: None, body_bytes: 0, ..exchange() };
+        assert_eq!(common(&entry(), &noon()), common_line);
+        assert_eq!(combined(&entry(), &noon()), format!(r#"{common_line} "-" "curl\\8'""#));
+        let cut = Entry { status: None, body_bytes: 0, ..entry() };
         assert!(common(&cut, &noon()).ends_with("\" - -"));
     }
 
     #[test]
     fn a_line_of_json_is_one_object() {
-        let line = json(&exchange(), &noon(), Some("localhost:9001"));
+        let line = json(&entry(), &noon(), Some("localhost:9001"));
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["time"], "2026-11-20T12:00:00.500+00:00");
         assert_eq!((&value["status"], &value["lasted_us"]), (&200.into(), &1500.into()));

@@ -154,7 +154,7 @@ impl Order {
 
     fn in_turn(&self, backends: &[Backend], turn: usize, now: Duration) -> Option<usize> {
         let can_serve = |index: &usize| backends[*index].can_serve(now);
-        if self.members.iter().all(|index| can_serve(index)) {
+        if self.members.iter().all(can_serve) {
             return self.turns.get(turn % self.turns.len().max(1)).copied();
         }
         let count = self.turns.iter().filter(|index| can_serve(index)).count();

@@ -225,6 +225,7 @@ impl Proxy {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test has no driver that would tell it the time")]
 mod tests {
     use super::*;
     use crate::proxy::backend::Mode;

@@ -14,4 +14,5 @@ mod hostility;
 mod manager;
 mod options;
 mod patience;
+mod routing;
 mod support;
