@@ -91,7 +91,7 @@ impl Guard {
         }
         let (name, password) = split(&credentials)?;
         let own = fingerprint(&self.key, name);
-        let known = find(&own, self.names.iter().zip(0..).map(|(name, index)| (name, index)));
+        let known = find(&own, self.names.iter().zip(0..));
         // Always the same decoy for a name: of several costs in the file, a stranger has one like anybody else.
         let decoy = self.decoys.hash_one(name) as usize % self.users.all().len();
         let hash = self.users.all().get(known.unwrap_or(decoy))?.hash.clone();
