@@ -8,8 +8,16 @@ use std::process::Command;
 use std::{env, fs};
 
 /// What the binary is made of. Whether these have uncommitted changes is what `dirty` tells.
-const SOURCES: [&str; 7] =
-    ["build.rs", "Cargo.toml", "Cargo.lock", "src", "backends", "harness/src", "harness/Cargo.toml"];
+const SOURCES: [&str; 8] = [
+    "build.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+    "src",
+    "templates",
+    "backends",
+    "harness/src",
+    "harness/Cargo.toml",
+];
 /// What the models and the load generator rest on.
 const CRATES: [&str; 11] = [
     "crossbeam-channel",

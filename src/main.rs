@@ -2,6 +2,7 @@
 
 mod checks;
 mod commands;
+mod manager;
 mod models;
 
 use std::io::Write;

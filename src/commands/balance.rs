@@ -47,6 +47,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let address = resolve(&settings.listen)?;
     let mut config = settings.config(address.to_string())?;
+    let manager = settings.manager.as_ref().map(|manager| manager.bind(model.name, address)).transpose()?;
+    if let Some(manager) = &manager {
+        manager.add_to(&mut config)?;
+    }
     if args.check {
         print(&summary(&settings, &config))?;
         return Ok(ExitCode::SUCCESS);
@@ -77,6 +81,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         listener.try_clone().context("cannot duplicate the listener; raise the limit on open files")?;
     checks::start(&proxy, checked(&settings, &proxy))
         .context("cannot start a thread for each health check; raise the thread limit")?;
+    if let Some(manager) = manager {
+        manager
+            .serve(Arc::clone(&proxy))
+            .context("cannot start the manager; raise the limits on threads and open files")?;
+    }
     let server = Arc::new(Server {
         listener,
         proxy: Arc::clone(&proxy),
@@ -162,7 +171,7 @@ fn checked(settings: &Settings, proxy: &Proxy) -> Vec<(BackendId, Check)> {
 /// What a configuration says, for somebody who checks it.
 fn summary(settings: &Settings, config: &Config) -> String {
     let mut text = format!("The configuration can work: {} at {}.\n", settings.model, settings.listen);
-    for route in &config.routes {
+    for route in config.routes.iter().filter(|route| !config.groups[route.group].hidden) {
         let group = &config.groups[route.group];
         let members: Vec<String> = group
             .members

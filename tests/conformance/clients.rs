@@ -66,25 +66,29 @@ fn wrk_sees_no_error() {
     });
 }
 
+/// The document that a browser without a head makes of `url`, or `None` when none is installed.
+pub fn page_in_browser(url: &str, further: &[&str]) -> Option<String> {
+    let profile = tempfile::tempdir().unwrap();
+    let profile = format!("--user-data-dir={}", profile.path().display());
+    let options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        &profile,
+        "--dump-dom",
+    ];
+    output("chromium", &[&options[..], further, &[url]].concat())
+}
+
 #[test]
 fn a_browser_shows_the_page() {
     with_balancers(|model, url| {
-        let profile = tempfile::tempdir().unwrap();
-        let profile = format!("--user-data-dir={}", profile.path().display());
-        let options = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            &profile,
-            "--dump-dom",
-            url,
-        ];
-        let Some(text) = output("chromium", &options) else { return };
+        let Some(text) = page_in_browser(url, &[]) else { return };
         let body = String::from_utf8(roundtable_backends::body(1024)).unwrap();
         let shown = body.lines().next().unwrap();
         assert!(text.contains(shown), "{model}: {text}");

@@ -69,6 +69,7 @@ mod exchanges;
 mod exhaustion;
 mod failures;
 mod hostility;
+mod manager;
 mod options;
 mod outages;
 mod patience;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use crate::support::{Client, MODELS, Server, binary};
 
 /// What `roundtable balance` says of these options, on its way out.
-fn refused(options: &[&str]) -> String {
+pub fn refused(options: &[&str]) -> String {
     let mut command = binary();
     command.arg("balance").args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

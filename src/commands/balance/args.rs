@@ -11,9 +11,10 @@ use clap::ValueEnum;
 use roundtable::proxy::{Limits, Policy};
 use roundtable_harness::row::MOST_HANDICAP_PERCENT;
 
-use super::settings::{GroupSettings, LogSettings, MemberSettings, RouteSettings, Settings};
+use super::settings::{GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings, Settings};
 use super::{DRAIN, LISTEN, file};
 use crate::checks::Check;
+use crate::manager;
 use crate::models::LogFormat;
 
 /// The group of `--backend`.
@@ -86,7 +87,35 @@ pub(crate) struct Args {
     #[arg(long, hide = true)]
     pub(super) supervised: bool,
     #[command(flatten)]
+    manager: ManagerArgs,
+    #[command(flatten)]
     limits: LimitArgs,
+}
+
+/// The manager on the command line.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Manager")]
+struct ManagerArgs {
+    /// Serve the manager at this path: a page that shows the backends and changes them, and the same as JSON
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = manager::DEFAULT_PATH)]
+    manager: Option<String>,
+    /// Path of the metrics for Prometheus [default: `metrics` below the manager's path]
+    #[arg(long, value_name = "PATH", requires = "manager")]
+    manager_metrics: Option<String>,
+    /// Who may use the manager: a file made by `htpasswd -B`; needed unless a loopback address is listened at
+    #[arg(long, value_name = "FILE", requires = "manager")]
+    manager_users: Option<PathBuf>,
+}
+
+impl ManagerArgs {
+    /// The manager, if one is asked for.
+    fn settings(&self) -> Option<ManagerSettings> {
+        self.manager.clone().map(|path| ManagerSettings {
+            path,
+            metrics_path: self.manager_metrics.clone(),
+            users: self.manager_users.clone(),
+        })
+    }
 }
 
 /// [`Policy`] on the command line.
@@ -188,6 +217,7 @@ impl Args {
             let format = self.access_log_format.unwrap_or_default();
             settings.log = Some(LogSettings { file: file.clone(), format });
         }
+        settings.manager = self.manager.settings().or(settings.manager);
         settings.check()?;
         Ok(settings)
     }
@@ -245,6 +275,7 @@ impl Args {
             groups,
             routes,
             log: None,
+            manager: None,
         })
     }
 

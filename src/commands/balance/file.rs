@@ -10,8 +10,9 @@ use anyhow::{Context, ensure};
 use roundtable::proxy::{Limits, Policy};
 use serde::Deserialize;
 
-use super::settings::{GroupSettings, LogSettings, MemberSettings, RouteSettings, Settings};
+use super::settings::{GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings, Settings};
 use crate::checks::Check;
+use crate::manager;
 use crate::models::LogFormat;
 
 /// The model where neither file nor command line name one.
@@ -29,6 +30,7 @@ struct File {
     #[serde(default)]
     limits: LimitTable,
     access_log: Option<LogTable>,
+    manager: Option<ManagerTable>,
     group: Vec<GroupTable>,
     #[serde(default)]
     route: Vec<RouteTable>,
@@ -76,6 +78,19 @@ struct LogTable {
     file: PathBuf,
     #[serde(default)]
     format: LogFormat,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ManagerTable {
+    #[serde(default = "manager_path")]
+    path: String,
+    metrics: Option<String>,
+    users: Option<PathBuf>,
+}
+
+fn manager_path() -> String {
+    manager::DEFAULT_PATH.to_owned()
 }
 
 #[derive(Debug, Deserialize)]
@@ -177,6 +192,11 @@ fn parse(text: &str, folder: &Path) -> anyhow::Result<Settings> {
         file: if log.file == Path::new("-") { log.file } else { folder.join(log.file) },
         format: log.format,
     });
+    let manager = file.manager.map(|manager| ManagerSettings {
+        path: manager.path,
+        metrics_path: manager.metrics,
+        users: manager.users.map(|users| folder.join(users)),
+    });
     Ok(Settings {
         model: file.model.unwrap_or_else(|| MODEL.to_owned()),
         listen: file.listen,
@@ -186,6 +206,7 @@ fn parse(text: &str, folder: &Path) -> anyhow::Result<Settings> {
         groups: file.group.into_iter().map(GroupTable::settings).collect(),
         routes,
         log,
+        manager,
     })
 }
 
@@ -287,6 +308,9 @@ mod tests {
             [access_log]
             file = "log/access"
             format = "combined"
+            [manager]
+            metrics = "/metrics"
+            users = "users"
             [[group]]
             name = "default"
             backends = ["127.0.0.1:8888", { address = "127.0.0.1:8887", weight = 2, max_connections = 9 }]
@@ -316,6 +340,12 @@ mod tests {
         assert_eq!(settings.limits.head_bytes, Limits::default().head_bytes);
         let log = LogSettings { file: "/etc/log/access".into(), format: LogFormat::Combined };
         assert_eq!(settings.log, Some(log));
+        let manager = ManagerSettings {
+            path: "/balancer-manager".into(),
+            metrics_path: Some("/metrics".into()),
+            users: Some("/etc/users".into()),
+        };
+        assert_eq!(settings.manager, Some(manager));
         assert_eq!(settings.groups[1].check.as_ref().map(|check| check.path.as_str()), Some("/health"));
         let config = settings.config("a".into()).unwrap();
         let second = &config.groups[0].members[1];

@@ -11,6 +11,7 @@ use anyhow::{Context, bail, ensure};
 use roundtable::proxy::{Config, Group, Limits, Member, Policy, Route};
 
 use crate::checks::Check;
+use crate::manager::{self, Manager, Users};
 use crate::models::LogFormat;
 
 /// Longest time that exchanges in hand can be given to finish.
@@ -29,6 +30,7 @@ pub(super) struct Settings {
     pub(super) groups: Vec<GroupSettings>,
     pub(super) routes: Vec<RouteSettings>,
     pub(super) log: Option<LogSettings>,
+    pub(super) manager: Option<ManagerSettings>,
 }
 
 /// A group of backends.
@@ -63,6 +65,28 @@ pub(super) struct RouteSettings {
 pub(super) struct LogSettings {
     pub(super) file: PathBuf,
     pub(super) format: LogFormat,
+}
+
+/// Where the manager is, and who may use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ManagerSettings {
+    pub(super) path: String,
+    pub(super) metrics_path: Option<String>,
+    pub(super) users: Option<PathBuf>,
+}
+
+impl ManagerSettings {
+    /// The manager of a balancer of `model` that is to listen at `listen`.
+    pub(super) fn bind(&self, model: &'static str, listen: SocketAddr) -> anyhow::Result<Manager> {
+        let settings = manager::Settings {
+            path: self.path.clone(),
+            metrics_path: self.metrics_path.clone(),
+            users: self.users.as_deref().map(Users::read).transpose()?,
+            model,
+        };
+        manager::check(listen, &settings)?;
+        Manager::bind(settings).context("cannot open a port for the manager; raise the limit on open files")
+    }
 }
 
 impl Settings {
