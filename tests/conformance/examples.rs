@@ -52,7 +52,7 @@ fn the_reverse_proxy_fetches_a_picture_and_a_document_whole() {
             let url = format!("http://{}{path}", balancer.address);
             match Command::new("curl").args(["-s", "--output"]).arg(&fetched).arg(url).status() {
                 Ok(status) => {
-                    assert!(status.success() && fs::read(&fetched).unwrap() == whole, "{model} {path}")
+                    assert!(status.success() && fs::read(&fetched).unwrap() == whole, "{model} {path}");
                 }
                 Err(_) => eprintln!("skipped: curl is not installed"),
             }

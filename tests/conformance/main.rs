@@ -57,6 +57,7 @@
 //! | SIGTERM | `endings::sigterm_finishes…`, `endings::what_is_not_finished_by_the_deadline…`, `endings::a_second_signal_ends_at_once` |
 //! | a panic | no peer can provoke one: `src/models/tests.rs` |
 //! | crowds, a soak | `exhaustion::ten_thousand_clients…`, `exhaustion::a_soak_leaves…` (`cargo test --test conformance -- --ignored soak`) |
+//! | the manager page | `manager::access::without_the_right_credentials…`, `manager::access::only_a_form_with_the_nonce…`, `manager::access::other_spellings_of_the_path…` |
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
@@ -86,9 +87,11 @@ mod support;
 #[test]
 fn the_tables_of_this_file_name_tests_that_exist() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
-    let sources: String = std::fs::read_dir(&here)
-        .unwrap()
-        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+    let files =
+        |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let sources: String = files(&here)
+        .flat_map(|path| if path.is_dir() { files(&path).collect() } else { vec![path] })
+        .map(|path| std::fs::read_to_string(path).unwrap())
         .collect();
     let tests: Vec<&str> = sources
         .split("#[test]\n")
