@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tempfile::TempDir;
 
 use crate::support::{
-    Client, DeadAddress, Server, eventually, for_every_model, for_every_model_at_once, read_head,
+    Client, DeadAddress, PATIENCE, Server, eventually, for_every_model, for_every_model_at_once, read_head,
 };
 
 const NEVER: &str = "1h";
@@ -119,6 +119,26 @@ fn a_backend_that_returns_is_back_in_rotation() {
     });
 }
 
+/// Set when a test is over, be it by a panic: its clients must not go on for ever.
+#[derive(Default)]
+struct Over(AtomicBool);
+
+impl Over {
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set_at_the_end(&self) -> impl Drop + '_ {
+        struct AtTheEnd<'a>(&'a Over);
+        impl Drop for AtTheEnd<'_> {
+            fn drop(&mut self) {
+                self.0.0.store(true, Ordering::Relaxed);
+            }
+        }
+        AtTheEnd(self)
+    }
+}
+
 /// An address at which somebody listens now and then. It stays reserved meanwhile.
 struct Flapping {
     _reserved: Socket,
@@ -144,6 +164,8 @@ impl Flapping {
     fn serves_one(&self) {
         let socket = Self::bound(self.address);
         socket.listen(128).unwrap();
+        // Linux: accepting waits no longer than reading does.
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let listener: TcpListener = socket.into();
         let (mut stream, _) = listener.accept().unwrap();
         read_head(&mut stream);
@@ -161,12 +183,13 @@ fn a_backend_that_flaps_is_found_each_time_and_no_client_sees_it() {
         let interval = format!("{}ms", INTERVAL.as_millis());
         let options = ["--retry-interval", &interval, "--access-log", log.path()];
         let balancer = Server::balancer(model, &[flapping.address, alive.address], &options);
-        let (start, done) = (Instant::now(), AtomicBool::new(false));
+        let (start, over) = (Instant::now(), Over::default());
         let asked = AtomicUsize::new(0);
         thread::scope(|scope| {
+            let _end = over.set_at_the_end();
             for _ in 0..CLIENTS {
                 scope.spawn(|| {
-                    while !done.load(Ordering::Relaxed) {
+                    while !over.is_set() {
                         // What is accepted while it stops listening is reset: GET may be sent again.
                         assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
                         asked.fetch_add(1, Ordering::Relaxed);
@@ -177,7 +200,6 @@ fn a_backend_that_flaps_is_found_each_time_and_no_client_sees_it() {
             flapping.serves_one();
             flapping.serves_one();
             thread::sleep(2 * INTERVAL);
-            done.store(true, Ordering::Relaxed);
         });
         let intervals = start.elapsed().as_millis() / INTERVAL.as_millis();
         let asked = asked.load(Ordering::Relaxed);
@@ -194,13 +216,14 @@ fn no_get_fails_when_a_backend_is_killed_under_load() {
         let doomed = Server::backend("doomed", &[]);
         let alive = Server::backend("alive", &[]);
         let balancer = Server::balancer(model, &[doomed.address, alive.address], &[]);
-        let (done, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let (over, answered) = (Over::default(), AtomicUsize::new(0));
         thread::scope(|scope| {
+            let _end = over.set_at_the_end();
             for client in 0..4 {
-                let (done, answered, address) = (&done, &answered, balancer.address);
+                let (over, answered, address) = (&over, &answered, balancer.address);
                 scope.spawn(move || {
                     let mut persistent = Client::connect(address);
-                    while !done.load(Ordering::Relaxed) {
+                    while !over.is_set() {
                         if client % 2 == 0 {
                             persistent = Client::connect(address);
                         }
@@ -214,7 +237,6 @@ fn no_get_fails_when_a_backend_is_killed_under_load() {
             drop(doomed);
             let then = answered.load(Ordering::Relaxed);
             eventually(|| answered.load(Ordering::Relaxed) > then + 200);
-            done.store(true, Ordering::Relaxed);
         });
     });
 }
@@ -287,11 +309,12 @@ fn one_request_an_interval_tries_a_backend_that_does_not_connect_and_there_is_no
         let balancer = Server::balancer(model, &[full.address, alive.address], &options);
         let start = Instant::now();
         assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
-        let (done, asked) = (AtomicBool::new(false), AtomicUsize::new(1));
+        let (over, asked) = (Over::default(), AtomicUsize::new(1));
         thread::scope(|scope| {
+            let _end = over.set_at_the_end();
             for _ in 0..CLIENTS {
                 scope.spawn(|| {
-                    while !done.load(Ordering::Relaxed) {
+                    while !over.is_set() {
                         assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
                         asked.fetch_add(1, Ordering::Relaxed);
                         thread::sleep(Duration::from_millis(1));
@@ -299,7 +322,6 @@ fn one_request_an_interval_tries_a_backend_that_does_not_connect_and_there_is_no
                 });
             }
             thread::sleep(2 * INTERVAL);
-            done.store(true, Ordering::Relaxed);
         });
         let intervals = start.elapsed().as_millis() / INTERVAL.as_millis();
         let [tried, _] = log.turns_of_either([full.address, alive.address], asked.load(Ordering::Relaxed));

@@ -110,8 +110,6 @@ proptest! {
     #[test]
     fn the_same_bytes_go_out_however_the_input_is_split(
         requests in proptest::collection::vec(request(), 1..4),
-        noise in proptest::collection::vec(any::<u8>(), 0..20),
-        cut in any::<prop::sample::Index>(),
         scripts in proptest::collection::vec(
             (response(), prop_oneof![Just(Then::Stall), Just(Then::Close)]).prop_map(|(says, then)| Script::says(says).then(then)),
             0..4,
