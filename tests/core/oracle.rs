@@ -175,6 +175,34 @@ pub fn responses<'a>(client: &[u8], outcome: &'a Outcome) -> (Vec<Response>, &'a
     }
 }
 
+/// Whether a strict reader accepts all that a client sent, to its end.
+pub fn is_sound(client: &[u8]) -> bool {
+    let (received, rest) = requests(client);
+    rest.is_empty() && received.iter().all(|request| request.body.is_whole && request.body.fault.is_none())
+}
+
+/// The status of the final response that `said` begins with, if a strict reader finds nothing wrong with it and no limit of
+/// this proxy's is near.
+pub fn acceptable_answer(said: &[u8], to_head: bool, closes: bool) -> Option<u16> {
+    let is_modest = said.len() < 8000 && said.split(|byte| *byte == b'\n').count() < 100;
+    let mut left = said;
+    for _ in 0..16 {
+        let response = strict::response(left, to_head, Reading::Received).ok().flatten()?;
+        let code = response.start.code;
+        // No backend says HTTP/1.2; one that does gets no understanding.
+        let is_known = left.starts_with(b"HTTP/1.0 ") || left.starts_with(b"HTTP/1.1 ");
+        if code == 101 || !is_known || !is_modest || response.body.fault.is_some() {
+            return None;
+        }
+        if code >= 200 {
+            let ends = response.body.is_whole || (response.framing == Framing::UntilClose && closes);
+            return ends.then_some(code);
+        }
+        left = &left[response.length..];
+    }
+    None
+}
+
 /// One of the client's requests as a backend got it.
 struct Exchange {
     /// Which ones it can be: some look alike to a backend, all the more if it gets the beginning of a head only.
