@@ -7,6 +7,9 @@
 //! flags  backends  n, n × piece (u16)  n, n × (operation u16, fault)  n, n × script  the client's bytes to the end
 //! script = kind  [accepts u16]  n, n × (length u16, answer)
 //! ```
+//!
+//! With the flag `LONG` some bytes of value 1 in what is said stand for [`FILLER`] bytes: a body that is longer than all
+//! buffers takes a few bytes to write.
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsStr;
@@ -27,6 +30,12 @@ const LONGEST_SEED: usize = 4096;
 const CLIENT_CLOSES: u8 = 1;
 const DRAINING: u8 = 2;
 const NARROW: u8 = 4;
+const LONG: u8 = 8;
+
+/// Bytes that one of value 1 stands for.
+const FILLER: usize = 3000;
+/// So many of them in one scenario.
+const MOST_FILLERS: usize = 16;
 
 const STOPS_READING: u8 = 4;
 const IS_LIMITED: u8 = 8;
@@ -62,6 +71,12 @@ impl World {
         }
         world.scripts = (0..bytes.byte() % 8).map(|_| bytes.script()).collect();
         world.client = bytes.0.to_vec();
+        if flags & LONG != 0 {
+            let mut left = MOST_FILLERS;
+            fill(&mut world.client, &mut left);
+            let answers = world.scripts.iter_mut().flat_map(|script| &mut script.later);
+            answers.for_each(|answer| fill(answer, &mut left));
+        }
         world
     }
 
@@ -104,6 +119,17 @@ impl World {
             save(&directory, "response", &[[0].as_slice(), answer].concat());
         }
     }
+}
+
+fn fill(said: &mut Vec<u8>, left: &mut usize) {
+    *said = said
+        .iter()
+        .flat_map(|byte| {
+            let is_filler = *byte == 1 && *left > 0;
+            *left -= usize::from(is_filler);
+            if is_filler { vec![b'x'; FILLER] } else { vec![*byte] }
+        })
+        .collect();
 }
 
 fn save(directory: &OsStr, target: &str, seed: &[u8]) {
@@ -196,6 +222,12 @@ mod tests {
             .backend(Script::says(OK).accepts(9).then(Then::Close))
             .client_waits();
         assert_eq!(World::decode(&world.encode().unwrap()), world);
+    }
+
+    #[test]
+    fn a_long_body_takes_one_byte_for_each_filler() {
+        let world = World::decode(b"\x08\0\0\0\0PUT / HTTP/1.1\r\n\r\n\x01\x01");
+        assert_eq!(world.client.len(), b"PUT / HTTP/1.1\r\n\r\n".len() + 2 * FILLER);
     }
 
     proptest! {

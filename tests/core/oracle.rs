@@ -123,11 +123,11 @@ fn same_body<S>(received: &Message<S>, forwarded: &Message<S>, options: &[String
 }
 
 /// Checks everything that left the proxy against everything that came in, whatever the peers did.
-pub fn judge(client: &[u8], outcome: &Outcome) {
-    if let Err(complaint) = judge_session(client, outcome) {
+pub fn judge(outcome: &Outcome) {
+    if let Err(complaint) = judge_session(outcome) {
         panic!(
             "{complaint}\nclient sent: {:?}\nclient got: {:?}\nbackends got: {:?}\nbackends said: {:?}\nend: {:?}",
-            String::from_utf8_lossy(client),
+            String::from_utf8_lossy(&outcome.from_client),
             outcome.client_text(),
             (0..outcome.to_backends.len()).map(|at| outcome.backend_text(at)).collect::<Vec<_>>(),
             outcome.from_backends.iter().map(|said| String::from_utf8_lossy(said)).collect::<Vec<_>>(),
@@ -136,8 +136,8 @@ pub fn judge(client: &[u8], outcome: &Outcome) {
     }
 }
 
-fn judge_session(client: &[u8], outcome: &Outcome) -> Result<(), String> {
-    let (received, rest) = requests(client);
+fn judge_session(outcome: &Outcome) -> Result<(), String> {
+    let (received, rest) = requests(&outcome.from_client);
     let mut exchanges = Vec::new();
     for ((_, sent), said) in outcome.to_backends.iter().zip(&outcome.from_backends) {
         judge_connection(&received, sent, said, &mut exchanges)?;
@@ -155,10 +155,10 @@ fn judge_session(client: &[u8], outcome: &Outcome) -> Result<(), String> {
     judge_client(&received, rest, &exchanges, outcome)
 }
 
-/// What a client that sent these bytes got, as far as a strict reader understands it, and the rest. A body is the same
+/// What a client got, as far as a strict reader understands it, and the rest. A body is the same
 /// in chunks of any size.
-pub fn responses<'a>(client: &[u8], outcome: &'a Outcome) -> (Vec<Response>, &'a [u8]) {
-    let (asked, rest) = requests(client);
+pub fn responses(outcome: &Outcome) -> (Vec<Response>, &[u8]) {
+    let (asked, rest) = requests(&outcome.from_client);
     let mut left = outcome.to_client.as_slice();
     let (mut responses, mut index) = (Vec::new(), 0);
     loop {
@@ -173,6 +173,34 @@ pub fn responses<'a>(client: &[u8], outcome: &'a Outcome) -> (Vec<Response>, &'a
         (response.length, response.body.length) = (0, 0);
         responses.push(response);
     }
+}
+
+/// Whether a strict reader accepts all that a client sent, to its end.
+pub fn is_sound(client: &[u8]) -> bool {
+    let (received, rest) = requests(client);
+    rest.is_empty() && received.iter().all(|request| request.body.is_whole && request.body.fault.is_none())
+}
+
+/// The status of the final response that `said` begins with, if a strict reader finds nothing wrong with it and no limit of
+/// this proxy's is near.
+pub fn acceptable_answer(said: &[u8], to_head: bool, closes: bool) -> Option<u16> {
+    let is_modest = said.len() < 8000 && said.split(|byte| *byte == b'\n').count() < 100;
+    let mut left = said;
+    for _ in 0..16 {
+        let response = strict::response(left, to_head, Reading::Received).ok().flatten()?;
+        let code = response.start.code;
+        // No backend says HTTP/1.2; one that does gets no understanding.
+        let is_known = left.starts_with(b"HTTP/1.0 ") || left.starts_with(b"HTTP/1.1 ");
+        if code == 101 || !is_known || !is_modest || response.body.fault.is_some() {
+            return None;
+        }
+        if code >= 200 {
+            let ends = response.body.is_whole || (response.framing == Framing::UntilClose && closes);
+            return ends.then_some(code);
+        }
+        left = &left[response.length..];
+    }
+    None
 }
 
 /// One of the client's requests as a backend got it.

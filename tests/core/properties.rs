@@ -116,10 +116,7 @@ proptest! {
         ),
         pieces in pieces(),
     ) {
-        let mut input = requests.concat();
-        input.truncate(cut.index(2 * input.len() + 1));
-        input.extend_from_slice(&noise);
-        splits::split(&world(&input, &scripts, 2), &[vec![1], pieces]);
+        splits::split(&world(&requests.concat(), &scripts, 2), &[vec![1], pieces]);
     }
 
     #[test]

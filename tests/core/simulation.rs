@@ -68,6 +68,7 @@ struct Simulation {
     start: Instant,
     now: Duration,
     is_calm: bool,
+    is_draining: bool,
     proxy: Arc<Proxy>,
     health: Vec<Health>,
     waiting: Vec<Client>,
@@ -108,6 +109,7 @@ impl Simulation {
             start: Instant::now(),
             now: Duration::ZERO,
             is_calm,
+            is_draining: false,
             health: vec![Health::Up; usize::from(backends)],
             shares: vec![0; usize::from(backends)],
             running: Vec::new(),
@@ -156,10 +158,14 @@ impl Simulation {
         }
     }
 
-    /// Backends die and return; idle connections end.
+    /// Backends die and return; idle connections end; the balancer is told to drain.
     fn disturb(&mut self) {
         if self.is_calm {
             return;
+        }
+        if self.rng.random_ratio(1, 5000) {
+            self.proxy.drain();
+            self.is_draining = true;
         }
         let at = self.rng.random_range(0..self.health.len());
         match self.health[at] {
@@ -196,7 +202,7 @@ impl Simulation {
         let done = match op {
             Op::Finish(reason) => {
                 let mut running = self.running.swap_remove(at);
-                running.client.finish(reason, self.is_calm);
+                running.client.finish(reason, self.is_calm, self.is_draining);
                 return Ok(());
             }
             Op::Release(backend) => {

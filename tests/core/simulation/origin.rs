@@ -144,9 +144,7 @@ impl Wire {
         }
         let count = super::some(bytes.len(), rng);
         self.inbound.extend_from_slice(&bytes[..count]);
-        if self.end.is_none() {
-            self.take_request(asks, now, is_calm, rng);
-        }
+        self.take_request(asks, now, is_calm, rng);
         Ok(count)
     }
 
@@ -165,13 +163,17 @@ impl Wire {
             panic!("{complaint}: {:?}", shown());
         }
         if !request.body.is_whole {
-            if !is_calm && !self.is_ahead && rng.random_ratio(1, 200) {
+            if !is_calm && self.end.is_none() && !self.is_ahead && rng.random_ratio(1, 200) {
                 self.refuse_early(id, rng);
             }
             return;
         }
         assert_eq!(request.length, self.inbound.len(), "something follows a request that is not answered");
         self.inbound.clear();
+        if self.end.is_some() {
+            // Nobody is there any more.
+            return;
+        }
         if !std::mem::take(&mut self.is_ahead) {
             self.answer(id, request.start.method == "HEAD", now, is_calm, rng);
         }
