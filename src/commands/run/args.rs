@@ -86,10 +86,11 @@ pub(crate) struct Args {
     pub(super) resume: Option<Option<String>>,
     /// Let faults befall a backend while a load goes on at a fixed rate, and see how clients fare under each model, as in
     /// kill-backend@2s,restore@4s; there are kill-backend, slow-backend and refuse, and refuse=1@2s is of the first
-    /// backend instead of the last; three times with 3 backends unless --blocks and --backends say otherwise
+    /// backend instead of the last; three times with 3 backends at 500 requests per second, unless --blocks, --backends
+    /// and --rate say otherwise
     #[arg(long, value_name = "SCENARIO", conflicts_with_all = [
         "aa", "requests", "warmup", "layout", "steal_limit", "budget", "precision", "resume", "quick", "cross_check",
-        "system_calls", "rate",
+        "system_calls",
     ])]
     pub(super) fault: Option<Sketch>,
     /// A first look at the whole grid in about 30 s: once, with few requests (with --rate it takes longer: at least half a

@@ -17,6 +17,7 @@ use roundtable_harness::fault::scenario::Sketch;
 use roundtable_harness::fault::stage::Theatre;
 use roundtable_harness::fault::store::{self, FaultStore};
 use roundtable_harness::plan::{self, Numbers};
+use roundtable_harness::rate::Rate;
 use roundtable_harness::report;
 use roundtable_harness::row::Row;
 use roundtable_harness::runner::Ending;
@@ -84,13 +85,20 @@ fn plans(args: &Args, sketch: &Sketch, known: &[&str]) -> anyhow::Result<(Plan, 
         bucket_ms: BUCKET_MS,
     };
     let concurrency = one("--concurrency", args.concurrency.as_ref(), CONNECTIONS)?;
+    let rate = match args.rate {
+        None => RATE,
+        Some(Rate::Fixed(rate)) => rate,
+        Some(Rate::Auto) => {
+            bail!("a fault run looks for no rate; give --rate a number, {RATE} is the default")
+        }
+    };
     let plan = Plan {
         models: rows(args.models.as_deref(), known)?,
         backends: vec![backends],
         concurrency: vec![concurrency],
-        requests: RATE * fault.window_ms() / 1000,
+        requests: rate.saturating_mul(fault.window_ms()) / 1000,
         // Half a second, and at least once over each connection.
-        warmup: u64::from(concurrency).max(RATE / 2),
+        warmup: u64::from(concurrency).max(rate / 2),
         connections: args.connections.map_or(Connections::Close, Connections::from),
         body_bytes: args.body_bytes.unwrap_or(plan::BODY_BYTES),
         seed: args.seed.unwrap_or_else(random_seed),
@@ -99,7 +107,7 @@ fn plans(args: &Args, sketch: &Sketch, known: &[&str]) -> anyhow::Result<(Plan, 
         workers: args.workers,
         steal_limit_percent: 100,
         precision_percent: None,
-        rate: Some(RATE),
+        rate: Some(rate),
     };
     plan.check()?;
     Ok((plan, fault))
@@ -137,7 +145,7 @@ fn announce(plan: &Plan, fault: &FaultPlan, dir: &Path) {
         "playing {} to {} models, {blocks} times each, {} requests per second for {} s, seed {}, into {}",
         fault.scenario,
         plan.models.len(),
-        plan.rate.unwrap_or(RATE),
+        plan.rate.unwrap_or_default(),
         fault.window_ms() as f64 / 1e3,
         plan.seed,
         dir.display()
