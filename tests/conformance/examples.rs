@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::clients::page_in_browser;
 use crate::support::{Client, MODELS, Server, binary, for_every_model};
 
 fn examples() -> PathBuf {
@@ -58,6 +59,37 @@ fn the_reverse_proxy_fetches_a_picture_and_a_document_whole() {
             }
         }
         assert_eq!(Client::connect(balancer.address).get("/images/none").status(), "404", "{model}");
+    });
+}
+
+/// A page that tells how it got the picture and the document.
+const FETCHING_PAGE: &str = r#"<!doctype html><p id="told">not yet</p><script>
+const told = document.getElementById("told");
+const length = async path => (await (await fetch(path)).arrayBuffer()).byteLength;
+const picture = new Image();
+picture.onload = async () => {
+    const lengths = [await length("/images/throughput.jpg"), await length("/pdf/document.pdf")];
+    told.textContent = `picture ${picture.naturalWidth} wide, ${lengths[0]} and ${lengths[1]} bytes`;
+};
+picture.onerror = () => { told.textContent = "no picture"; };
+picture.src = "/images/throughput.jpg";
+</script>"#;
+
+#[test]
+fn a_browser_fetches_the_picture_and_the_document_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("index.html"), FETCHING_PAGE).unwrap();
+    let default = Server::backend("default", &["--root", folder.path().to_str().unwrap()]);
+    let backends: HashMap<u16, Server> =
+        [(8888, default), (8889, site("images")), (8890, site("pdf"))].into();
+    let length = |file: &str| fs::metadata(examples().join("site").join(file)).unwrap().len();
+    let lengths = [length("images/throughput.jpg"), length("pdf/document.pdf")];
+    let told = format!("picture 760 wide, {} and {} bytes", lengths[0], lengths[1]);
+    for_every_model(|model| {
+        let balancer = balancer("reverse-proxy", model, &backends, folder.path());
+        let url = format!("http://{}/", balancer.address);
+        let Some(page) = page_in_browser(&url, &["--virtual-time-budget=10000"]) else { return };
+        assert!(page.contains(&told), "{model}: {page}");
     });
 }
 
