@@ -7,7 +7,7 @@ use roundtable::proxy::internals::{self, Judgement};
 use roundtable::proxy::{CloseReason, Error, LARGE, Limits};
 
 use crate::oracle;
-use crate::strict::{self, Reading};
+use crate::strict::{self, Reading, Response};
 use crate::world::{AUTHORITY, CLIENT, Outcome, Script, Then, World};
 
 /// Up to this length a head is cut at every place, bytes.
@@ -136,7 +136,10 @@ pub fn split(world: &World, splits: &[Vec<usize>]) {
     for pieces in splits {
         let split = world.clone().pieces(pieces).run();
         if !is_excused(world, &whole, &split) {
-            let (one, other) = (oracle::responses(&whole), oracle::responses(&split));
+            let (mut one, mut other) = (oracle::responses(&whole), oracle::responses(&split));
+            if was_cut(&whole) && was_cut(&split) {
+                cut_alike(&mut one.0, &mut other.0);
+            }
             assert!(
                 one == other,
                 "in pieces of {pieces:?} {:?} became {:?}",
@@ -149,10 +152,21 @@ pub fn split(world: &World, splits: &[Vec<usize>]) {
     }
 }
 
+fn was_cut(outcome: &Outcome) -> bool {
+    matches!(outcome.reason, CloseReason::Truncated | CloseReason::Aborted)
+}
+
+/// How much of a broken body got through is chance, as long as it is the same body.
+fn cut_alike(one: &mut [Response], other: &mut [Response]) {
+    let (Some(one), Some(other)) = (one.last_mut(), other.last_mut()) else { return };
+    let shorter = one.body.data.len().min(other.body.data.len());
+    one.body.data.truncate(shorter);
+    other.body.data.truncate(shorter);
+}
+
 /// What may depend on the moment at which a fault is found: a backend's body that breaks is a 502 while its head has not
 /// gone out, and cuts the client off from then on; an upload that breaks behind the first buffer may have begun to go out.
 fn is_excused(world: &World, whole: &Outcome, split: &Outcome) -> bool {
-    let was_cut = |outcome: &Outcome| matches!(outcome.reason, CloseReason::Truncated | CloseReason::Aborted);
     let is_refused = |outcome: &Outcome| outcome.client_text().contains("HTTP/1.1 502 ");
     let is_long = world.client.len() > LARGE && !oracle::is_sound(&world.client);
     (is_refused(whole) && was_cut(split)) || is_long
