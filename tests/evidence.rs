@@ -59,14 +59,15 @@ fn the_same_against_the_same_is_indistinguishable_in_the_cases_that_the_readme_t
 
 #[test]
 fn planted_slowdowns_are_found_as_often_as_the_readme_tells() {
-    let runs: Vec<_> = (1..=10).map(|run| planted(&report(&format!("power-{run:02}")))).collect();
-    for (place, (name, _)) in runs[0].iter().enumerate() {
-        let found = runs.iter().filter(|run| run[place].1 == "dearer").count();
-        assert!(!name.contains("+10 %") || found >= 9, "{name} was found in {found} of 10");
-        let claim = format!(
-            "`{}` in {found}",
-            name.split(" CPU").next().unwrap().replace(" +", "+").replace(" %", "%")
-        );
-        assert!(readme().contains(&claim), "the README does not say: {claim}");
+    for series in ["power", "seven"] {
+        let runs: Vec<_> = (1..=10).map(|run| planted(&report(&format!("{series}-{run:02}")))).collect();
+        for (place, (name, _)) in runs[0].iter().enumerate() {
+            let found = runs.iter().filter(|run| run[place].1 == "dearer").count();
+            let is_reliable = name.contains("+10 %") || name.contains("+7 %");
+            assert!(!is_reliable || found >= 9, "{name} was found in {found} of 10");
+            let short = name.split(" CPU").next().unwrap().replace(" +", "+").replace(" %", "%");
+            let claim = format!("`{short}` in {found}");
+            assert!(readme().contains(&claim), "the README does not say: {claim}");
+        }
     }
 }
