@@ -307,6 +307,12 @@ fn a_refused_head_request_is_answered_without_a_body() {
 }
 
 #[test]
+fn a_broken_version_is_seen_whatever_the_input_ends_with() {
+    assert_eq!(refused("GET / HTTP/1\u{1}\n HTTP/1.2"), "505");
+    assert_eq!(refused("GET / HTTP/2 HTTP/1.2"), "505");
+}
+
+#[test]
 fn noise_that_is_followed_by_nothing_is_refused_for_what_it_is() {
     let input = "GET / HTTP/1.1\r\nHost: a\r\nX: \0";
     assert_eq!(refused(input), "400");

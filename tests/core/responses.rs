@@ -24,6 +24,7 @@ fn hop_by_hop_fields_end_here() {
 fn what_is_no_response_is_answered_with_502() {
     for response in [
         "nonsense\r\n\r\n",
+        "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 99 Low\r\n\r\n",
         "HTTP/1.1 099 Low\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\n\r\n",

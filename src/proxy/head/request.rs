@@ -161,15 +161,17 @@ fn accept_minor_versions(head: &mut [u8]) {
 
 /// Whether httparse refused a minor version before its line has ended.
 fn version_is_unfinished(head: &[u8]) -> bool {
-    memchr(b'\r', head).is_none()
-        && matches!(head, [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'])
+    matches!(from_version(head), [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'])
 }
 
 /// Whether what stands in the version's place is one of HTTP at all.
 fn names_a_version(head: &[u8]) -> bool {
-    let mut spaces = memchr_iter(b' ', head);
-    spaces.next();
-    spaces.next().is_some_and(|second| head[second + 1..].starts_with(b"HTTP/"))
+    from_version(head).starts_with(b"HTTP/")
+}
+
+/// What stands behind the second space.
+fn from_version(head: &[u8]) -> &[u8] {
+    memchr_iter(b' ', head).nth(1).map_or(&[], |second| &head[second + 1..])
 }
 
 /// What the fields of a request say, beyond being forwarded.

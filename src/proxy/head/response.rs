@@ -54,6 +54,10 @@ pub(crate) fn response(
     locations: Option<&LocationMap<'_>>,
     out: &mut Buf,
 ) -> Result<Option<(Answer, usize)>, Error> {
+    // httparse skips empty lines, which may stand before a request only.
+    if matches!(input, [b'\r' | b'\n', ..]) {
+        return Err(Error::BadGateway(NOT_STRICT));
+    }
     let head = &input[..input.len().min(limits.head_bytes)];
     let mut fields = [EMPTY_HEADER; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut fields);
