@@ -350,3 +350,12 @@ fn a_head_with_too_many_fields_is_refused_for_that_whatever_follows() {
     assert_eq!(refused(format!("GET / HTTP/1.1\r\n{}\n\r\n", "A: b\r\n".repeat(130))), "431");
     assert_eq!(refused(format!("GET / HTTP/1.1\r\nA: b\n{}\r\n", "A: b\r\n".repeat(130))), "400");
 }
+
+#[test]
+fn a_chunk_over_the_limit_is_413_whatever_is_wrong_behind_it() {
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX";
+    for pieces in [vec![], vec![1]] {
+        let outcome = World::new(post).limits(|limits| limits.body_bytes = 4).pieces(&pieces).run();
+        assert_eq!((outcome.status(), outcome.saw_backends()), ("413", false));
+    }
+}

@@ -161,12 +161,14 @@ impl Session {
         if self.upload.is_done() || self.inbox.is_empty() {
             return Ok(());
         }
-        let scanned = self.upload.scan(self.inbox.window_mut()).map_err(Error::Malformed)?;
-        self.inbox.split(scanned.kept, scanned.used);
-        self.streaming = true;
+        let scanned = self.upload.scan(self.inbox.window_mut());
+        // A size that is over the limit comes before whatever is wrong behind it.
         if self.upload.unannounced_bytes() > self.proxy.limits.body_bytes {
             return Err(Error::BodyTooLarge);
         }
+        let scanned = scanned.map_err(Error::Malformed)?;
+        self.inbox.split(scanned.kept, scanned.used);
+        self.streaming = true;
         Ok(())
     }
 
