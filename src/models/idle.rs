@@ -3,8 +3,9 @@
 //! Owns which one is handed out and how long one may wait. Where the pool lives (behind a mutex, or owned by one
 //! thread) is the model's business, and its cost part of what is compared. Rules: the one used last goes out
 //! first; one older than [`MOST_AGE`] never does; nor does one that is not silent, since what a backend says unasked would
-//! be taken for the answer to the next client's request. A model with an event loop knows that from its events; one that
-//! blocks has to ask the socket ([`is_silent`]), which is part of what blocking costs.
+//! be taken for the answer to the next client's request. A model with an event loop knows that from its events,
+//! as of the last time that it asked for them; one that blocks has to ask the socket ([`is_silent`]), which is part of what
+//! blocking costs. What comes between the look and the use, however short, is met by the retry rule.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
