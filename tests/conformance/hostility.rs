@@ -1,4 +1,4 @@
-//! Peers that mean harm, and descriptors that run out: what one connection does is never another one's loss.
+//! Peers that mean harm: what one connection does is never another one's loss.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -121,21 +121,6 @@ fn an_early_refusal_of_an_upload_that_is_not_read_is_relayed() {
         assert_eq!((response.status(), response.field("Connection")), ("413", Some("close")), "{model}");
         drop(client);
         sending.join().unwrap();
-    });
-}
-
-#[test]
-fn want_of_descriptors_is_survived() {
-    let backend = Server::backend("a", &[]);
-    for_every_model(|model| {
-        let balancer = Server::balancer_with_descriptors(40, model, &[backend.address], &[]);
-        let crowd: Vec<Client> = (0..80).map(|_| Client::connect(balancer.address)).collect();
-        // Most of them were not accepted yet, and the balancer has no descriptor left.
-        while balancer.open_descriptors() < 40 {
-            std::thread::yield_now();
-        }
-        drop(crowd);
-        assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
     });
 }
 
