@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::clients::page_in_browser;
-use crate::support::{Client, MODELS, Server, binary, for_every_model};
+use crate::support::{Client, Server, binary, for_every_model};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
@@ -136,12 +136,14 @@ fn a_virtual_host_has_servers_of_its_own() {
 
 #[test]
 fn every_example_can_work() {
+    let mut checked = 0;
     for entry in fs::read_dir(examples()).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "toml") {
             let output = binary().args(["balance", "--check", "--config"]).arg(&path).output().unwrap();
             assert!(output.status.success(), "{}", path.display());
+            checked += 1;
         }
     }
-    assert!(!MODELS.is_empty());
+    assert!(checked >= 3, "the examples are elsewhere: {checked} found");
 }
