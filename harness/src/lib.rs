@@ -5,6 +5,7 @@
 //! not link the balancer's core; it meets a balancer as a process, over bytes, so that a bug in a parser that
 //! both shared could not hide itself.
 
+pub mod analysis;
 pub mod control;
 pub mod crew;
 pub mod crosscheck;
@@ -29,5 +30,6 @@ pub mod stand;
 pub mod statistics;
 pub mod store;
 pub mod syscalls;
+mod text;
 pub mod tool;
 pub mod verify;

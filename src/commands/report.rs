@@ -25,7 +25,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { run, results, reports } = args;
     let dir = store::locate(&results, run.as_deref())?;
     let written = if faults::holds_faults(&dir) {
-        report::fault::write(&faults::read(&dir)?, &reports)?
+        report::write_faults(&faults::read(&dir)?, &reports)?
     } else {
         report::write(&store::read(&dir)?, &reports)?
     };

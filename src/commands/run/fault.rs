@@ -68,8 +68,8 @@ pub(super) fn run(args: &Args, sketch: &Sketch, interrupt: &Arc<AtomicBool>) -> 
 }
 
 fn print_report(stored: &StoredFaults, dir: &Path, reports: &Path) -> anyhow::Result<()> {
-    let written: Vec<PathBuf> = report::fault::write(stored, reports)?;
-    let mut text = format!("{}\nobserved: {}\n", report::fault::terminal(stored), dir.display());
+    let written: Vec<PathBuf> = report::write_faults(stored, reports)?;
+    let mut text = format!("{}\nobserved: {}\n", report::terminal::of_faults(stored), dir.display());
     text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
     print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
 }

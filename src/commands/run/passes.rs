@@ -10,7 +10,9 @@ use std::sync::atomic::AtomicBool;
 use roundtable_harness::crew::Program;
 use roundtable_harness::crosscheck::{self, CrossCheck};
 use roundtable_harness::data::Plan;
-use roundtable_harness::report::table::Table;
+use roundtable_harness::report::render::terminal;
+use roundtable_harness::report::section::Table;
+use roundtable_harness::report::sections::{cross_check, system_calls};
 use roundtable_harness::stand::{PassError, Workshop};
 use roundtable_harness::store;
 use roundtable_harness::syscalls::{self, SystemCalls};
@@ -66,7 +68,7 @@ fn keep_cross_check(check: &CrossCheck, dir: &Path) -> anyhow::Result<String> {
         check.backends, check.concurrency
     );
     let notes = check.missing.iter().map(|missing| format!("left out: {missing}\n")).collect::<String>();
-    Ok(section(&title, &check.table(), &notes, &path))
+    Ok(section(&title, &cross_check::table(check), &notes, &path))
 }
 
 fn keep_system_calls(calls: &SystemCalls, dir: &Path) -> anyhow::Result<String> {
@@ -78,10 +80,10 @@ fn keep_system_calls(calls: &SystemCalls, dir: &Path) -> anyhow::Result<String> 
     );
     let untraced = calls.rows.iter().any(|row| row.calls.is_none());
     let note = if untraced { format!("no system calls: {}\n", calls.strace) } else { String::new() };
-    Ok(section(&title, &calls.table(), &note, &path))
+    Ok(section(&title, &system_calls::table(calls), &note, &path))
 }
 
 fn section(title: &str, table: &Table, notes: &str, path: &Path) -> String {
-    let table = if table.rows.is_empty() { String::new() } else { table.terminal(WIDTH) };
+    let table = if table.rows.is_empty() { String::new() } else { terminal::table(table, WIDTH) };
     format!("\n{title}\n\n{table}{notes}kept in: {}\n", path.display())
 }
