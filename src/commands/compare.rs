@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use roundtable_harness::data::Stored;
+use roundtable_harness::record::Stored;
+use roundtable_harness::record::store;
 use roundtable_harness::report::comparison::Comparison;
 use roundtable_harness::report::difference::{Difference, Outcome};
 use roundtable_harness::report::published::{self, Published};
-use roundtable_harness::store;
 use serde::Serialize;
 
 use super::output::print;

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::data::{Cell, Connections, DIRECT};
+use crate::plan::{Cell, Connections, DIRECT};
 use crate::report::metric::Metric;
 use crate::report::open_loop;
 use crate::report::summary::{Measured, Summarised, Summary};
@@ -296,7 +296,7 @@ fn open_loop_method(summary: &Summary) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Outcome, Sample, Stored};
+    use crate::record::{Outcome, Sample, Stored};
     use crate::report::synthetic::Run;
 
     const PLACE: (u32, u32) = (1, 10);
@@ -317,7 +317,7 @@ mod tests {
         Bottleneck::of(&Summary::of(&altered(alter)), "mio", PLACE).unwrap()
     }
 
-    fn busy(usage: &mut crate::data::Usage, elapsed_ns: u64, percent: u64) {
+    fn busy(usage: &mut crate::host::Usage, elapsed_ns: u64, percent: u64) {
         (usage.user_ns, usage.system_ns) = (0, elapsed_ns * percent / 100);
     }
 
@@ -390,11 +390,11 @@ mod tests {
     fn a_heap_at_40_ms_is_flagged_and_a_broad_tail_is_not() {
         let with = |at_ms: &[(u64, u64)]| {
             bottleneck(|sample| {
-                let mut latency = crate::latency::histogram();
+                let mut latency = crate::load::latency::histogram();
                 for &(ms, count) in at_ms {
                     latency.saturating_record_n(ms * 1_000_000, count);
                 }
-                sample.latency_ns_hdr = crate::latency::encode(&latency);
+                sample.latency_ns_hdr = crate::load::latency::encode(&latency);
             })
         };
         let heaped = with(&[(1, 9_500), (40, 300), (41, 200)]);

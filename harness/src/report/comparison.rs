@@ -13,7 +13,8 @@ mod told;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::data::{Family, Stored};
+use crate::plan::Family;
+use crate::record::Stored;
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;

@@ -21,12 +21,13 @@ mod told;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::data::{DIRECT, Stored};
+use crate::plan::DIRECT;
+use crate::plan::Row;
+use crate::record::Stored;
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::words;
-use crate::row::Row;
 use crate::statistics::verdict::{
     CONFIDENCE, Compared, Judged, LEVEL, Verdict, judge, judge_among, noise_floor,
 };

@@ -1,7 +1,6 @@
 //! The report's content, once, for both of its forms: what is said, in which order.
 
-use crate::data::Stored;
-use crate::rate;
+use crate::record::Stored;
 use crate::report::bottleneck::{self, Bottlenecks};
 use crate::report::charts::Chart;
 use crate::report::comparison::Comparison;
@@ -12,6 +11,7 @@ use crate::report::table::Table;
 use crate::report::verdicts::{self, Verdicts};
 use crate::report::{provenance, tables, words};
 use crate::statistics::bootstrap::RESAMPLES;
+use crate::trial::rate_search;
 
 /// A report.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl Document {
         parts.extend(charts.iter().map(Part::figure));
         parts.push(Part::Heading("What was measured, and how".into()));
         parts.extend(words::method(summary, plan).into_iter().map(Part::Paragraph));
-        let found = environment.notes.iter().filter(|note| rate::is_note(note));
+        let found = environment.notes.iter().filter(|note| rate_search::is_note(note));
         parts.extend(found.map(|note| Part::Paragraph(format!("How the rate was chosen: {note}."))));
         parts.extend(every_cell(summary, bottlenecks));
         parts.extend(ratios(summary, verdicts));

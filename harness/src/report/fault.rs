@@ -12,11 +12,11 @@ mod tests;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::data::Plan;
-use crate::fault::data::StoredFaults;
-use crate::fault::run::{left_invalid, place};
+use crate::plan::Plan;
 use crate::report::table::printable;
 use crate::report::{ReportError, charts, files, put, words};
+use crate::trial::faults::data::StoredFaults;
+use crate::trial::faults::run::{left_invalid, place};
 
 /// Width of the terminal's table, columns.
 const TERMINAL: u16 = 120;

@@ -43,7 +43,7 @@ use self::charts::{Chart, ChartError};
 use self::document::Document;
 use self::summary::Summary;
 use self::verdicts::Verdicts;
-use crate::data::Stored;
+use crate::record::Stored;
 
 /// Why there is no report, or not all of it.
 #[derive(Debug, Error)]

@@ -3,15 +3,15 @@
 //! Owns how a trial kept its rate, the tables of response times and the words for the open loop; verdicts and charts are
 //! where the closed loop's are. Rule: throughput is the rate, and nothing is said of it but whether it was sustained.
 
-use crate::data::Connections;
-use crate::latency;
 use crate::load::OpenLoop;
+use crate::load::latency;
+use crate::plan::Connections;
+use crate::plan::Row;
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::summary::{Measured, Summarised, Summary, percentile_ms};
 use crate::report::table::{Column, Table};
 use crate::report::tables::{NOTHING, blocks, cells, figure, why_not};
 use crate::report::words;
-use crate::row::Row;
 
 /// How a trial kept its rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -172,7 +172,7 @@ pub(super) fn direct(connections: Connections) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Outcome;
+    use crate::record::Outcome;
     use crate::report::synthetic::Run;
 
     fn run() -> Run {

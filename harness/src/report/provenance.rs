@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::data::{DIRECT, Environment, Family, Length, Stored};
-use crate::rate;
+use crate::plan::{DIRECT, Family, Length};
+use crate::record::{Environment, Stored};
 use crate::report::summary::{Measured, Summary};
 use crate::report::table::{Column, Table};
 use crate::report::tables::NOTHING;
 use crate::report::words;
 use crate::statistics::Spread;
+use crate::trial::rate_search;
 
 /// Build, machine and plan, a fact a row.
 pub(super) fn facts(environment: &Environment) -> Table {
@@ -56,7 +57,7 @@ pub(super) fn facts(environment: &Environment) -> Table {
 /// What a reader must be warned of before the figures.
 pub(super) fn warnings(environment: &Environment) -> Vec<String> {
     let mut warnings = environment.notes.clone();
-    warnings.retain(|note| !rate::is_note(note));
+    warnings.retain(|note| !rate_search::is_note(note));
     if environment.build.profile != "release" {
         warnings.push(format!(
             "The binary was built with the profile {}: its figures say nothing about a release build.",
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn steal_is_a_share_of_all_processors_time() {
         let mut run = Run::new().models(&["mio"]).backends(&[1]).concurrency(&[2]).blocks(1).build();
-        if let crate::data::Outcome::Measured(sample) = &mut run.trials[0].outcome {
+        if let crate::record::Outcome::Measured(sample) = &mut run.trials[0].outcome {
             sample.host.steal_ns = sample.elapsed_ns;
         }
         let table = noise(&run, &Summary::of(&run));

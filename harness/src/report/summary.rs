@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use rayon::prelude::*;
 
-use crate::data::{Cell, Connections, DIRECT, Family, Layout, Outcome, Sample, Stored, Trial, Usage};
-use crate::latency;
+use crate::host::Usage;
+use crate::load::latency;
+use crate::plan::Row;
+use crate::plan::{Cell, Connections, DIRECT, Family, Layout};
+use crate::record::{Outcome, Sample, Stored, Trial};
 use crate::report::open_loop::Kept;
-use crate::row::Row;
 use crate::statistics::{self, Spread};
 
 /// How many requests must lie beyond a percentile before it is printed. p99.9 of one trial of 10000 rests on 10

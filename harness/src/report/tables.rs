@@ -3,7 +3,8 @@
 //! A figure is the median over a cell's valid blocks. An invalid cell says so where its rate would stand; rows
 //! keep the plan's order, so that nothing is ranked.
 
-use crate::data::Stored;
+use crate::plan::Row;
+use crate::record::Stored;
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
 use crate::report::open_loop;
@@ -11,7 +12,6 @@ use crate::report::summary::{Measured, Summarised, Summary};
 use crate::report::table::{Column, Table, printable};
 use crate::report::verdicts::{self, Verdicts};
 use crate::report::words;
-use crate::row::Row;
 
 /// Width of the terminal's table, columns.
 const TERMINAL: u16 = 120;
@@ -175,7 +175,7 @@ pub(super) fn blocks(cell: &Summarised) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Outcome;
+    use crate::record::Outcome;
     use crate::report::synthetic::Run;
 
     fn every_cell(summary: &Summary) -> Table {
@@ -327,9 +327,9 @@ mod tests {
         let mut run = small().build();
         for trial in &mut run.trials {
             if let Outcome::Measured(sample) = &mut trial.outcome {
-                let mut few = crate::latency::histogram();
+                let mut few = crate::load::latency::histogram();
                 few.saturating_record_n(1_000_000, 1_000);
-                sample.latency_ns_hdr = crate::latency::encode(&few);
+                sample.latency_ns_hdr = crate::load::latency::encode(&few);
             }
         }
         let row = &every_cell(&Summary::of(&run)).rows[0];

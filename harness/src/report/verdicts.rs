@@ -6,13 +6,13 @@
 
 use rayon::prelude::*;
 
+use crate::plan::Row;
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::table::{Column, Table};
 use crate::report::tables::NOTHING;
 use crate::report::words;
-use crate::row::Row;
 use crate::statistics::bootstrap::{Bootstrap, RESAMPLES};
 use crate::statistics::verdict::{CONFIDENCE, Compared, Judged, Verdict, judge, noise_floor};
 
@@ -264,7 +264,7 @@ mod tests {
         Run::new().models(models).backends(&[1, 2]).concurrency(&[10]).blocks(8)
     }
 
-    fn of(stored: &crate::data::Stored) -> Verdicts {
+    fn of(stored: &crate::record::Stored) -> Verdicts {
         let summary = Summary::of(stored);
         Verdicts::of(&summary, &Bottlenecks::of(&summary))
     }
@@ -306,7 +306,7 @@ mod tests {
     fn what_the_client_bounded_has_an_interval_and_no_rank() {
         let mut stored = run(&["threads", "mio"]).build();
         for trial in stored.trials.iter_mut().filter(|trial| trial.cell.model == "mio") {
-            if let crate::data::Outcome::Measured(sample) = &mut trial.outcome {
+            if let crate::record::Outcome::Measured(sample) = &mut trial.outcome {
                 sample.client.system_ns = sample.elapsed_ns;
             }
         }

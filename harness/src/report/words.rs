@@ -1,9 +1,9 @@
 //! Sentences that charts, report and terminal share, each made from the run that it speaks of.
 
-use crate::data::{Connections, DIRECT, Plan};
+use crate::plan::Row;
+use crate::plan::{Connections, DIRECT, Plan};
 use crate::report::open_loop;
 use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Refused, Summary};
-use crate::row::Row;
 use crate::statistics::verdict::{Judged, LEVEL};
 
 /// A row's label as it is read: "threads again", "threads +10 % CPU".

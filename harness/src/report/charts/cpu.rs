@@ -7,7 +7,7 @@ use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, bar, mark, whisker};
 use super::palette::{self, Look};
 use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
-use crate::data::{DIRECT, Plan};
+use crate::plan::{DIRECT, Plan};
 use crate::report::summary::{Measured, Summary};
 use crate::report::words;
 use crate::statistics::Spread;

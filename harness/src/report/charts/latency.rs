@@ -11,7 +11,7 @@ use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, line, mark};
 use super::palette::{self, Look};
 use super::{backends_heading, columns, left_out, legend, some_of};
-use crate::data::Plan;
+use crate::plan::Plan;
 use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Summary};
 use crate::report::words;
 
@@ -160,7 +160,7 @@ fn curve(latency: &Histogram<u64>) -> Curve {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::histogram;
+    use crate::load::latency::histogram;
 
     #[test]
     fn a_curve_agrees_with_the_histogram_and_ends_where_the_count_does() {

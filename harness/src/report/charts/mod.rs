@@ -21,11 +21,11 @@ use thiserror::Error;
 
 use self::frame::{Area, Drawn, Frame};
 use self::palette::Look;
-use crate::data::{DIRECT, Family, Plan};
-use crate::fault::data::StoredFaults;
+use crate::plan::{DIRECT, Family, Plan};
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::verdicts::Verdicts;
+use crate::trial::faults::data::StoredFaults;
 
 /// A chart that could not be drawn: a fault of roundtable.
 #[derive(Debug, Error)]

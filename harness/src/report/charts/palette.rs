@@ -6,9 +6,9 @@
 
 use plotters::style::RGBColor;
 
-use crate::data::{DIRECT, Family};
+use crate::plan::Row;
+use crate::plan::{DIRECT, Family};
 use crate::report::summary::Summary;
-use crate::row::Row;
 
 /// Text and axes.
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);

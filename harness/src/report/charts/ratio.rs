@@ -9,7 +9,7 @@ use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, line, mark, whisker};
 use super::palette::{self, Look};
 use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
-use crate::data::{DIRECT, Plan};
+use crate::plan::{DIRECT, Plan};
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::verdicts::OfMetric;

@@ -6,7 +6,7 @@ use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, Panel, line, mark, whisker};
 use super::palette::{self, Look};
 use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
-use crate::data::Plan;
+use crate::plan::Plan;
 use crate::report::summary::{Measured, Summary};
 use crate::report::words;
 use crate::statistics::Spread;

@@ -11,11 +11,11 @@ use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, LINE, Panel, TYPE, bar, line, mark, write};
 use super::palette::{FAINT_INK, INK, Look, Marker};
 use super::{TIMELINE, text};
-use crate::fault::data::{Bucket, FaultOutcome, Observation, StoredFaults};
-use crate::fault::observe::backend_name;
-use crate::fault::scenario::{Act, Event};
 use crate::report::fault::load;
 use crate::report::words;
+use crate::trial::faults::data::{Bucket, FaultOutcome, Observation, StoredFaults};
+use crate::trial::faults::observe::backend_name;
+use crate::trial::faults::scenario::{Act, Event};
 
 /// Of backends that are left in peace: pale ones of Tol's muted scheme (2021).
 const PALE: [RGBColor; 4] = [
@@ -263,9 +263,9 @@ fn slug(model: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::fixtures::{environment, observed, trial};
+    use crate::trial::faults::fixtures::{environment, observed, trial};
 
-    fn stored(trials: Vec<crate::fault::data::FaultTrial>) -> StoredFaults {
+    fn stored(trials: Vec<crate::trial::faults::data::FaultTrial>) -> StoredFaults {
         let environment = environment("kill-backend@1s,restore@2s");
         StoredFaults { name: "faulty".into(), environment, trials }
     }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::data::{Environment, Plan};
+use crate::plan::Plan;
+use crate::plan::Row;
+use crate::record::Environment;
 use crate::report::words;
-use crate::row::Row;
 
 /// What makes two runs no runs of the same thing. Another build is what they are compared for.
 pub(super) fn mismatches(base: &Environment, new: &Environment) -> Vec<String> {

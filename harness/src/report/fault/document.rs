@@ -1,13 +1,13 @@
 //! What a fault run's report says, in which order.
 
-use crate::fault::data::{FaultOutcome, StoredFaults};
-use crate::fault::observe::SETTLED_US;
-use crate::fault::run::{left_invalid, place};
-use crate::fault::scenario::{Act, SLOW_BY};
 use crate::report::charts::Chart;
 use crate::report::document::{Document, Part};
 use crate::report::fault::{load, values};
 use crate::report::{provenance, words};
+use crate::trial::faults::data::{FaultOutcome, StoredFaults};
+use crate::trial::faults::observe::SETTLED_US;
+use crate::trial::faults::run::{left_invalid, place};
+use crate::trial::faults::scenario::{Act, SLOW_BY};
 
 /// The report of `stored`.
 pub(super) fn document(stored: &StoredFaults, charts: &[Chart]) -> Document {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use tempfile::tempdir;
 
 use super::*;
-use crate::fault::data::{FaultOutcome, FaultTrial};
-use crate::fault::fixtures::{environment, observed, seen, trial};
 use crate::load::End;
+use crate::trial::faults::data::{FaultOutcome, FaultTrial};
+use crate::trial::faults::fixtures::{environment, observed, seen, trial};
 
 fn stored(text: &str, trials: Vec<FaultTrial>) -> StoredFaults {
     StoredFaults { name: "faulty".into(), environment: environment(text), trials }

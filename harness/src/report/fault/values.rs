@@ -3,11 +3,13 @@
 //! Rules: a time that never came is longer than any other, so that a median of such times is still right; only valid
 //! trials count, and rows keep the plan's order, so that nothing is ranked.
 
-use crate::fault::data::{Episode, Errors, FaultOutcome, FaultTrial, LeftOut, Observation, StoredFaults};
-use crate::fault::observe::{answered, backend_name, in_words};
-use crate::fault::scenario::Event;
 use crate::report::table::{Column, Table};
 use crate::report::tables::NOTHING;
+use crate::trial::faults::data::{
+    Episode, Errors, FaultOutcome, FaultTrial, LeftOut, Observation, StoredFaults,
+};
+use crate::trial::faults::observe::{answered, backend_name, in_words};
+use crate::trial::faults::scenario::Event;
 
 /// What stands for a time that did not come.
 const NEVER: &str = "never";
