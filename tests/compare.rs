@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use roundtable_harness::data::{Outcome, Sample, Stored};
-use roundtable_harness::store::{self, Store};
+use roundtable_harness::record::store::{self, Store};
+use roundtable_harness::record::{Outcome, Sample, Stored};
 use tempfile::{TempDir, tempdir};
 
 /// The committed run, taken apart: its even blocks are one run of the grid, its odd ones another.

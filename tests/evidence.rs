@@ -9,7 +9,7 @@ use roundtable_harness::analysis::Analysis;
 use roundtable_harness::analysis::metric::Metric;
 use roundtable_harness::analysis::ratio::Conclusion;
 use roundtable_harness::analysis::verdicts::OfMetric;
-use roundtable_harness::store;
+use roundtable_harness::record::store;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use roundtable_harness::data::{Outcome, Stored};
-use roundtable_harness::store;
+use roundtable_harness::record::store;
+use roundtable_harness::record::{Outcome, Stored};
 use tempfile::{TempDir, tempdir};
 
 /// Two rows, two backend counts, one concurrency: four cells a block.

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::{
-    Build, Cell, Connections, Environment, Family, Host, HostWindow, Layout, Length, ModelInfo, Outcome,
-    Plan, SCHEMA, Sample, Trial, Usage,
-};
-use crate::latency;
+use crate::host::{Host, HostWindow, Usage};
 use crate::load::OpenLoop;
+use crate::load::latency;
+use crate::plan::{Cell, Connections, Family, Layout, Length, Plan};
+use crate::record::{Build, Environment, ModelInfo, Outcome, SCHEMA, Sample, Trial};
 
 /// Three rows, two backend counts, two concurrencies: twelve cells.
 pub(crate) fn plan(length: Length) -> Plan {

@@ -3,22 +3,27 @@
 //! Linux's `/proc` and `/sys` are the source of everything here. Rule: a fact that cannot be found out is told as
 //! `unknown`; a counter that a validity gate rests on must be there, or nothing is measured.
 
+mod clock;
 mod counters;
 mod limit;
 mod processors;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::data::{Connections, Host, Plan};
+use crate::plan::{Connections, Plan};
 
-pub use counters::Counters;
+pub use clock::monotonic_ns;
+pub use counters::{Counters, HostWindow};
 pub use limit::ensure_descriptors;
 pub use processors::{allowed_processors, confine_to};
+pub use usage::{Usage, usage_of_self};
 
 /// Settings that bear on the result, by their names in `sysctl`.
 const SYSCTLS: [&str; 10] = [
@@ -76,6 +81,27 @@ pub enum HostError {
     /// The system does not tell or change its limit.
     #[error("cannot read or raise the limit on open files ({0}); set it before the run, with `ulimit -n`")]
     Limit(io::Error),
+}
+
+/// The machine that was measured on (Linux: `/proc`, `/sys`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Kernel release.
+    pub kernel: String,
+    /// Processor model.
+    pub cpu: String,
+    /// Processors that this process may use.
+    pub processors: u32,
+    /// Hypervisor, or `none`, as far as can be told.
+    pub hypervisor: String,
+    /// Physical memory, bytes.
+    pub memory_bytes: u64,
+    /// One-minute load average when the run began.
+    pub load_average: f64,
+    /// Descriptor limit of the children.
+    pub descriptor_limit: u64,
+    /// Kernel settings that bear on the result.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 /// The machine as it is now.
@@ -186,7 +212,7 @@ mod tests {
 
     #[test]
     fn ports_that_may_run_out_are_a_warning() {
-        use crate::data::Length;
+        use crate::plan::Length;
         let host = |reuse: &str| {
             let settings =
                 [("net.ipv4.ip_local_port_range", "32768 60999"), ("net.ipv4.tcp_tw_reuse", reuse)];

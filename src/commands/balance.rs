@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use roundtable::proxy::{BackendId, Config, Observer, Proxy};
-use roundtable_harness::control::{Control, Ready, announce};
+use roundtable_harness::testbed::control::{Control, Ready, announce};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;

@@ -8,10 +8,9 @@ use roundtable_harness::analysis::difference::{Difference, Outcome};
 use roundtable_harness::analysis::families::Families;
 use roundtable_harness::analysis::findings::Finding;
 use roundtable_harness::analysis::published::{self, Published};
-use roundtable_harness::data::Stored;
+use roundtable_harness::record::{Stored, store};
 use roundtable_harness::report::render::terminal;
 use roundtable_harness::report::sections;
-use roundtable_harness::store;
 use serde::Serialize;
 
 use super::output::print;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use roundtable_harness::control::{Control, announce};
 use roundtable_harness::load::{Load, LoadConfig};
+use roundtable_harness::testbed::control::{Control, announce};
 use serde::Serialize;
 
 /// Arguments of `roundtable load`.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use roundtable::proxy::Limits;
-use roundtable_harness::data::ModelInfo;
+use roundtable_harness::record::ModelInfo;
 
 use super::output::print;
 pub(crate) use crate::models::find;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use roundtable_harness::fault::store as faults;
-use roundtable_harness::{report, store};
+use roundtable_harness::record::store;
+use roundtable_harness::report;
+use roundtable_harness::trial::faults::store as faults;
 
 use super::output::print;
 

@@ -16,17 +16,18 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use nix::unistd::{AccessFlags, access};
-use roundtable_harness::crew::{Crew, Program};
-use roundtable_harness::data::{DIRECT, Environment, Family, Layout, ModelInfo, Plan, Stored, Trial};
-use roundtable_harness::environment;
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
-use roundtable_harness::progress::{Bar, Lines};
-use roundtable_harness::rate::{Rate, RateError};
+use roundtable_harness::plan::Row;
+use roundtable_harness::plan::schedule::{self, Schedule};
+use roundtable_harness::plan::{DIRECT, Family, Layout, Plan};
+use roundtable_harness::record::environment;
+use roundtable_harness::record::store::{self, Store};
+use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial};
 use roundtable_harness::report;
-use roundtable_harness::row::Row;
-use roundtable_harness::runner::{self, Ending, Observer};
-use roundtable_harness::schedule::{self, Schedule};
-use roundtable_harness::store::{self, Store};
+use roundtable_harness::trial::executor::{Crew, Program};
+use roundtable_harness::trial::progress::{Bar, Lines};
+use roundtable_harness::trial::rate_search::{Rate, RateError};
+use roundtable_harness::trial::runner::{self, Ending, Observer};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::output::{print, tell};

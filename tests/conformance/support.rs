@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use roundtable_harness::control::Ready;
-use roundtable_harness::data::ModelInfo;
+use roundtable_harness::record::ModelInfo;
+use roundtable_harness::testbed::control::Ready;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// No test waits longer than this for anything.

@@ -29,7 +29,7 @@ use serde::Serialize;
 use super::metric::Metric;
 use super::summary::{CellSummary, Condition, Summary};
 use super::trial::ValidTrial;
-use crate::data::{Connections, DIRECT};
+use crate::plan::{Connections, DIRECT};
 use crate::statistics::median;
 
 /// Share of what it can use from which on a role is the limit.
@@ -216,7 +216,7 @@ fn plateau(cell: &CellSummary) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::analysis::synthetic::Run;
-    use crate::data::{Outcome, Sample, Stored};
+    use crate::record::{Outcome, Sample, Stored};
 
     const CONDITION: Condition = Condition { backends: 1, concurrency: 10 };
 
@@ -236,7 +236,7 @@ mod tests {
         Bottleneck::of(&Summary::of(&altered(alter)), "mio", CONDITION).unwrap()
     }
 
-    fn busy(usage: &mut crate::data::Usage, elapsed_ns: u64, percent: u64) {
+    fn busy(usage: &mut crate::host::Usage, elapsed_ns: u64, percent: u64) {
         (usage.user_ns, usage.system_ns) = (0, elapsed_ns * percent / 100);
     }
 
@@ -309,11 +309,11 @@ mod tests {
     fn a_heap_at_40_ms_is_flagged_and_a_broad_tail_is_not() {
         let with = |at_ms: &[(u64, u64)]| {
             bottleneck(|sample| {
-                let mut latency = crate::latency::histogram();
+                let mut latency = crate::load::latency::histogram();
                 for &(ms, count) in at_ms {
                     latency.saturating_record_n(ms * 1_000_000, count);
                 }
-                sample.latency_ns_hdr = crate::latency::encode(&latency);
+                sample.latency_ns_hdr = crate::load::latency::encode(&latency);
             })
         };
         let heaped = with(&[(1, 9_500), (40, 300), (41, 200)]);

@@ -23,8 +23,9 @@ use super::looped::Loop;
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
 use super::summary::{Condition, Summary};
-use crate::data::{DIRECT, Stored};
-use crate::row::Row;
+use crate::plan::DIRECT;
+use crate::plan::Row;
+use crate::record::Stored;
 use crate::statistics::interval::quantile;
 use crate::statistics::verdict::{CONFIDENCE, Compared, LEVEL, noise_floor};
 

@@ -20,7 +20,8 @@ use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
 use super::summary::{Condition, Summary};
 use super::verdicts::Verdicts;
-use crate::data::{Family, Stored};
+use crate::plan::Family;
+use crate::record::Stored;
 use crate::statistics::verdict::{CONFIDENCE, Compared, LEVEL};
 use crate::statistics::{geometric_mean, log_ratios, median};
 

@@ -5,9 +5,9 @@
 
 pub mod timeline;
 
-use crate::fault::data::{Episode, Errors, FaultOutcome, LeftOut, Observation, StoredFaults};
-use crate::fault::scenario::Event;
 use crate::statistics::Spread;
+use crate::trial::faults::data::{Episode, Errors, FaultOutcome, LeftOut, Observation, StoredFaults};
+use crate::trial::faults::scenario::Event;
 
 /// One model and one of the scenario's faults.
 #[derive(Debug, Clone, PartialEq)]

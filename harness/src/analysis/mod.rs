@@ -27,7 +27,7 @@ use self::families::{Families, FamiliesError};
 use self::findings::Finding;
 use self::summary::Summary;
 use self::verdicts::Verdicts;
-use crate::data::Stored;
+use crate::record::Stored;
 
 /// Everything that is computed from one run of a grid.
 #[derive(Debug, Clone)]

@@ -12,9 +12,10 @@ use serde::Serialize;
 
 use super::looped::Loop;
 use super::trial::ValidTrial;
-use crate::data::{Connections, DIRECT, Family, Layout, Stored, Trial};
-use crate::latency;
-use crate::row::Row;
+use crate::load::latency;
+use crate::plan::Row;
+use crate::plan::{Connections, DIRECT, Family, Layout};
+use crate::record::{Stored, Trial};
 use crate::statistics::{self, Spread};
 
 /// What is done to every competitor alike: one point of the grid.

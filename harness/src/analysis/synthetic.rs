@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::*;
-use crate::latency;
+use crate::host::{Host, HostWindow, Usage};
 use crate::load::OpenLoop;
-use crate::row::Row;
+use crate::load::latency;
+use crate::plan::Row;
+use crate::plan::*;
+use crate::record::*;
 
 /// A run to be made up.
 #[derive(Debug, Clone)]

@@ -6,9 +6,10 @@
 
 use hdrhistogram::Histogram;
 
-use crate::data::{Outcome, Sample, Trial, Usage};
-use crate::latency;
+use crate::host::Usage;
 use crate::load::OpenLoop;
+use crate::load::latency;
+use crate::record::{Outcome, Sample, Trial};
 
 /// How many requests must lie beyond a percentile before it is printed. p99.9 of one trial of 10000 rests on 10
 /// and is not; p99 of it rests on 100 and is.

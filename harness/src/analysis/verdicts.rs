@@ -10,7 +10,7 @@ use super::bottleneck::Bottlenecks;
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
 use super::summary::{Condition, Summary};
-use crate::row::Row;
+use crate::plan::Row;
 use crate::statistics::bootstrap::{Bootstrap, RESAMPLES};
 use crate::statistics::verdict::{CONFIDENCE, Compared, noise_floor};
 
@@ -211,7 +211,7 @@ mod tests {
         Run::new().models(models).backends(&[1, 2]).concurrency(&[10]).blocks(8)
     }
 
-    fn of(stored: &crate::data::Stored) -> Verdicts {
+    fn of(stored: &crate::record::Stored) -> Verdicts {
         let summary = Summary::of(stored);
         Verdicts::of(&summary, &Bottlenecks::of(&summary))
     }
@@ -252,7 +252,7 @@ mod tests {
     fn what_the_client_bounded_has_an_interval_and_no_rank() {
         let mut stored = run(&["threads", "mio"]).build();
         for trial in stored.trials.iter_mut().filter(|trial| trial.cell.model == "mio") {
-            if let crate::data::Outcome::Measured(sample) = &mut trial.outcome {
+            if let crate::record::Outcome::Measured(sample) = &mut trial.outcome {
                 sample.client.system_ns = sample.elapsed_ns;
             }
         }

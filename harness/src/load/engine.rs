@@ -23,7 +23,7 @@ use super::summary::summary;
 use super::target::Target;
 use super::timer::{TIMER, Timer};
 use super::verify::Reference;
-use crate::latency::{self, LatencyError};
+use crate::load::latency::{self, LatencyError};
 
 /// How long a server may take to close a connection after the last response on it. It was asked to
 /// (`Connection: close`) or has said that it would; one that does neither is not waited for any longer.

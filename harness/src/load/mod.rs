@@ -32,6 +32,7 @@ mod config;
 mod connection;
 mod engine;
 mod error;
+pub mod latency;
 mod pace;
 mod record;
 mod report;

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::verify::Mismatch;
-use crate::latency;
+use crate::load::latency;
 
 /// The result of one timed window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use super::pace::SUSTAINED_PERCENT;
 use super::report::{LoadReport, OpenLoop};
 use super::target::Target;
-use crate::latency::{LatencyError, decode};
+use crate::load::latency::{LatencyError, decode};
 
 /// The percentiles that `ab` prints.
 const PERCENTS: [f64; 9] = [50.0, 66.0, 75.0, 80.0, 90.0, 95.0, 98.0, 99.0, 100.0];

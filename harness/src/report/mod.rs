@@ -28,9 +28,9 @@ use self::figures::{Figure, FigureError};
 use self::section::Document;
 use self::sections::Source;
 use crate::analysis::Analysis;
-use crate::data::Stored;
-use crate::fault::data::StoredFaults;
+use crate::record::Stored;
 pub use crate::text::wrapped;
+use crate::trial::faults::data::StoredFaults;
 
 /// Why there is no report, or not all of it.
 #[derive(Debug, Error)]

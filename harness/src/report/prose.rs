@@ -5,8 +5,8 @@
 pub(super) mod load;
 
 use crate::analysis::summary::{InvalidTrial, Summary};
-use crate::data::Connections;
-use crate::row::Row;
+use crate::plan::Connections;
+use crate::plan::Row;
 use crate::text::counted;
 
 /// A row's label as it is read: "threads again", "threads +10 % CPU".

@@ -1,14 +1,14 @@
 //! What a run prints at its end: its main tables, how to read them, and what was invalid.
 
 use crate::analysis::Analysis;
-use crate::data::Stored;
-use crate::fault::data::StoredFaults;
-use crate::fault::run::{left_invalid, place};
+use crate::record::Stored;
 use crate::report::prose;
 use crate::report::render::terminal;
 use crate::report::sections::{conditions, faults, ratios};
 use crate::report::value::noise_floor;
 use crate::text::{capitalised, counted, printable, wrapped};
+use crate::trial::faults::data::StoredFaults;
+use crate::trial::faults::run::{left_invalid, place};
 
 /// Width of the tables, columns.
 const WIDTH: u16 = 120;

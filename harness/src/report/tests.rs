@@ -5,7 +5,7 @@ use std::fs;
 
 use super::*;
 use crate::analysis::synthetic::Run;
-use crate::data::Outcome;
+use crate::record::Outcome;
 
 fn small() -> Run {
     Run::new().models(&["direct", "threads", "mio"]).backends(&[1, 2]).concurrency(&[2, 10]).blocks(2)
@@ -229,7 +229,8 @@ fn put_a_synthetic_run_on_disk() {
     let results = PathBuf::from(std::env::var_os("ROUNDTABLE_SYNTHETIC").unwrap());
     let run = Run::new().blocks(5).invalid("mio", 2, 5, 0);
     let stored = (0..5).fold(run, |run, block| run.invalid("pool", 4, 10, block)).build();
-    let mut store = crate::store::Store::create(&results.join("synthetic"), &stored.environment).unwrap();
+    let mut store =
+        crate::record::store::Store::create(&results.join("synthetic"), &stored.environment).unwrap();
     for trial in &stored.trials {
         store.append(trial).unwrap();
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use roundtable::proxy::{Limits, Policy};
-use roundtable_harness::row::MOST_HANDICAP_PERCENT;
+use roundtable_harness::plan::MOST_HANDICAP_PERCENT;
 
 use super::settings::{GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings, Settings};
 use super::{DRAIN, LISTEN, file};

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use roundtable_harness::data::{Connections, Layout, Length, Plan};
-use roundtable_harness::environment::random_seed;
-use roundtable_harness::fault::scenario::Sketch;
 use roundtable_harness::plan::{self, Numbers, PlanError};
-use roundtable_harness::rate::Rate;
+use roundtable_harness::plan::{Connections, Layout, Length, Plan};
+use roundtable_harness::record::environment::random_seed;
+use roundtable_harness::trial::faults::scenario::Sketch;
+use roundtable_harness::trial::rate_search::Rate;
 
 /// Requests of a trial with `--quick`: the 75 cells of the whole grid take 25 s on two idle cores, 33 s on busy ones.
 const QUICK_REQUESTS: u64 = 4000;

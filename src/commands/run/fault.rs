@@ -8,19 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail, ensure};
-use roundtable_harness::crew::Program;
-use roundtable_harness::data::{Connections, Layout, Length, Plan};
-use roundtable_harness::environment::{self, random_seed};
-use roundtable_harness::fault::data::{FaultEnvironment, FaultPlan, StoredFaults};
-use roundtable_harness::fault::run::{self, left_invalid};
-use roundtable_harness::fault::scenario::Sketch;
-use roundtable_harness::fault::stage::Theatre;
-use roundtable_harness::fault::store::{self, FaultStore};
+use roundtable_harness::plan::Row;
 use roundtable_harness::plan::{self, Numbers};
-use roundtable_harness::rate::Rate;
+use roundtable_harness::plan::{Connections, Layout, Length, Plan};
+use roundtable_harness::record::environment::{self, random_seed};
 use roundtable_harness::report;
-use roundtable_harness::row::Row;
-use roundtable_harness::runner::Ending;
+use roundtable_harness::trial::executor::Program;
+use roundtable_harness::trial::faults::data::{FaultEnvironment, FaultPlan, StoredFaults};
+use roundtable_harness::trial::faults::run::{self, left_invalid};
+use roundtable_harness::trial::faults::scenario::Sketch;
+use roundtable_harness::trial::faults::stage::Theatre;
+use roundtable_harness::trial::faults::store::{self, FaultStore};
+use roundtable_harness::trial::rate_search::Rate;
+use roundtable_harness::trial::runner::Ending;
 
 use super::{Args, INTERRUPTED, RESULTS, check_machine, describe, models, names, print, tell};
 

@@ -7,15 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use roundtable_harness::crew::Program;
-use roundtable_harness::crosscheck::{self, CrossCheck};
-use roundtable_harness::data::Plan;
+use roundtable_harness::plan::Plan;
+use roundtable_harness::probes::cross_check::{self, CrossCheck};
+use roundtable_harness::probes::system_calls::{self, SystemCalls};
+use roundtable_harness::record::store;
 use roundtable_harness::report::render::terminal;
 use roundtable_harness::report::section::Table;
-use roundtable_harness::report::sections::{cross_check, system_calls};
-use roundtable_harness::stand::{PassError, Workshop};
-use roundtable_harness::store;
-use roundtable_harness::syscalls::{self, SystemCalls};
+use roundtable_harness::report::sections;
+use roundtable_harness::testbed::stand::{PassError, Workshop};
+use roundtable_harness::trial::executor::Program;
 
 use super::{Args, tell};
 
@@ -43,13 +43,13 @@ pub(super) fn run(
     let mut text = String::new();
     let mut tell = |what: &str| tell(format_args!("{what}"));
     if args.cross_check {
-        match crosscheck::measure(&workshop, &models, PAIRS, &mut tell) {
+        match cross_check::measure(&workshop, &models, PAIRS, &mut tell) {
             Err(PassError::Interrupted) => return Ok(left_out("cross-check")),
             check => text.push_str(&keep_cross_check(&check?, dir)?),
         }
     }
     if args.system_calls {
-        match syscalls::measure(&workshop, &models, &mut tell) {
+        match system_calls::measure(&workshop, &models, &mut tell) {
             Err(PassError::Interrupted) => return Ok(text + &left_out("pass of system calls")),
             calls => text.push_str(&keep_system_calls(&calls?, dir)?),
         }
@@ -62,17 +62,17 @@ fn left_out(pass: &str) -> String {
 }
 
 fn keep_cross_check(check: &CrossCheck, dir: &Path) -> anyhow::Result<String> {
-    let path = store::keep(dir, crosscheck::FILE, check)?;
+    let path = store::keep(dir, cross_check::FILE, check)?;
     let title = format!(
         "Cross-check: requests per second by `load` divided by another tool's, {} backends, concurrency {}",
         check.backends, check.concurrency
     );
     let notes = check.missing.iter().map(|missing| format!("left out: {missing}\n")).collect::<String>();
-    Ok(section(&title, &cross_check::table(check), &notes, &path))
+    Ok(section(&title, &sections::cross_check::table(check), &notes, &path))
 }
 
 fn keep_system_calls(calls: &SystemCalls, dir: &Path) -> anyhow::Result<String> {
-    let path = store::keep(dir, syscalls::FILE, calls)?;
+    let path = store::keep(dir, system_calls::FILE, calls)?;
     let title = format!(
         "System calls of the balancer (traced, untimed) and its context switches (not traced), {} backends, \
          concurrency {}",
@@ -80,7 +80,7 @@ fn keep_system_calls(calls: &SystemCalls, dir: &Path) -> anyhow::Result<String> 
     );
     let untraced = calls.rows.iter().any(|row| row.calls.is_none());
     let note = if untraced { format!("no system calls: {}\n", calls.strace) } else { String::new() };
-    Ok(section(&title, &system_calls::table(calls), &note, &path))
+    Ok(section(&title, &sections::system_calls::table(calls), &note, &path))
 }
 
 fn section(title: &str, table: &Table, notes: &str, path: &Path) -> String {

@@ -7,10 +7,10 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use roundtable_harness::crew::{Crew, Program};
-use roundtable_harness::data::Plan;
-use roundtable_harness::progress::{Bar, Lines};
-use roundtable_harness::rate::{self, Executors, Found, RateError, Watch};
+use roundtable_harness::plan::Plan;
+use roundtable_harness::trial::executor::{Crew, Program};
+use roundtable_harness::trial::progress::{Bar, Lines};
+use roundtable_harness::trial::rate_search::{self, Executors, Found, RateError, Watch};
 
 use super::tell;
 
@@ -26,9 +26,9 @@ pub(super) fn find(plan: &Plan, interrupt: &Arc<AtomicBool>) -> Result<Found, Ra
         SECONDS_A_CELL * cells.len()
     ));
     let mut probe = Executors::new(|rate| {
-        Crew::new(Program::running(), &rate::plan_at(plan, rate), Arc::clone(interrupt))
+        Crew::new(Program::running(), &rate_search::plan_at(plan, rate), Arc::clone(interrupt))
     });
-    let found = rate::find(&cells, &mut probe, watch().as_mut())?;
+    let found = rate_search::find(&cells, &mut probe, watch().as_mut())?;
     tell(format_args!("{found}"));
     Ok(found)
 }

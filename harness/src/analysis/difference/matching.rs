@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::data::{Connections, Environment, Plan};
-use crate::row::Row;
+use crate::plan::Row;
+use crate::plan::{Connections, Plan};
+use crate::record::Environment;
 use crate::text::listed;
 
 /// What makes two runs no runs of the same thing. Another build is what they are compared for.

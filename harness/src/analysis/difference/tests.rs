@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::analysis::synthetic::{Run, half, slow_cpu};
-use crate::data::{Outcome as Trial, Sample};
+use crate::record::{Outcome as Trial, Sample};
 
 fn run(name: &str, first_block: u32, alter: impl Fn(&str, &mut Sample)) -> Stored {
     altered(half(name, first_block, Run::new()), alter)
@@ -114,13 +114,13 @@ fn paced(name: &str, first_block: u32, rate: u64, alter: impl Fn(&str, &mut Samp
 /// Every response time of `model` from when its request was due, by `more` longer.
 fn delay(model: &str, of: &str, sample: &mut Sample, more: f64) {
     let Some(open) = sample.open_loop.as_mut().filter(|_| model == of) else { return };
-    let before = crate::latency::decode(&open.latency_ns_hdr).unwrap();
-    let mut after = crate::latency::histogram();
+    let before = crate::load::latency::decode(&open.latency_ns_hdr).unwrap();
+    let mut after = crate::load::latency::histogram();
     for value in before.iter_recorded() {
         let ns = (value.value_iterated_to() as f64 * more) as u64;
         after.saturating_record_n(ns, value.count_at_value());
     }
-    open.latency_ns_hdr = crate::latency::encode(&after);
+    open.latency_ns_hdr = crate::load::latency::encode(&after);
 }
 
 #[test]

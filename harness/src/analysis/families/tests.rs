@@ -29,7 +29,7 @@ fn one_block_cannot_tell_however_large_the_difference() {
 fn a_cell_that_the_client_bounded_has_no_rank_in_throughput_and_one_in_cpu() {
     let mut stored = small().blocks(8).build();
     for trial in stored.trials.iter_mut().filter(|t| t.cell.model == "mio" && t.cell.backends == 1) {
-        if let crate::data::Outcome::Measured(sample) = &mut trial.outcome {
+        if let crate::record::Outcome::Measured(sample) = &mut trial.outcome {
             sample.client.system_ns = sample.elapsed_ns;
         }
     }
@@ -95,7 +95,7 @@ fn of_an_open_loop_response_times_are_compared_and_throughput_is_not() {
 fn a_client_at_its_limit_does_not_take_an_open_loops_rank_away() {
     let mut stored = small().rate(2000).blocks(8).build();
     for trial in &mut stored.trials {
-        if let crate::data::Outcome::Measured(sample) = &mut trial.outcome {
+        if let crate::record::Outcome::Measured(sample) = &mut trial.outcome {
             sample.client.system_ns = sample.elapsed_ns;
         }
     }
@@ -109,12 +109,12 @@ fn a_client_at_its_limit_does_not_take_an_open_loops_rank_away() {
 fn where_requests_are_too_few_for_a_percentile_cpu_time_is_compared_all_the_same() {
     let mut stored = small().rate(2000).blocks(3).build();
     for trial in &mut stored.trials {
-        if let crate::data::Outcome::Measured(sample) = &mut trial.outcome
+        if let crate::record::Outcome::Measured(sample) = &mut trial.outcome
             && let Some(open) = &mut sample.open_loop
         {
-            let mut few = crate::latency::histogram();
+            let mut few = crate::load::latency::histogram();
             few.saturating_record_n(1_000_000, 30);
-            open.latency_ns_hdr = crate::latency::encode(&few);
+            open.latency_ns_hdr = crate::load::latency::encode(&few);
         }
     }
     for cell in Families::of(&stored).unwrap().cells {

@@ -1,9 +1,9 @@
 //! One model's means over its repetitions, interval by interval, while faults come and go.
 
 use super::observations;
-use crate::fault::data::{Bucket, StoredFaults};
-use crate::fault::observe::backend_name;
-use crate::fault::scenario::{Act, Event};
+use crate::trial::faults::data::{Bucket, StoredFaults};
+use crate::trial::faults::observe::backend_name;
+use crate::trial::faults::scenario::{Act, Event};
 
 /// One model's means, per second.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,8 +95,8 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::data::FaultOutcome;
-    use crate::fault::fixtures::{environment, observed, trial};
+    use crate::trial::faults::data::FaultOutcome;
+    use crate::trial::faults::fixtures::{environment, observed, trial};
 
     #[test]
     fn each_model_with_a_valid_trial_has_the_means_of_its_trials() {

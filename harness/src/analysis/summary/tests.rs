@@ -3,7 +3,7 @@
 use super::*;
 use crate::analysis::synthetic::Run;
 use crate::analysis::trial::percentile_ms;
-use crate::data::{Outcome, Sample};
+use crate::record::{Outcome, Sample};
 
 #[test]
 fn a_figure_is_the_median_over_valid_blocks() {

@@ -9,7 +9,7 @@ use super::palette::{self, Look};
 use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
 use crate::analysis::summary::{Condition, Summary};
 use crate::analysis::trial::ValidTrial;
-use crate::data::{DIRECT, Plan};
+use crate::plan::{DIRECT, Plan};
 use crate::report::prose;
 use crate::statistics::Spread;
 

@@ -13,7 +13,7 @@ use super::palette::{self, Look};
 use super::{backends_heading, columns, left_out, legend, some_of};
 use crate::analysis::summary::{Condition, Summary};
 use crate::analysis::trial::REQUESTS_BEYOND_A_PERCENTILE;
-use crate::data::Plan;
+use crate::plan::Plan;
 use crate::report::prose;
 
 /// The median, where the curves begin, in nines: log10 of 1 / (1 − 0.5).
@@ -155,7 +155,7 @@ fn curve(latency: &Histogram<u64>) -> Curve {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::histogram;
+    use crate::load::latency::histogram;
 
     #[test]
     fn a_curve_agrees_with_the_histogram_and_ends_where_the_count_does() {

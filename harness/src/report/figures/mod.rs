@@ -25,8 +25,9 @@ use crate::analysis::Analysis;
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::Summary;
 use crate::analysis::verdicts::Verdicts;
-use crate::data::{DIRECT, Family, Plan, Stored};
-use crate::fault::data::StoredFaults;
+use crate::plan::{DIRECT, Family, Plan};
+use crate::record::Stored;
+use crate::trial::faults::data::StoredFaults;
 
 /// A chart that could not be drawn: a fault of roundtable.
 #[derive(Debug, Error)]

@@ -7,8 +7,8 @@
 use plotters::style::RGBColor;
 
 use crate::analysis::summary::Summary;
-use crate::data::{DIRECT, Family};
-use crate::row::Row;
+use crate::plan::Row;
+use crate::plan::{DIRECT, Family};
 
 /// Text and axes.
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);

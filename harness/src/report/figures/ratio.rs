@@ -12,7 +12,7 @@ use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::{Condition, Summary};
 use crate::analysis::verdicts::OfMetric;
-use crate::data::{DIRECT, Plan};
+use crate::plan::{DIRECT, Plan};
 use crate::report::prose;
 use crate::report::value::noise_floor;
 use crate::statistics::verdict::Judged;

@@ -8,7 +8,7 @@ use super::palette::{self, Look};
 use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
 use crate::analysis::summary::{Condition, Summary};
 use crate::analysis::trial::ValidTrial;
-use crate::data::Plan;
+use crate::plan::Plan;
 use crate::report::prose;
 use crate::statistics::Spread;
 

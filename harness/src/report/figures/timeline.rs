@@ -12,11 +12,11 @@ use super::frame::{Area, Content, Drawn, Frame, LINE, Panel, TYPE, bar, line, ma
 use super::palette::{FAINT_INK, INK, Look, Marker};
 use super::{TIMELINE, text};
 use crate::analysis::faults::timeline::{Backends, Timeline as Means};
-use crate::fault::data::StoredFaults;
-use crate::fault::observe::backend_name;
-use crate::fault::scenario::Event;
 use crate::report::sections::faults::load;
 use crate::text::counted;
+use crate::trial::faults::data::StoredFaults;
+use crate::trial::faults::observe::backend_name;
+use crate::trial::faults::scenario::Event;
 
 /// Of backends that are left in peace: pale ones of Tol's muted scheme (2021).
 const PALE: [RGBColor; 4] = [
@@ -203,10 +203,10 @@ fn slug(model: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::data::FaultOutcome;
-    use crate::fault::fixtures::{environment, observed, trial};
+    use crate::trial::faults::data::FaultOutcome;
+    use crate::trial::faults::fixtures::{environment, observed, trial};
 
-    fn stored(trials: Vec<crate::fault::data::FaultTrial>) -> StoredFaults {
+    fn stored(trials: Vec<crate::trial::faults::data::FaultTrial>) -> StoredFaults {
         let environment = environment("kill-backend@1s,restore@2s");
         StoredFaults { name: "faulty".into(), environment, trials }
     }

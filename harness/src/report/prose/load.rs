@@ -4,7 +4,7 @@ use crate::analysis::looped::Loop;
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::Summary;
 use crate::analysis::trial::REQUESTS_BEYOND_A_PERCENTILE;
-use crate::data::{Connections, Plan};
+use crate::plan::{Connections, Plan};
 use crate::report::prose;
 use crate::text::{capitalised, grouped, listed};
 

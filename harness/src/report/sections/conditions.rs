@@ -8,10 +8,10 @@ use crate::analysis::bottleneck::Bottlenecks;
 use crate::analysis::looped::Loop;
 use crate::analysis::summary::{CellSummary, Condition, Summary};
 use crate::analysis::trial::ValidTrial;
+use crate::plan::Row;
 use crate::report::prose;
 use crate::report::section::{Column, Section, Table};
 use crate::report::value::{Digits, Missing, Value};
-use crate::row::Row;
 use crate::statistics::Spread;
 use crate::text::counted;
 

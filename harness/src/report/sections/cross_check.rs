@@ -1,6 +1,6 @@
 //! The cross-check of the load generator with other tools: its table.
 
-use crate::crosscheck::CrossCheck;
+use crate::probes::cross_check::CrossCheck;
 use crate::report::section::{Column, Table};
 use crate::report::value::Value;
 
@@ -33,8 +33,8 @@ pub fn table(check: &CrossCheck) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crosscheck::Pair;
-    use crate::crosscheck::Tool;
+    use crate::probes::cross_check::Pair;
+    use crate::probes::cross_check::Tool;
 
     fn of(pairs: &[(f64, f64)]) -> Table {
         let pair = |&(ours, theirs): &(f64, f64)| Pair {

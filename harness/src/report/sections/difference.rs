@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::analysis::synthetic::{halves, paced_halves, slow_cpu};
 
-    fn of(base: &crate::data::Stored, new: &crate::data::Stored) -> Difference {
+    fn of(base: &crate::record::Stored, new: &crate::record::Stored) -> Difference {
         Difference::of(base, new, true).unwrap()
     }
 
@@ -179,7 +179,7 @@ mod tests {
     fn a_cell_that_was_lost_is_named() {
         let [base, mut new] = halves(|_, _| ());
         for trial in new.trials.iter_mut().filter(|t| t.cell.model == "mio" && t.cell.backends == 2) {
-            trial.outcome = crate::data::Outcome::Invalid { reasons: vec!["1 of 10000 failed".into()] };
+            trial.outcome = crate::record::Outcome::Invalid { reasons: vec!["1 of 10000 failed".into()] };
         }
         let text = sentence(&of(&base, &new));
         assert!(text.contains("not valid in new: mio 2x2, mio 2x10."), "{text}");

@@ -2,17 +2,17 @@
 
 use super::{charts, invalid, models, provenance};
 use crate::analysis::faults::{self, ModelFault, Seen, WholeTrial, calm_ms, left_out_ms, used_again_ms};
-use crate::data::Plan;
-use crate::fault::data::{Episode, Errors, FaultOutcome, FaultTrial, Observation, StoredFaults};
-use crate::fault::observe::{SETTLED_US, answered, backend_name, in_words};
-use crate::fault::run::{left_invalid, place};
-use crate::fault::scenario::{Act, Event, SLOW_BY};
+use crate::plan::Plan;
 use crate::report::figures::Figure;
 use crate::report::prose;
 use crate::report::section::{Column, Content, Document, Section, Table};
 use crate::report::value::{Digits, Missing, Unit, Value};
 use crate::statistics::Spread;
 use crate::text::counted;
+use crate::trial::faults::data::{Episode, Errors, FaultOutcome, FaultTrial, Observation, StoredFaults};
+use crate::trial::faults::observe::{SETTLED_US, answered, backend_name, in_words};
+use crate::trial::faults::run::{left_invalid, place};
+use crate::trial::faults::scenario::{Act, Event, SLOW_BY};
 
 /// The report of a fault run.
 pub(in crate::report) fn document(stored: &StoredFaults, figures: &[Figure]) -> Document {

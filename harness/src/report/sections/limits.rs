@@ -4,7 +4,7 @@ use super::Source;
 use crate::analysis::bottleneck::{Bottleneck, Bottlenecks, IDLE, LITTLE, Remark, SATURATED, STOLEN};
 use crate::analysis::looped::Loop;
 use crate::analysis::summary::{CellSummary, Summary};
-use crate::data::Connections;
+use crate::plan::Connections;
 use crate::report::prose;
 use crate::report::section::{Column, Section, Table};
 use crate::report::value::Value;
@@ -117,7 +117,7 @@ fn open_loop(summary: &Summary) -> String {
 mod tests {
     use super::*;
     use crate::analysis::synthetic::Run;
-    use crate::data::Outcome;
+    use crate::record::Outcome;
 
     #[test]
     fn a_plateau_and_a_client_that_did_not_keep_up_are_remarked_on() {
@@ -126,10 +126,10 @@ mod tests {
         for trial in stored.trials.iter_mut().filter(|trial| trial.cell.model == "mio") {
             if let Outcome::Measured(sample) = &mut trial.outcome {
                 sample.elapsed_ns *= 2;
-                let mut heaped = crate::latency::histogram();
+                let mut heaped = crate::load::latency::histogram();
                 heaped.saturating_record_n(1_000_000, 9_500);
                 heaped.saturating_record_n(40_000_000, 500);
-                sample.latency_ns_hdr = crate::latency::encode(&heaped);
+                sample.latency_ns_hdr = crate::load::latency::encode(&heaped);
             }
         }
         let summary = Summary::of(&stored);

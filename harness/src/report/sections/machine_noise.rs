@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn steal_is_a_share_of_all_processors_time() {
         let mut run = Run::new().models(&["mio"]).backends(&[1]).concurrency(&[2]).blocks(1).build();
-        if let crate::data::Outcome::Measured(sample) = &mut run.trials[0].outcome {
+        if let crate::record::Outcome::Measured(sample) = &mut run.trials[0].outcome {
             sample.host.steal_ns = sample.elapsed_ns;
         }
         assert_eq!(table(&Summary::of(&run)).plain_row(2)[1], "50.00 %");

@@ -2,17 +2,17 @@
 
 use super::Source;
 use crate::analysis::summary::Summary;
-use crate::data::{DIRECT, Plan};
-use crate::rate;
+use crate::plan::{DIRECT, Plan};
 use crate::report::prose::load;
 use crate::report::section::{Content, Section};
 use crate::statistics::verdict::LEVEL;
 use crate::text::{counted, listed};
+use crate::trial::rate_search;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     let environment = &source.stored.environment;
     let method = paragraphs(&source.analysis.summary, &environment.plan);
-    let found = environment.notes.iter().filter(|note| rate::is_note(note));
+    let found = environment.notes.iter().filter(|note| rate_search::is_note(note));
     let found = found.map(|note| format!("How the rate was chosen: {note}."));
     let section = Section::new("method", "What was measured, and how");
     vec![section.with(method.into_iter().chain(found).map(Content::Paragraph))]

@@ -25,7 +25,7 @@ use super::figures::Figure;
 use super::prose;
 use super::section::{Document, Section};
 use crate::analysis::Analysis;
-use crate::data::Stored;
+use crate::record::Stored;
 
 /// What a section is made from.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Source;
-use crate::data::{DIRECT, Environment, Family};
+use crate::plan::{DIRECT, Family};
+use crate::record::Environment;
 use crate::report::prose;
 use crate::report::section::{Column, Section, Table};
 use crate::report::value::NOTHING;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::Source;
-use crate::data::{Environment, Length};
-use crate::rate;
+use crate::plan::Length;
+use crate::record::Environment;
 use crate::report::prose;
 use crate::report::section::{Section, Table};
 use crate::text::counted;
+use crate::trial::rate_search;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     vec![of(&source.stored.environment)]
@@ -64,7 +65,7 @@ fn facts(environment: &Environment) -> Table {
 /// What a reader must be warned of before the figures.
 pub(super) fn warnings(environment: &Environment) -> Vec<String> {
     let mut warnings = environment.notes.clone();
-    warnings.retain(|note| !rate::is_note(note));
+    warnings.retain(|note| !rate_search::is_note(note));
     if environment.build.profile != "release" {
         warnings.push(format!(
             "The binary was built with the profile {}: its figures say nothing about a release build.",

@@ -1,9 +1,9 @@
 //! The pass of system calls: its table, per request.
 
-use crate::data::Connections;
+use crate::plan::Connections;
+use crate::probes::system_calls::{Row, SystemCalls};
 use crate::report::section::{Column, Table};
 use crate::report::value::Value;
-use crate::syscalls::{Row, SystemCalls};
 
 /// System calls that are named in a row.
 const NAMED: usize = 6;
@@ -45,7 +45,7 @@ fn row(row: &Row) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::syscalls::Call;
+    use crate::probes::system_calls::Call;
 
     #[test]
     fn a_row_is_per_request_and_without_strace_only_its_switches_are_known() {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::analysis::synthetic::Run;
-use crate::data::{Outcome, Stored};
+use crate::record::{Outcome, Stored};
 use crate::report::render::{markdown, terminal};
 use crate::report::value::NOTHING;
 
@@ -73,9 +73,9 @@ fn p99_is_left_out_where_the_count_does_not_support_it() {
     let mut run = small().build();
     for trial in &mut run.trials {
         if let Outcome::Measured(sample) = &mut trial.outcome {
-            let mut few = crate::latency::histogram();
+            let mut few = crate::load::latency::histogram();
             few.saturating_record_n(1_000_000, 1_000);
-            sample.latency_ns_hdr = crate::latency::encode(&few);
+            sample.latency_ns_hdr = crate::load::latency::encode(&few);
         }
     }
     let row = every_cell(&run).plain_row(0);

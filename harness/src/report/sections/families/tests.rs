@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::analysis::synthetic::Run;
-use crate::data::Outcome;
+use crate::record::Outcome;
 use crate::report::render::terminal;
 
 fn small() -> Run {
@@ -68,9 +68,9 @@ fn too_few_requests_for_a_percentile_are_said_to_be_too_few() {
         if let Outcome::Measured(sample) = &mut trial.outcome
             && let Some(open) = &mut sample.open_loop
         {
-            let mut few = crate::latency::histogram();
+            let mut few = crate::load::latency::histogram();
             few.saturating_record_n(1_000_000, 30);
-            open.latency_ns_hdr = crate::latency::encode(&few);
+            open.latency_ns_hdr = crate::load::latency::encode(&few);
         }
     }
     let sentence = sentence(&Families::of(&stored).unwrap());

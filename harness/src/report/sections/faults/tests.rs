@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use tempfile::tempdir;
 
 use super::*;
-use crate::fault::data::{FaultOutcome, FaultTrial};
-use crate::fault::fixtures::{environment, observed, seen, trial};
 use crate::load::End;
 use crate::report::render::markdown;
 use crate::report::terminal::of_faults as terminal;
 use crate::report::write_faults as write;
+use crate::trial::faults::data::{FaultOutcome, FaultTrial};
+use crate::trial::faults::fixtures::{environment, observed, seen, trial};
 
 fn stored(text: &str, trials: Vec<FaultTrial>) -> StoredFaults {
     StoredFaults { name: "faulty".into(), environment: environment(text), trials }
