@@ -198,14 +198,7 @@ impl Families {
     pub fn findings_on(&self, metric: Metric) -> Vec<Finding> {
         let ratios: Vec<_> =
             self.cells.iter().filter_map(|cell| Some((cell.condition, *cell.ratios.get(&metric)?))).collect();
-        let conclusions =
-            [Conclusion::Above, Conclusion::Below, Conclusion::Indistinguishable, Conclusion::ClientBound];
-        let of = |conclusion| {
-            let those: Vec<_> =
-                ratios.iter().copied().filter(|(_, ratio)| ratio.conclusion() == conclusion).collect();
-            Finding::over(Claim::AsyncToThreaded { metric, conclusion }, &those, ratios.len())
-        };
-        conclusions.into_iter().filter_map(of).collect()
+        Finding::by_conclusion(&ratios, |conclusion| Claim::AsyncToThreaded { metric, conclusion })
     }
 
     /// Pairs of single models that stand the other way round than their families, furthest first.

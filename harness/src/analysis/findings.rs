@@ -38,27 +38,52 @@ pub enum Claim {
         /// How it stands.
         conclusion: Conclusion,
     },
+    /// A model, over the reference model, stands so to 1.
+    ModelToReference {
+        /// The row's label.
+        model: String,
+        /// The reference's label.
+        reference: String,
+        /// In which figure.
+        metric: Metric,
+        /// How it stands.
+        conclusion: Conclusion,
+    },
 }
 
 impl Claim {
     /// The figure that it is about.
     pub fn metric(&self) -> Metric {
         match self {
-            Claim::AsyncToThreaded { metric, .. } => *metric,
+            Claim::AsyncToThreaded { metric, .. } | Claim::ModelToReference { metric, .. } => *metric,
         }
     }
 
     /// How it stands to 1.
     pub fn conclusion(&self) -> Conclusion {
         match self {
-            Claim::AsyncToThreaded { conclusion, .. } => *conclusion,
+            Claim::AsyncToThreaded { conclusion, .. } | Claim::ModelToReference { conclusion, .. } => {
+                *conclusion
+            }
         }
     }
 }
 
 impl Finding {
+    /// For each conclusion, the conditions of `ratios` that it holds under.
+    pub(super) fn by_conclusion(
+        ratios: &[(Condition, Ratio)],
+        claim: impl Fn(Conclusion) -> Claim,
+    ) -> Vec<Self> {
+        let of = |conclusion| {
+            let those = ratios.iter().copied().filter(|(_, ratio)| ratio.conclusion() == conclusion);
+            Finding::over(claim(conclusion), &those.collect::<Vec<_>>(), ratios.len())
+        };
+        Conclusion::ALL.into_iter().filter_map(of).collect()
+    }
+
     /// `claim`, which holds under the conditions of `ratios`, of `of_conditions`; `None` where it holds under none.
-    pub(super) fn over(claim: Claim, ratios: &[(Condition, Ratio)], of_conditions: usize) -> Option<Self> {
+    fn over(claim: Claim, ratios: &[(Condition, Ratio)], of_conditions: usize) -> Option<Self> {
         let middles: Vec<_> = ratios.iter().map(|(_, ratio)| ratio.judged.ratio).collect();
         let Spread { min: low, max: high, .. } = Spread::of(&middles)?;
         let ends: Option<Vec<_>> = ratios.iter().map(|(_, ratio)| ratio.judged.interval).collect();

@@ -38,6 +38,7 @@ const RESPONSE_TIME: Kind = Kind { words: ["slower", "quicker"], less_is_better:
 /// One figure of a trial.
 struct Definition {
     name: &'static str,
+    name_with_unit: &'static str,
     kind: Kind,
     of: fn(&ValidTrial) -> Option<f64>,
     /// The id of the chart that shows ratios in it, where there is one.
@@ -53,30 +54,35 @@ impl Metric {
         match self {
             Metric::Throughput => Definition {
                 name: "requests per second",
+                name_with_unit: "requests per second",
                 kind: THROUGHPUT,
                 of: ValidTrial::rate,
                 figure: Some("throughput-ratio"),
             },
             Metric::BalancerCpu => Definition {
                 name: "CPU per request, balancer",
+                name_with_unit: "CPU per request, balancer, µs",
                 kind: CPU,
                 of: ValidTrial::cpu_us,
                 figure: Some("cpu-ratio"),
             },
             Metric::AllCpu => Definition {
                 name: "CPU per request, all roles",
+                name_with_unit: "CPU per request, all roles, µs",
                 kind: CPU,
                 of: |trial| Some(trial.all_cpu_us),
                 figure: None,
             },
             Metric::P50 => Definition {
                 name: "response time, p50",
+                name_with_unit: "response time, p50, ms",
                 kind: RESPONSE_TIME,
                 of: |trial| trial.percentile_ms(50.0),
                 figure: Some("p50-ratio"),
             },
             Metric::P99 => Definition {
                 name: "response time, p99",
+                name_with_unit: "response time, p99, ms",
                 kind: RESPONSE_TIME,
                 of: |trial| trial.percentile_ms(99.0),
                 figure: Some("p99-ratio"),
@@ -97,6 +103,11 @@ impl Metric {
     /// The id of the chart that shows ratios in it, where there is one.
     pub fn figure(self) -> Option<&'static str> {
         self.definition().figure
+    }
+
+    /// The same, with the unit of its values.
+    pub fn name_with_unit(self) -> &'static str {
+        self.definition().name_with_unit
     }
 
     /// `conclusion`, in this metric's words.

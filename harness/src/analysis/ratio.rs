@@ -42,6 +42,12 @@ pub enum Conclusion {
     ClientBound,
 }
 
+impl Conclusion {
+    /// All of them.
+    pub const ALL: [Conclusion; 4] =
+        [Conclusion::Above, Conclusion::Below, Conclusion::Indistinguishable, Conclusion::ClientBound];
+}
+
 impl Ratio {
     /// What may be said.
     pub fn conclusion(&self) -> Conclusion {

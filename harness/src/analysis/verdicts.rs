@@ -7,6 +7,7 @@
 use rayon::prelude::*;
 
 use super::bottleneck::Bottlenecks;
+use super::findings::{Claim, Finding};
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
 use super::summary::{Condition, Summary};
@@ -111,6 +112,23 @@ impl OfMetric {
         judge(&mut models, floor);
         judge(&mut slowdowns, floor);
         OfMetric { metric, floor, models, aa_pairs, slowdowns }
+    }
+
+    /// For each model and each conclusion on it, the conditions that it holds under.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut pairs: Vec<_> = self.models.iter().map(|of| (&of.row, &of.with)).collect();
+        pairs.dedup();
+        let of_pair = |(row, with): (&String, &String)| {
+            let ratios = self.models.iter().filter(|of| (&of.row, &of.with) == (row, with));
+            let ratios: Vec<_> = ratios.filter_map(|of| Some((of.condition, of.ratio?))).collect();
+            Finding::by_conclusion(&ratios, |conclusion| Claim::ModelToReference {
+                model: row.clone(),
+                reference: with.clone(),
+                metric: self.metric,
+                conclusion,
+            })
+        };
+        pairs.into_iter().flat_map(of_pair).collect()
     }
 
     /// How its A/A comparisons came out.

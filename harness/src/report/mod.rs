@@ -54,8 +54,11 @@ pub enum ReportError {
     Page(String),
 }
 
+/// The extensions of a figure's files.
+const FORMS: [&str; 3] = ["png", "svg", "csv"];
+
 /// Writes the report of `stored` to the folder of its name under `reports`, in place of what was there: `report.md`,
-/// `index.html`, and each figure as PNG and SVG. Returns the files, in that order.
+/// `index.html`, and each figure as PNG and SVG, its data as CSV. Returns the files, in that order.
 pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
     let analysis = Analysis::of(stored);
     let figures = figures::of_run(stored, &analysis);
@@ -77,8 +80,8 @@ fn timelines_in(dir: &Path) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter_map(|name| {
-        let id = name.strip_suffix(".svg").or_else(|| name.strip_suffix(".png"))?;
-        id.starts_with(figures::TIMELINE).then(|| id.to_owned())
+        let (id, form) = name.rsplit_once('.')?;
+        (FORMS.contains(&form) && id.starts_with(figures::TIMELINE)).then(|| id.to_owned())
     })
 }
 
@@ -93,7 +96,9 @@ fn files(document: &Document, figures: &[Figure]) -> Result<Vec<(String, Vec<u8>
     let pngs = figures.par_iter().map(|figure| Ok((format!("{}.png", figure.id()), figure.png()?)));
     let svgs =
         figures.par_iter().map(|figure| Ok((format!("{}.svg", figure.id()), figure.svg()?.into_bytes())));
-    let mut drawn = pngs.chain(svgs).collect::<Result<Vec<_>, FigureError>>()?;
+    let data =
+        figures.par_iter().map(|figure| Ok((format!("{}.csv", figure.id()), figure.csv()?.into_bytes())));
+    let mut drawn = pngs.chain(svgs).chain(data).collect::<Result<Vec<_>, FigureError>>()?;
     files.append(&mut drawn);
     Ok(files)
 }
@@ -106,9 +111,10 @@ fn put(
     ids: impl IntoIterator<Item = String>,
 ) -> Result<Vec<PathBuf>, ReportError> {
     fs::create_dir_all(dir).map_err(|reason| unwritable(dir, reason))?;
-    for drawing in ids.into_iter().flat_map(|id| [format!("{id}.svg"), format!("{id}.png")]) {
-        if !files.iter().any(|(name, _)| *name == drawing) {
-            remove(&dir.join(drawing))?;
+    let of_a_figure = |id: String| FORMS.map(|form| format!("{id}.{form}"));
+    for file in ids.into_iter().flat_map(of_a_figure) {
+        if !files.iter().any(|(name, _)| *name == file) {
+            remove(&dir.join(file))?;
         }
     }
     files

@@ -59,6 +59,8 @@ pub struct FigureLink {
     pub title: String,
     /// How to read it.
     pub caption: String,
+    /// The sentence that it supports.
+    pub sentence: Option<String>,
     /// Width and height, pixels.
     pub size: (u32, u32),
 }
@@ -120,6 +122,7 @@ impl Content {
             id: figure.id().to_owned(),
             title: figure.title().to_owned(),
             caption: figure.caption().to_owned(),
+            sentence: figure.sentence().map(str::to_owned),
             size: figure.size(),
         })
     }

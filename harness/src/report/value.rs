@@ -148,6 +148,15 @@ impl Value {
         value.map_or(Value::Missing(Missing::NotMeasured), make)
     }
 
+    /// As others compute with it: a number as it is, nothing where it is missing, else as plain text.
+    pub fn exact(&self) -> String {
+        match self {
+            Value::Number { value, .. } => value.to_string(),
+            Value::Missing(Missing::NotMeasured) => String::new(),
+            other => other.plain(),
+        }
+    }
+
     /// As plain text.
     pub fn plain(&self) -> String {
         match self {

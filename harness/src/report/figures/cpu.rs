@@ -1,16 +1,20 @@
 //! Figure: the balancer's CPU time a request, user and system stacked, a bar a model.
 
-use plotters::backend::DrawingBackend;
 use plotters::style::Color;
 
 use super::axis::Axis;
-use super::frame::{Area, Content, Drawn, Frame, bar, mark, whisker};
+use super::frame::{Content, Frame, Panel};
 use super::palette::{self, Look};
-use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
+use super::shape::{Mark, Shape, Tags};
+use super::{Figure, PANELS, backends_heading, columns, left_out, legend, named, some_of};
+use crate::analysis::Analysis;
+use crate::analysis::metric::Metric;
 use crate::analysis::summary::{Condition, Summary};
 use crate::analysis::trial::ValidTrial;
 use crate::plan::{DIRECT, Plan};
 use crate::report::prose;
+use crate::report::section::Column;
+use crate::report::value::{Digits, Value};
 use crate::statistics::Spread;
 
 /// How much of a model's colour its user time has.
@@ -18,103 +22,117 @@ const USER_TINT: f64 = 0.38;
 /// Share of a group's width that its bars fill.
 const FILLED: f64 = 0.84;
 
-/// One bar.
+/// One bar, µs.
 #[derive(Debug, Clone, Copy)]
 struct Stack {
-    look: Look,
     user: f64,
     system: f64,
     total: Spread,
 }
 
-/// The figure's data.
-#[derive(Debug)]
-pub(super) struct Cpu {
-    frame: Frame,
-    models: usize,
-    /// For each panel, for each concurrency, for each model: its bar.
-    panels: Vec<Vec<Vec<Option<Stack>>>>,
-}
-
-impl Cpu {
-    pub(super) fn of(summary: &Summary, plan: &Plan) -> Option<Self> {
-        let backends = some_of(&summary.backends, PANELS);
-        let looks: Vec<_> =
-            palette::looks(summary).into_iter().filter(|(model, _)| *model != DIRECT).collect();
-        let stack = |backends, concurrency, &(model, look): &(&str, Look)| {
-            let cell = summary.cell(model, Condition { backends, concurrency });
-            Some(Stack {
-                look,
-                user: cell.spread(|m| m.user_us)?.median,
-                system: cell.spread(|m| m.system_us)?.median,
-                total: cell.spread(ValidTrial::cpu_us)?,
-            })
-        };
-        let panel = |&b: &u32| -> Vec<Vec<_>> {
-            let group = |&c: &u32| looks.iter().map(|look| stack(b, c, look)).collect();
-            summary.concurrency.iter().map(group).collect()
-        };
-        let panels: Vec<_> = backends.iter().map(panel).collect();
-        let highest = panels
-            .iter()
-            .flatten()
-            .flatten()
-            .flatten()
-            .map(|stack| stack.total.max.max(stack.user + stack.system))
-            .reduce(f64::max)?;
-        let content = Content {
-            title: prose::load::titled("CPU time of the balancer per request", summary.load()),
-            subtitle: format!(
-                "Pale: user mode; full colour: kernel; each a median over {}. Whiskers: smallest to largest sum in a \
-                 block. The time of client and backends is not in it. {}",
-                prose::blocks(summary),
-                prose::load::of_a_trial(plan)
-                    + prose::empty_cells(summary)
-                    + left_out(summary, &backends, &summary.concurrency)
-            ),
-            legend: legend(summary, &looks),
-            y_title: "CPU time per request (µs, user + system)".into(),
-            x_title: format!("concurrency ({})", prose::load::concurrency(summary.load())),
-            x: Axis::of_groups(&summary.concurrency),
-            y: Axis::from_zero(highest),
-            panels: backends.iter().map(|&b| backends_heading(b)).collect(),
-            columns: columns(backends.len()),
-            panel_height: 420,
-            feet: 24,
-        };
-        Some(Cpu { frame: Frame::lay_out(content), models: looks.len(), panels })
-    }
-
-    pub(super) fn frame(&self) -> &Frame {
-        &self.frame
-    }
-
-    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        self.frame.draw(area)?;
-        for (index, groups) in self.panels.iter().enumerate() {
-            let panel = self.frame.panel(index);
-            for (group, stacks) in groups.iter().enumerate() {
-                for (place, stack) in stacks.iter().enumerate() {
-                    let Some(stack) = stack else { continue };
-                    let width = FILLED / self.models as f64;
-                    let left = group as f64 - FILLED / 2.0 + place as f64 * width;
-                    let (l, base) = panel.at(left, 0.0);
-                    let (r, between) = panel.at(left + width, stack.user);
-                    // A gap of paper between neighbours; a bar however thin is still drawn.
-                    let (r, middle) = ((r - 3).max(l + 2), (l + r - 3) / 2);
-                    let (_, top) = panel.at(left, stack.user + stack.system);
-                    bar(area, [(l, between), (r, base)], lightened(stack.look))?;
-                    bar(area, [(l, top), (r, between)], stack.look.color.to_rgba())?;
-                    let (low, high) = (panel.at(0.0, stack.total.min).1, panel.at(0.0, stack.total.max).1);
-                    whisker(area, middle, (low, high), palette::INK)?;
-                    mark(area, stack.look, (middle, base + 16), 7.min((r - l) / 2).max(3))?;
-                }
+pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
+    let summary = &analysis.summary;
+    let backends = some_of(&summary.backends, PANELS);
+    let looks: Vec<_> = palette::looks(summary).into_iter().filter(|(row, _)| *row != DIRECT).collect();
+    let shown = || {
+        let conditions =
+            summary.conditions().into_iter().filter(|condition| backends.contains(&condition.backends));
+        conditions.flat_map(|condition| looks.iter().map(move |&(row, _)| (row, condition)))
+    };
+    let highest = shown()
+        .filter_map(|(row, condition)| Stack::of(summary, row, condition))
+        .map(|stack| stack.total.max.max(stack.user + stack.system))
+        .reduce(f64::max)?;
+    let frame = Frame::lay_out(Content {
+        title: prose::load::titled("CPU time of the balancer per request", summary.load()),
+        subtitle: format!(
+            "Pale: user mode; full colour: kernel; each a median over {}. Whiskers: smallest to largest sum in a \
+             block. The time of client and backends is not in it. {}",
+            prose::blocks(summary),
+            prose::load::of_a_trial(plan)
+                + prose::empty_cells(summary)
+                + left_out(summary, &backends, &summary.concurrency)
+        ),
+        legend: legend(summary, &looks),
+        y_title: "CPU time per request (µs, user + system)".into(),
+        x_title: format!("concurrency ({})", prose::load::concurrency(summary.load())),
+        x: Axis::of_groups(&summary.concurrency),
+        y: Axis::from_zero(highest),
+        panels: backends.iter().map(|&b| backends_heading(b)).collect(),
+        columns: columns(backends.len()),
+        panel_height: 420,
+        feet: 24,
+    });
+    let mut marks = Vec::new();
+    for (index, &backends) in backends.iter().enumerate() {
+        for (group, &concurrency) in summary.concurrency.iter().enumerate() {
+            let condition = Condition { backends, concurrency };
+            for (place, &(row, look)) in looks.iter().enumerate() {
+                let Some(stack) = Stack::of(summary, row, condition) else { continue };
+                let width = FILLED / looks.len() as f64;
+                let left = group as f64 - FILLED / 2.0 + place as f64 * width;
+                marks.push(stack.mark((row, look), condition, frame.panel(index), (left, left + width)));
             }
         }
-        Ok(())
     }
+    let columns = vec![
+        Column::numbers("user, µs per request"),
+        Column::numbers("kernel, µs per request"),
+        Column::numbers("sum, µs per request"),
+        Column::numbers("smallest sum of a block"),
+        Column::numbers("largest sum of a block"),
+    ];
+    let sentence = prose::findings::of_medians(analysis, Metric::BalancerCpu);
+    Some(Figure { id: String::new(), frame, sentence, columns, under: Vec::new(), marks })
 }
 
-fn lightened(look: Look) -> plotters::style::RGBAColor {
-    look.color.mix(USER_TINT)
+impl Stack {
+    fn of(summary: &Summary, row: &str, condition: Condition) -> Option<Self> {
+        let cell = summary.cell(row, condition);
+        Some(Stack {
+            user: cell.spread(|trial| trial.user_us)?.median,
+            system: cell.spread(|trial| trial.system_us)?.median,
+            total: cell.spread(ValidTrial::cpu_us)?,
+        })
+    }
+
+    /// The bar of a row from one x of `panel` to another.
+    fn mark(
+        &self,
+        (row, look): (&str, Look),
+        condition: Condition,
+        panel: Panel,
+        (from, to): (f64, f64),
+    ) -> Mark {
+        let (left, base) = panel.at(from, 0.0);
+        let (right, between) = panel.at(to, self.user);
+        // A gap of paper between neighbours; a bar however thin is still drawn.
+        let (right, middle) = ((right - 3).max(left + 2), (left + right - 3) / 2);
+        let (_, top) = panel.at(from, self.user + self.system);
+        let mut shapes = vec![
+            Shape::Bar { corners: [(left, between), (right, base)], color: look.color.mix(USER_TINT) },
+            Shape::Bar { corners: [(left, top), (right, between)], color: look.color.to_rgba() },
+        ];
+        let (low, high) = (panel.at(0.0, self.total.min).1, panel.at(0.0, self.total.max).1);
+        shapes.extend(Shape::whisker(middle, (low, high), palette::INK));
+        let radius = 7.min((right - left) / 2).max(3);
+        shapes.push(Shape::Marker { look, at: (middle, base + 16), radius });
+        let Spread { median, min, max, .. } = self.total;
+        let [user, system] = [self.user, self.system].map(|us| Value::figure(us).plain());
+        let total = Value::Spread { spread: self.total, digits: Digits::Four };
+        Mark {
+            tags: Tags {
+                competitor: row.to_owned(),
+                condition: Some(condition),
+                metric: Some(Metric::BalancerCpu),
+            },
+            says: format!(
+                "{}: {} µs of CPU per request; user {user}, kernel {system}",
+                named(row, condition),
+                total.plain()
+            ),
+            rows: vec![[self.user, self.system, median, min, max].map(Value::figure).to_vec()],
+            shapes,
+        }
+    }
 }

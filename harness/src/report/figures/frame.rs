@@ -1,20 +1,17 @@
-//! What all charts share: title, legend, a grid of panels with one pair of axes, and marks on them.
+//! What all figures share: title, legend, a grid of panels with one pair of axes.
 //!
-//! Owns every distance and size of type. Knows nothing of what is measured. A chart is 1660 pixels wide and is
+//! Owns every distance and size of type. Knows nothing of what is measured. A figure is 1660 pixels wide and is
 //! shown at 830 in a README: type of 26 pixels is read as 13.
 
-use plotters::backend::DrawingBackend;
-use plotters::coord::Shift;
-use plotters::drawing::{DrawingArea, DrawingAreaErrorKind};
-use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, IntoFont, RGBAColor, RGBColor, ShapeStyle};
+use plotters::style::text_anchor::{HPos, VPos};
+use plotters::style::{Color, RGBColor};
 
 use super::axis::Axis;
-use super::palette::{FAINT_INK, GRID, INK, Look, Marker, PAPER};
+use super::palette::{FAINT_INK, GRID, INK, Look, PAPER};
+use super::shape::{Group, Point, Shape, Tags};
 use super::text;
 
-/// Width of every chart, pixels.
+/// Width of every figure, pixels.
 pub(super) const WIDTH: i32 = 1660;
 
 const MARGIN: i32 = 28;
@@ -31,20 +28,14 @@ const HEADING: i32 = 42;
 const FOOT: i32 = 46;
 const BETWEEN: i32 = 20;
 
-/// Where a chart is drawn.
-pub(super) type Area<DB> = DrawingArea<DB, Shift>;
-/// What drawing on it comes to.
-pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
-
-/// What a chart says besides its marks.
+/// What a figure says besides its marks.
 #[derive(Debug, Clone)]
 pub(super) struct Content {
-    /// What the chart shows.
+    /// What the figure shows.
     pub(super) title: String,
     /// What a mark stands for, and what was measured.
     pub(super) subtitle: String,
-    /// Name and look of each model.
-    pub(super) legend: Vec<(String, Look)>,
+    pub(super) legend: Vec<Entry>,
     /// Quantity and unit of the vertical axis.
     pub(super) y_title: String,
     /// Quantity and unit of the horizontal axis.
@@ -58,6 +49,15 @@ pub(super) struct Content {
     pub(super) panel_height: i32,
     /// Room between the axis and its tick labels, for marks, pixels.
     pub(super) feet: i32,
+}
+
+/// One entry of a legend.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) look: Look,
+    /// The row that it stands for, where it stands for one.
+    pub(super) competitor: Option<String>,
 }
 
 /// Panels in rows, with everything around them, laid out once: setting text is what takes time.
@@ -125,47 +125,58 @@ impl Frame {
         Panel { left, right: left + width, top, bottom: top + content.panel_height, x, y }
     }
 
-    /// Draws all but the marks.
-    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        let content = &self.content;
-        area.fill(&PAPER)?;
-        let mut y = MARGIN;
-        write(area, &content.title, TITLE, INK, (MARGIN, y), (HPos::Left, VPos::Top))?;
-        y += 50;
-        for line in &self.lines {
-            write(area, line, TYPE, FAINT_INK, (MARGIN, y), (HPos::Left, VPos::Top))?;
-            y += LINE;
-        }
-        y += 12;
-        for ((name, look), (x, line)) in content.legend.iter().zip(&self.places) {
-            let middle = y + line * LEGEND_LINE + LEGEND_LINE / 2;
-            mark(area, *look, (x + 12, middle), 10)?;
-            write(area, name, TYPE, INK, (x + LEGEND_SWATCH, middle), (HPos::Left, VPos::Center))?;
-        }
-        write(area, &content.y_title, TYPE, FAINT_INK, (MARGIN, self.top - 10), (HPos::Left, VPos::Bottom))?;
-        for (index, heading) in content.panels.iter().enumerate() {
-            self.draw_panel(area, index, heading)?;
-        }
-        let (_, height) = self.size();
-        let (left, right) = (self.panel(0).left, WIDTH - MARGIN);
-        let below = height as i32 - MARGIN;
-        write(
-            area,
-            &content.x_title,
-            TYPE,
-            FAINT_INK,
-            ((left + right) / 2, below),
-            (HPos::Center, VPos::Bottom),
-        )
+    /// All but the marks.
+    pub(super) fn groups(&self) -> Vec<Group> {
+        let mut groups = vec![self.heading()];
+        groups.extend(self.legend());
+        groups.extend((0..self.content.panels.len()).map(|index| self.axes(index)));
+        groups
     }
 
-    fn draw_panel<DB: DrawingBackend>(&self, area: &Area<DB>, index: usize, heading: &str) -> Drawn<DB> {
+    /// The paper, the titles of figure and axes.
+    fn heading(&self) -> Group {
+        let (content, (width, height)) = (&self.content, self.size());
+        let paper = Shape::Bar { corners: [(0, 0), (width as i32, height as i32)], color: PAPER.to_rgba() };
+        let mut shapes = vec![paper];
+        let mut y = MARGIN;
+        shapes.push(write(&content.title, TITLE, INK, (MARGIN, y), (HPos::Left, VPos::Top)));
+        y += 50;
+        for line in &self.lines {
+            shapes.push(write(line, TYPE, FAINT_INK, (MARGIN, y), (HPos::Left, VPos::Top)));
+            y += LINE;
+        }
+        let over = (MARGIN, self.top - 10);
+        shapes.push(write(&content.y_title, TYPE, FAINT_INK, over, (HPos::Left, VPos::Bottom)));
+        let below = ((self.panel(0).left + WIDTH - MARGIN) / 2, height as i32 - MARGIN);
+        shapes.push(write(&content.x_title, TYPE, FAINT_INK, below, (HPos::Center, VPos::Bottom)));
+        Group { class: "frame", shapes, ..Group::default() }
+    }
+
+    fn legend(&self) -> impl Iterator<Item = Group> {
+        let top = MARGIN + 50 + self.lines.len() as i32 * LINE + 12;
+        self.content.legend.iter().zip(&self.places).map(move |(entry, (x, line))| {
+            let middle = top + line * LEGEND_LINE + LEGEND_LINE / 2;
+            let at = (x + LEGEND_SWATCH, middle);
+            let shapes = vec![
+                Shape::Marker { look: entry.look, at: (x + 12, middle), radius: 10 },
+                write(&entry.name, TYPE, INK, at, (HPos::Left, VPos::Center)),
+            ];
+            let tags =
+                entry.competitor.clone().map(|competitor| Tags { competitor, condition: None, metric: None });
+            Group { class: "legend", tags, shapes, ..Group::default() }
+        })
+    }
+
+    /// Grid, ticks and heading of one panel.
+    fn axes(&self, index: usize) -> Group {
         let (panel, Content { x: across, y: up, feet, .. }) = (self.panel(index), &self.content);
+        let mut shapes = Vec::new();
         for (at, label) in &up.ticks {
             let (_, y) = panel.at(across.from, *at);
-            line(area, &[(panel.left, y), (panel.right, y)], GRID, 2)?;
+            shapes.push(Shape::line([(panel.left, y), (panel.right, y)], GRID, 2));
             if index.is_multiple_of(self.content.columns) {
-                write(area, label, TYPE, INK, (panel.left - 12, y), (HPos::Right, VPos::Center))?;
+                let at = (panel.left - 12, y);
+                shapes.push(write(label, TYPE, INK, at, (HPos::Right, VPos::Center)));
             }
         }
         let foot = panel.bottom + feet;
@@ -173,20 +184,21 @@ impl Frame {
         for (at, label) in &across.ticks {
             let (x, _) = panel.at(*at, up.from);
             if *feet == 0 {
-                line(area, &[(x, panel.bottom), (x, panel.bottom + 7)], FAINT_INK, 2)?;
+                shapes.push(Shape::line([(x, panel.bottom), (x, panel.bottom + 7)], FAINT_INK, 2));
             }
             // A label that would run into its neighbour is left out; its tick stays.
             let half = (text::width(label, TYPE) / 2.0).ceil() as i32;
             // Within the panel: its neighbour has a label at the same height.
             let x = x.min(panel.right + 4 - half).max(panel.left - 4 + half);
             if x - half > free_from {
-                write(area, label, TYPE, INK, (x, foot + 12), (HPos::Center, VPos::Top))?;
+                shapes.push(write(label, TYPE, INK, (x, foot + 12), (HPos::Center, VPos::Top)));
                 free_from = x + half + 6;
             }
         }
-        line(area, &[(panel.left, panel.bottom), (panel.right, panel.bottom)], FAINT_INK, 2)?;
-        let middle = (panel.left + panel.right) / 2;
-        write(area, heading, TYPE, INK, (middle, panel.top - 14), (HPos::Center, VPos::Bottom))
+        shapes.push(Shape::line([(panel.left, panel.bottom), (panel.right, panel.bottom)], FAINT_INK, 2));
+        let over = ((panel.left + panel.right) / 2, panel.top - 14);
+        shapes.push(write(&self.content.panels[index], TYPE, INK, over, (HPos::Center, VPos::Bottom)));
+        Group { class: "axes", shapes, ..Group::default() }
     }
 
     fn row_height(&self) -> i32 {
@@ -194,10 +206,10 @@ impl Frame {
     }
 }
 
-fn legend_places(legend: &[(String, Look)]) -> Vec<(i32, i32)> {
+fn legend_places(legend: &[Entry]) -> Vec<(i32, i32)> {
     let (mut x, mut line) = (MARGIN, 0);
-    let place = |(name, _): &(String, Look)| {
-        let width = LEGEND_SWATCH + text::width(name, TYPE).ceil() as i32;
+    let place = |entry: &Entry| {
+        let width = LEGEND_SWATCH + text::width(&entry.name, TYPE).ceil() as i32;
         if x > MARGIN && x + width > WIDTH - MARGIN {
             (x, line) = (MARGIN, line + 1);
         }
@@ -208,86 +220,7 @@ fn legend_places(legend: &[(String, Look)]) -> Vec<(i32, i32)> {
     legend.iter().map(place).collect()
 }
 
-/// Writes `text` level at `at`, set at `size` pixels to the em.
-pub(super) fn write<DB: DrawingBackend>(
-    area: &Area<DB>,
-    text: &str,
-    size: f32,
-    color: RGBColor,
-    at: (i32, i32),
-    (h, v): (HPos, VPos),
-) -> Drawn<DB> {
-    // plotters' sizes are 1.24 of an em.
-    let style = (text::FAMILY, f64::from(size) * 1.24).into_font().color(&color).pos(Pos::new(h, v));
-    area.draw(&Text::new(text.to_owned(), at, style))
-}
-
-/// A line through `points`.
-pub(super) fn line<DB: DrawingBackend>(
-    area: &Area<DB>,
-    points: &[(i32, i32)],
-    color: RGBColor,
-    width: u32,
-) -> Drawn<DB> {
-    area.draw(&PathElement::new(points.to_vec(), color.stroke_width(width)))
-}
-
-/// A filled rectangle between two corners.
-pub(super) fn bar<DB: DrawingBackend>(
-    area: &Area<DB>,
-    corners: [(i32, i32); 2],
-    color: RGBAColor,
-) -> Drawn<DB> {
-    area.draw(&Rectangle::new(corners, color.filled()))
-}
-
-/// From the smallest to the largest of something, upright at `x`.
-pub(super) fn whisker<DB: DrawingBackend>(
-    area: &Area<DB>,
-    x: i32,
-    (y_min, y_max): (i32, i32),
-    color: RGBColor,
-) -> Drawn<DB> {
-    line(area, &[(x, y_min), (x, y_max)], color, 3)?;
-    for y in [y_min, y_max] {
-        line(area, &[(x - 6, y), (x + 6, y)], color, 3)?;
-    }
-    Ok(())
-}
-
-/// A model's marker, with a rim of paper that sets it apart from the line that it lies on.
-pub(super) fn mark<DB: DrawingBackend>(area: &Area<DB>, look: Look, at: (i32, i32), r: i32) -> Drawn<DB> {
-    shape(area, look.marker, at, r + 3, PAPER, 3)?;
-    shape(area, look.marker, at, r, look.color, 0)
-}
-
-fn shape<DB: DrawingBackend>(
-    area: &Area<DB>,
-    marker: Marker,
-    (x, y): (i32, i32),
-    r: i32,
-    color: RGBColor,
-    rim: u32,
-) -> Drawn<DB> {
-    let fill: ShapeStyle = color.filled();
-    let polygon = |points: &[(i32, i32)]| {
-        let points: Vec<_> = points.iter().map(|&(dx, dy)| (x + dx, y + dy)).collect();
-        area.draw(&Polygon::new(points, fill))
-    };
-    let stroke = |from: (i32, i32), to: (i32, i32)| {
-        line(area, &[(x + from.0, y + from.1), (x + to.0, y + to.1)], color, 5 + 2 * rim)
-    };
-    match marker {
-        Marker::Circle => area.draw(&Circle::new((x, y), r, fill)),
-        Marker::Square => polygon(&[(-r, -r), (r, -r), (r, r), (-r, r)]),
-        Marker::TriangleUp => polygon(&[(0, -r - 3), (r + 2, r), (-r - 2, r)]),
-        Marker::TriangleDown => polygon(&[(0, r + 3), (r + 2, -r), (-r - 2, -r)]),
-        Marker::Diamond => polygon(&[(0, -r - 4), (r + 4, 0), (0, r + 4), (-r - 4, 0)]),
-        Marker::Cross => stroke((-r, -r), (r, r)).and_then(|()| stroke((-r, r), (r, -r))),
-        Marker::Plus => stroke((-r, 0), (r, 0)).and_then(|()| stroke((0, -r), (0, r))),
-        Marker::Ring => {
-            area.draw(&Circle::new((x, y), r, fill))?;
-            area.draw(&Circle::new((x, y), (r - 4 - rim as i32).max(1), PAPER.filled()))
-        }
-    }
+/// `text` level at `at`, set at `em` pixels.
+pub(super) fn write(text: &str, em: f32, color: RGBColor, at: Point, anchor: (HPos, VPos)) -> Shape {
+    Shape::Text { text: text.to_owned(), em, color, at, anchor }
 }

@@ -4,17 +4,21 @@
 //! ends where fewer requests than [`REQUESTS_BEYOND_A_PERCENTILE`] lie beyond it.
 
 use hdrhistogram::Histogram;
-use plotters::backend::DrawingBackend;
 use rayon::prelude::*;
 
 use super::axis::Axis;
-use super::frame::{Area, Content, Drawn, Frame, line, mark};
+use super::frame::{Content, Frame, Panel};
 use super::palette::{self, Look};
-use super::{backends_heading, columns, left_out, legend, some_of};
+use super::shape::{Mark, Shape, Tags};
+use super::{Figure, backends_heading, columns, left_out, legend, named, some_of};
+use crate::analysis::Analysis;
+use crate::analysis::metric::Metric;
 use crate::analysis::summary::{Condition, Summary};
-use crate::analysis::trial::REQUESTS_BEYOND_A_PERCENTILE;
+use crate::analysis::trial::{REQUESTS_BEYOND_A_PERCENTILE, percentile_ms};
 use crate::plan::Plan;
 use crate::report::prose;
+use crate::report::section::Column;
+use crate::report::value::Value;
 
 /// The median, where the curves begin, in nines: log10 of 1 / (1 − 0.5).
 const MEDIAN: f64 = std::f64::consts::LOG10_2;
@@ -39,92 +43,128 @@ const PANELS_A_SIDE: usize = 6;
 /// (nines, milliseconds)
 type Curve = Vec<(f64, f64)>;
 
-/// The figure's data.
-#[derive(Debug)]
-pub(super) struct Latency {
-    frame: Frame,
-    panels: Vec<Vec<(Look, Curve)>>,
+/// The response times of one model under one condition.
+struct Times<'a> {
+    row: &'a str,
+    look: Look,
+    curve: Curve,
+    /// The percentiles with a tick, as far as the count supports them: name, milliseconds.
+    percentiles: Vec<(&'static str, f64)>,
 }
 
-impl Latency {
-    pub(super) fn of(summary: &Summary, plan: &Plan) -> Option<Self> {
-        let looks = palette::looks(summary);
-        let (shown_backends, shown_concurrency) =
-            (some_of(&summary.backends, PANELS_A_SIDE), some_of(&summary.concurrency, PANELS_A_SIDE));
-        let columns = columns(shown_backends.len());
-        let mut cells = Vec::new();
-        // Row by row: a concurrency's panels stand side by side.
-        for &concurrency in &shown_concurrency {
-            for backends in shown_backends.chunks(columns) {
-                cells.extend((0..columns).map(|i| backends.get(i).map(|&b| (b, concurrency))));
-            }
-        }
-        while cells.last() == Some(&None) {
-            cells.pop();
-        }
-        let curves = |cell: &Option<(u32, u32)>| -> Vec<(Look, Curve)> {
-            let Some((backends, concurrency)) = *cell else { return Vec::new() };
-            let of = |model: &str| summary.cell(model, Condition { backends, concurrency }).pooled();
-            looks.iter().filter_map(|&(model, look)| Some((look, curve(&of(model)?)))).collect()
+impl<'a> Times<'a> {
+    fn of(row: &'a str, look: Look, latency: &Histogram<u64>) -> Self {
+        let known = |&(nines, name): &(f64, &'static str)| {
+            Some((name, percentile_ms(latency, 100.0 * (1.0 - 10f64.powf(-nines)))?))
         };
-        let panels: Vec<_> = cells.par_iter().map(curves).collect();
-        let points = || panels.iter().flatten().flat_map(|(_, curve)| curve);
-        let longest = points().map(|&(nines, _)| nines).reduce(f64::max)?;
-        let (fastest, slowest) =
-            (points().map(|&(_, ms)| ms).reduce(f64::min)?, points().map(|&(_, ms)| ms).reduce(f64::max)?);
-        let to = longest.max(1.0) + 0.12;
-        let ticks = TICKS.iter().filter(|(nines, _)| *nines <= to);
-        let heading = |cell: &Option<(u32, u32)>| {
-            cell.map_or_else(String::new, |(b, c)| format!("{}, c = {c}", backends_heading(b)))
-        };
-        let content = Content {
-            title: prose::load::titled("Response time by percentile", summary.load()),
-            subtitle: format!(
-                "All valid trials of a cell pooled; a curve ends where fewer than \
-                 {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it. {} {}",
-                prose::load::times_in_a_figure(summary.load()),
-                prose::load::of_a_trial(plan) + left_out(summary, &shown_backends, &shown_concurrency)
-            ),
-            legend: legend(summary, &looks),
-            y_title: "response time (ms, log scale)".into(),
-            x_title: "percentile of requests (log scale in 1 / (1 − p))".into(),
-            x: Axis {
-                from: MEDIAN - 0.1,
-                to,
-                ticks: ticks.map(|&(nines, label)| (nines, label.into())).collect(),
-            },
-            y: Axis::logarithmic(fastest, slowest),
-            panels: cells.iter().map(heading).collect(),
-            columns,
-            panel_height: 270,
-            feet: 0,
-        };
-        Some(Latency { frame: Frame::lay_out(content), panels })
+        let percentiles = TICKS.iter().filter_map(known).collect();
+        Times { row, look, curve: curve(latency), percentiles }
     }
+}
 
-    pub(super) fn frame(&self) -> &Frame {
-        &self.frame
-    }
+/// Every model's curve under one condition; `None` fills a row of panels up.
+type Curves<'a> = Option<(Condition, Vec<Times<'a>>)>;
 
-    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        self.frame.draw(area)?;
-        for (index, curves) in self.panels.iter().enumerate() {
-            let panel = self.frame.panel(index);
-            for (place, (look, curve)) in curves.iter().enumerate() {
-                let points: Vec<_> = curve.iter().map(|&(nines, ms)| panel.at(nines, ms.ln())).collect();
-                if points.len() > 1 {
-                    line(area, &points, look.color, 3)?;
-                }
-                // One marker a nine, no two models' at the same place: at the same place the last would hide the rest.
-                let first = MEDIAN + STEP * 4.0 + place as f64 / curves.len() as f64;
-                let marked = (0..NINES).filter_map(|nine| nearest(curve, first + f64::from(nine)));
-                for (nines, ms) in marked {
-                    mark(area, *look, panel.at(nines, ms.ln()), 6)?;
-                }
-            }
+pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
+    let summary = &analysis.summary;
+    let looks = palette::looks(summary);
+    let (backends, concurrency) =
+        (some_of(&summary.backends, PANELS_A_SIDE), some_of(&summary.concurrency, PANELS_A_SIDE));
+    let columns = columns(backends.len());
+    let curves = |condition: &Option<Condition>| -> Curves<'_> {
+        let of = |&(row, look): &(_, Look)| {
+            Some(Times::of(row, look, &summary.cell(row, (*condition)?).pooled()?))
+        };
+        Some(((*condition)?, looks.iter().filter_map(of).collect()))
+    };
+    let panels: Vec<_> = in_rows(&backends, &concurrency, columns).par_iter().map(curves).collect();
+    let points = || panels.iter().flatten().flat_map(|(_, times)| times).flat_map(|times| &times.curve);
+    let longest = points().map(|&(nines, _)| nines).reduce(f64::max)?;
+    let (fastest, slowest) =
+        (points().map(|&(_, ms)| ms).reduce(f64::min)?, points().map(|&(_, ms)| ms).reduce(f64::max)?);
+    let to = longest.max(1.0) + 0.12;
+    let ticks = TICKS.iter().filter(|(nines, _)| *nines <= to);
+    let heading = |curves: &Curves<'_>| {
+        let heading = |of: &Condition| format!("{}, c = {}", backends_heading(of.backends), of.concurrency);
+        curves.as_ref().map_or_else(String::new, |(condition, _)| heading(condition))
+    };
+    let frame = Frame::lay_out(Content {
+        title: prose::load::titled("Response time by percentile", summary.load()),
+        subtitle: subtitle(plan, summary) + left_out(summary, &backends, &concurrency),
+        legend: legend(summary, &looks),
+        y_title: "response time (ms, log scale)".into(),
+        x_title: "percentile of requests (log scale in 1 / (1 − p))".into(),
+        x: Axis {
+            from: MEDIAN - 0.1,
+            to,
+            ticks: ticks.map(|&(nines, label)| (nines, label.into())).collect(),
+        },
+        y: Axis::logarithmic(fastest, slowest),
+        panels: panels.iter().map(heading).collect(),
+        columns,
+        panel_height: 270,
+        feet: 0,
+    });
+    let mut marks = Vec::new();
+    for (index, (condition, curves)) in
+        panels.iter().enumerate().filter_map(|(i, of)| Some((i, of.as_ref()?)))
+    {
+        for (place, times) in curves.iter().enumerate() {
+            // No two models' markers at the same percentile: the last would hide the rest.
+            let first = MEDIAN + STEP * 4.0 + place as f64 / curves.len() as f64;
+            marks.extend(mark(times, *condition, frame.panel(index), first));
         }
-        Ok(())
     }
+    let columns = vec![Column::numbers("percentile"), Column::numbers("response time, ms")];
+    let sentence = prose::findings::of_models(analysis, Metric::P50);
+    Some(Figure { id: String::new(), frame, sentence, columns, under: Vec::new(), marks })
+}
+
+fn subtitle(plan: &Plan, summary: &Summary) -> String {
+    format!(
+        "All valid trials of a cell pooled; a curve ends where fewer than \
+         {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it. {} {}",
+        prose::load::times_in_a_figure(summary.load()),
+        prose::load::of_a_trial(plan)
+    )
+}
+
+/// Conditions row by row: a concurrency's panels stand side by side.
+fn in_rows(backends: &[u32], concurrency: &[u32], columns: usize) -> Vec<Option<Condition>> {
+    let mut conditions = Vec::new();
+    for &concurrency in concurrency {
+        for backends in backends.chunks(columns) {
+            let condition = |i: usize| Some(Condition { backends: *backends.get(i)?, concurrency });
+            conditions.extend((0..columns).map(condition));
+        }
+    }
+    while conditions.last() == Some(&None) {
+        conditions.pop();
+    }
+    conditions
+}
+
+/// A curve, with a marker a nine from `first` on; `None` where it has no point.
+fn mark(times: &Times<'_>, condition: Condition, panel: Panel, first: f64) -> Option<Mark> {
+    let Times { row, look, curve, percentiles } = times;
+    let look = *look;
+    let at = |(nines, ms): (f64, f64)| panel.at(nines, ms.ln());
+    curve.first()?;
+    let mut shapes = Vec::new();
+    if curve.len() > 1 {
+        let points: Vec<_> = curve.iter().copied().map(at).collect();
+        shapes.push(Shape::line(points, look.color, 3));
+    }
+    let marked = (0..NINES).filter_map(|nine| nearest(curve, first + f64::from(nine)));
+    shapes.extend(marked.map(|point| Shape::Marker { look, at: at(point), radius: 6 }));
+    let says: Vec<_> =
+        percentiles.iter().map(|(name, ms)| format!("p{name} {} ms", Value::figure(*ms).plain())).collect();
+    Some(Mark {
+        tags: Tags { competitor: (*row).to_owned(), condition: Some(condition), metric: Some(Metric::P50) },
+        says: format!("{}: {}", named(row, condition), says.join(", ")),
+        rows: percentiles.iter().map(|&(name, ms)| vec![name.into(), Value::figure(ms)]).collect(),
+        shapes,
+    })
 }
 
 fn nearest(curve: &Curve, nines: f64) -> Option<(f64, f64)> {

@@ -1,192 +1,193 @@
-//! The charts: which there are, and how each becomes an SVG and a PNG.
+//! The figures: which there are, and how each becomes an SVG and a PNG.
 //!
-//! One file a figure; each prepares its data once and draws them on either backend. `palette` owns colours and
-//! markers, `frame` distances and type.
+//! A figure is one file and one line of [`FIGURES`]. It yields *marks*: shapes with tags (competitor, condition, metric), what
+//! they say in words, and the data behind them; and the sentence that it supports. `palette` owns colours and markers,
+//! `frame` distances and type, `svg` is the one writer, and `png` is made from what it wrote.
 
 mod axis;
-mod bitmap;
 mod cpu;
 mod frame;
 mod latency;
 mod palette;
+mod png;
 mod ratio;
+mod shape;
+mod svg;
 mod text;
 mod throughput;
 mod timeline;
 
-use plotters::backend::{DrawingBackend, SVGBackend};
-use plotters::drawing::IntoDrawingArea;
+use std::fmt;
+
 use rayon::prelude::*;
 use thiserror::Error;
 
-use self::frame::{Area, Drawn, Frame};
+use self::frame::{Entry, Frame};
 use self::palette::Look;
+use self::shape::{Group, Mark};
 use crate::analysis::Analysis;
+use crate::analysis::looped::Loop;
 use crate::analysis::metric::Metric;
-use crate::analysis::summary::Summary;
-use crate::analysis::verdicts::Verdicts;
+use crate::analysis::summary::{Condition, Summary};
 use crate::plan::{DIRECT, Family, Plan};
 use crate::record::Stored;
+use crate::report::render;
+use crate::report::section::{Column, Table};
+use crate::report::value::Value;
+use crate::text::counted;
 use crate::trial::faults::data::StoredFaults;
 
-/// A chart that could not be drawn: a fault of roundtable.
+/// A figure that could not be drawn: a fault of roundtable.
 #[derive(Debug, Error)]
-#[error("the chart {figure} could not be drawn ({reason}); please report this with the run's folder")]
+#[error("the figure {figure} could not be drawn ({reason}); please report this with the run's folder")]
 pub struct FigureError {
     figure: String,
     reason: String,
 }
 
-/// Every figure that a run has data for, in the order of the report, ready to be drawn.
-pub fn of_run(stored: &Stored, analysis: &Analysis) -> Vec<Figure> {
-    let Analysis { summary, verdicts, .. } = analysis;
-    let kinds = if summary.load().is_closed() { CLOSED } else { OPEN };
-    let of = |&kind: &Kind| Figure::of(kind, summary, &stored.environment.plan, verdicts);
-    kinds.par_iter().filter_map(of).collect()
+/// One kind of figure.
+struct Kind {
+    /// The name of its files.
+    id: &'static str,
+    /// The metric that it is about.
+    metric: Metric,
+    /// The loops of which it says something.
+    of: fn(Loop) -> bool,
+    /// The figure; `None` where no valid trial has what it shows.
+    make: fn(&Plan, &Analysis) -> Option<Figure>,
 }
 
-/// The timeline of each model in a fault run that has a valid trial, ready to be drawn.
+/// Every kind of figure of a run.
+#[rustfmt::skip]
+const FIGURES: [Kind; 7] = [
+    Kind { id: "throughput", metric: Metric::Throughput, of: Loop::is_closed, make: throughput::figure },
+    Kind { id: "throughput-ratio", metric: Metric::Throughput, of: Loop::is_closed, make: |p, a| ratio::figure(p, a, Metric::Throughput) },
+    Kind { id: "cpu", metric: Metric::BalancerCpu, of: |_| true, make: cpu::figure },
+    Kind { id: "cpu-ratio", metric: Metric::BalancerCpu, of: |_| true, make: |p, a| ratio::figure(p, a, Metric::BalancerCpu) },
+    Kind { id: "latency", metric: Metric::P50, of: |_| true, make: latency::figure },
+    Kind { id: "p50-ratio", metric: Metric::P50, of: |load| !load.is_closed(), make: |p, a| ratio::figure(p, a, Metric::P50) },
+    Kind { id: "p99-ratio", metric: Metric::P99, of: |load| !load.is_closed(), make: |p, a| ratio::figure(p, a, Metric::P99) },
+];
+
+/// What the ids of timelines begin with.
+pub const TIMELINE: &str = "timeline-";
+
+/// Backend counts that a figure with a panel for each shows at most.
+const PANELS: usize = 12;
+
+/// Every figure that a run has data for, those of the metrics that it was made for first.
+pub fn of_run(stored: &Stored, analysis: &Analysis) -> Vec<Figure> {
+    let load = analysis.summary.load();
+    let rank = |metric: Metric| load.main_metrics().iter().position(|main| *main == metric);
+    let mut kinds: Vec<&Kind> = FIGURES.iter().filter(|kind| (kind.of)(load)).collect();
+    kinds.sort_by_key(|kind| rank(kind.metric).unwrap_or(usize::MAX));
+    let make = |kind: &&Kind| {
+        Some(Figure { id: kind.id.into(), ..(kind.make)(&stored.environment.plan, analysis)? })
+    };
+    kinds.par_iter().filter_map(make).collect()
+}
+
+/// The timeline of each model in a fault run that has a valid trial.
 pub fn of_faults(stored: &StoredFaults) -> Vec<Figure> {
-    timeline::Timeline::of(stored).into_iter().map(|figure| Figure(Drawing::Timeline(figure))).collect()
+    timeline::figures(stored)
 }
 
 /// The ids of all figures of a run that there can be.
 pub fn ids() -> impl Iterator<Item = &'static str> {
-    SLUGS.into_iter()
+    FIGURES.iter().map(|kind| kind.id)
 }
 
-/// What the names of timelines begin with.
-pub const TIMELINE: &str = "timeline-";
-
-/// The names of all charts of a matrix that there can be.
-const SLUGS: [&str; 7] =
-    ["throughput", "throughput-ratio", "cpu", "cpu-ratio", "latency", "p50-ratio", "p99-ratio"];
-
-/// Backend counts that a chart with a panel for each shows at most.
-const PANELS: usize = 12;
-
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Throughput,
-    Ratio(Metric),
-    Cpu,
-    Latency,
+/// A figure, with its data.
+#[derive(Clone)]
+pub struct Figure {
+    id: String,
+    frame: Frame,
+    /// The sentence that it supports.
+    sentence: Option<String>,
+    /// The columns of its data, after those that say what a mark stands for.
+    columns: Vec<Column>,
+    /// Lines that the marks lie on.
+    under: Vec<Group>,
+    marks: Vec<Mark>,
 }
 
-/// The charts of a closed loop.
-const CLOSED: [Kind; 5] = [
-    Kind::Throughput,
-    Kind::Ratio(Metric::Throughput),
-    Kind::Cpu,
-    Kind::Ratio(Metric::BalancerCpu),
-    Kind::Latency,
-];
-
-/// The charts of an open loop, whose throughput is its rate.
-const OPEN: [Kind; 5] = [
-    Kind::Latency,
-    Kind::Ratio(Metric::P50),
-    Kind::Ratio(Metric::P99),
-    Kind::Cpu,
-    Kind::Ratio(Metric::BalancerCpu),
-];
-
-/// One chart, with its data.
-#[derive(Debug)]
-pub struct Figure(Drawing);
-
-#[derive(Debug)]
-enum Drawing {
-    Throughput(throughput::Throughput),
-    Ratio(ratio::Ratio, Metric),
-    Cpu(cpu::Cpu),
-    Latency(latency::Latency),
-    Timeline(timeline::Timeline),
+impl fmt::Debug for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Figure").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl Figure {
-    /// `None` where no valid trial has what the chart shows.
-    fn of(kind: Kind, summary: &Summary, plan: &Plan, verdicts: &Verdicts) -> Option<Self> {
-        Some(Figure(match kind {
-            Kind::Throughput => Drawing::Throughput(throughput::Throughput::of(summary, plan)?),
-            Kind::Ratio(metric) => {
-                Drawing::Ratio(ratio::Ratio::of(summary, plan, verdicts.on(metric)?)?, metric)
-            }
-            Kind::Cpu => Drawing::Cpu(cpu::Cpu::of(summary, plan)?),
-            Kind::Latency => Drawing::Latency(latency::Latency::of(summary, plan)?),
-        }))
-    }
-
-    /// Its file name, without the extension.
+    /// The name of its files, without the extension.
     pub fn id(&self) -> &str {
-        match &self.0 {
-            Drawing::Throughput(_) => "throughput",
-            Drawing::Ratio(_, Metric::Throughput) => "throughput-ratio",
-            Drawing::Ratio(_, Metric::P50) => "p50-ratio",
-            Drawing::Ratio(_, Metric::P99) => "p99-ratio",
-            Drawing::Ratio(_, Metric::BalancerCpu | Metric::AllCpu) => "cpu-ratio",
-            Drawing::Cpu(_) => "cpu",
-            Drawing::Latency(_) => "latency",
-            Drawing::Timeline(figure) => figure.id(),
-        }
+        &self.id
     }
 
     /// What it shows.
     pub fn title(&self) -> &str {
-        &self.frame().content.title
+        &self.frame.content.title
     }
 
     /// How to read it.
     pub fn caption(&self) -> &str {
-        &self.frame().content.subtitle
+        &self.frame.content.subtitle
+    }
+
+    /// The sentence that it supports, where there is one.
+    pub fn sentence(&self) -> Option<&str> {
+        self.sentence.as_deref()
     }
 
     /// Width and height, pixels.
     pub fn size(&self) -> (u32, u32) {
-        self.frame().size()
+        self.frame.size()
+    }
+
+    /// The data behind its marks.
+    pub fn data(&self) -> Table {
+        let mut columns =
+            vec![Column::words("model"), Column::numbers("HTTP servers"), Column::numbers("concurrency")];
+        columns.extend(self.columns.iter().cloned());
+        let rows = self.marks.iter().flat_map(|mark| {
+            let condition = |number: fn(Condition) -> u32| {
+                Value::or_nothing(mark.tags.condition, |condition| Value::count(number(condition)))
+            };
+            let of = [
+                mark.tags.competitor.as_str().into(),
+                condition(|condition| condition.backends),
+                condition(|condition| condition.concurrency),
+            ];
+            mark.rows.iter().map(move |row| of.iter().chain(row).cloned().collect())
+        });
+        Table::new(columns, rows)
+    }
+
+    /// The data as a CSV file.
+    pub fn csv(&self) -> Result<String, FigureError> {
+        render::csv::table(&self.data()).map_err(|reason| self.error(reason))
     }
 
     /// The drawing as an SVG file.
     pub fn svg(&self) -> Result<String, FigureError> {
-        let mut svg = String::new();
-        let area = SVGBackend::with_string(&mut svg, self.size()).into_drawing_area();
-        self.draw_on(&area).map_err(|error| self.error(&error))?;
-        drop(area);
-        Ok(svg)
+        let mut groups = self.frame.groups();
+        groups.extend(self.under.iter().cloned());
+        groups.extend(self.marks.iter().map(|mark| Group {
+            class: "mark",
+            tags: Some(mark.tags.clone()),
+            title: Some(mark.says.clone()),
+            shapes: mark.shapes.clone(),
+        }));
+        let names = svg::Names { id: &self.id, title: self.title(), description: self.caption() };
+        svg::write(&names, self.size(), &groups).map_err(|reason| self.error(reason))
     }
 
     /// The drawing as a PNG file.
     pub fn png(&self) -> Result<Vec<u8>, FigureError> {
-        let mut canvas = bitmap::Canvas::new(self.size());
-        let area = canvas.backend().into_drawing_area();
-        self.draw_on(&area).map_err(|error| self.error(&error))?;
-        drop(area);
-        canvas.png().map_err(|error| self.error(&error))
+        png::of(&self.svg()?).map_err(|reason| self.error(reason))
     }
 
-    fn frame(&self) -> &Frame {
-        match &self.0 {
-            Drawing::Throughput(figure) => figure.frame(),
-            Drawing::Ratio(figure, _) => figure.frame(),
-            Drawing::Cpu(figure) => figure.frame(),
-            Drawing::Latency(figure) => figure.frame(),
-            Drawing::Timeline(figure) => figure.frame(),
-        }
-    }
-
-    fn draw_on<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        match &self.0 {
-            Drawing::Throughput(figure) => figure.draw(area)?,
-            Drawing::Ratio(figure, _) => figure.draw(area)?,
-            Drawing::Cpu(figure) => figure.draw(area)?,
-            Drawing::Latency(figure) => figure.draw(area)?,
-            Drawing::Timeline(figure) => figure.draw(area)?,
-        }
-        area.present()
-    }
-
-    fn error(&self, error: &dyn std::error::Error) -> FigureError {
-        FigureError { figure: self.id().to_owned(), reason: error.to_string() }
+    fn error(&self, reason: String) -> FigureError {
+        FigureError { figure: self.id.clone(), reason }
     }
 }
 
@@ -214,17 +215,24 @@ fn columns(panels: usize) -> usize {
 }
 
 fn backends_heading(backends: u32) -> String {
-    format!("{backends} backend{}", if backends == 1 { "" } else { "s" })
+    counted(backends as usize, "backend")
 }
 
-fn legend(summary: &Summary, looks: &[(&str, Look)]) -> Vec<(String, Look)> {
+/// "mio, 2 backends, concurrency 10": what a mark stands for, in words.
+fn named(row: &str, condition: Condition) -> String {
+    format!("{row}, {}, concurrency {}", backends_heading(condition.backends), condition.concurrency)
+}
+
+fn legend(summary: &Summary, looks: &[(&str, Look)]) -> Vec<Entry> {
     let name = |model: &str| match summary.family(model) {
         _ if model == DIRECT => format!("{model} (no balancer)"),
         Family::Threaded => format!("{model} (threaded)"),
         Family::Async => format!("{model} (async)"),
         Family::None => model.to_owned(),
     };
-    looks.iter().map(|&(model, look)| (name(model), look)).collect()
+    let entry =
+        |&(model, look): &(&str, Look)| Entry { name: name(model), look, competitor: Some(model.to_owned()) };
+    looks.iter().map(entry).collect()
 }
 
 #[cfg(test)]
@@ -242,6 +250,30 @@ mod tests {
         for figure in of_run(&run, &Analysis::of(&run)) {
             assert!(figure.size().1 < 8_000, "{}: {:?}", figure.id(), figure.size());
             assert!(figure.caption().contains("Not every cell is drawn"), "{}", figure.id());
+        }
+    }
+
+    #[test]
+    fn every_mark_of_every_figure_has_an_id_of_its_own_a_title_and_data() {
+        for run in [Run::new().blocks(2), Run::new().blocks(2).rate(2000)] {
+            let stored = run.models(&["direct", "threads", "mio"]).backends(&[1, 2]).build();
+            let figures = of_run(&stored, &Analysis::of(&stored));
+            assert_eq!(figures.len(), 5);
+            for figure in figures {
+                let svg = figure.svg().unwrap();
+                let mut ids: Vec<_> =
+                    svg.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+                let count = ids.len();
+                ids.sort_unstable();
+                ids.dedup();
+                assert_eq!(ids.len(), count, "{}", figure.id());
+                assert!(!figure.marks.is_empty());
+                assert_eq!(svg.matches("<g class=\"mark\"").count(), figure.marks.len());
+                let data = figure.data();
+                assert!(data.rows.len() >= figure.marks.len(), "{}", figure.id());
+                assert!(data.rows.iter().all(|row| row.len() == data.columns.len()), "{}", figure.id());
+                assert!(figure.marks.iter().all(|mark| mark.says.contains(", concurrency ")));
+            }
         }
     }
 }

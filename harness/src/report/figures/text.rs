@@ -1,38 +1,25 @@
-//! The one typeface of the charts: its width, its outline, its wrapping.
+//! The one typeface of the figures: its file, its width, its wrapping.
 //!
 //! The font ships with the crate, so that neither a system font nor fontconfig is asked for. In an SVG the viewer sets
-//! the text: Arial and Liberation Sans have the same widths. plotters' own `ab_glyph` path is not taken: as of
-//! 0.3.7 it sets every glyph without its left side bearing, which spaces letters unevenly.
+//! the text: Arial and Liberation Sans have the same widths.
 
 use std::sync::LazyLock;
 
-use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
+use ab_glyph::{Font, FontRef, PxScale, ScaleFont};
 
 /// What the SVG names.
 pub(super) const FAMILY: &str = "Liberation Sans, Arial, Helvetica, sans-serif";
 
-static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
-    FontRef::try_from_slice(include_bytes!("../../../assets/LiberationSans-Regular.ttf"))
-        .expect("the font in assets/ is a TrueType font")
-});
+/// The font, as a file.
+pub(super) const FONT_FILE: &[u8] = include_bytes!("../../../assets/LiberationSans-Regular.ttf");
+
+static FONT: LazyLock<FontRef<'static>> =
+    LazyLock::new(|| FontRef::try_from_slice(FONT_FILE).expect("the font in assets/ is a TrueType font"));
 
 /// The width of `text` set at `size` pixels to the em.
 pub(super) fn width(text: &str, size: f32) -> f32 {
     let font = FONT.as_scaled(scale(size));
     advances(text, size).last().map_or(0.0, |(x, c)| x + font.h_advance(font.glyph_id(c)))
-}
-
-/// Calls `draw` with each pixel that `text` covers, its baseline beginning at (`x`, `y`), and how much of it.
-pub(super) fn cover(text: &str, size: f32, (x, y): (f32, f32), mut draw: impl FnMut(i32, i32, f32)) {
-    for (advance, c) in advances(text, size) {
-        let glyph: Glyph = FONT.glyph_id(c).with_scale_and_position(scale(size), point(x + advance, y));
-        if let Some(outline) = FONT.outline_glyph(glyph) {
-            let corner = outline.px_bounds().min;
-            outline.draw(|dx, dy, covered| {
-                draw(corner.x as i32 + dx as i32, corner.y as i32 + dy as i32, covered);
-            });
-        }
-    }
 }
 
 /// `text` in lines of at most `room` pixels; a word that is longer has a line of its own.

@@ -32,8 +32,9 @@ fn content(content: &Content, command: &str) -> String {
             None => table(of),
             Some(name) => format!("<!-- BEGIN: {name} ({command}) -->\n{}<!-- END -->\n", table(of)),
         },
-        Content::Figure(FigureLink { id, title, caption, .. }) => {
-            format!("![{}. {}]({id}.png)\n", escaped(title), escaped(caption))
+        Content::Figure(FigureLink { id, title, caption, sentence, .. }) => {
+            let picture = format!("![{}. {}]({id}.png)\n", escaped(title), escaped(caption));
+            sentence.iter().fold(picture, |text, sentence| format!("{text}\n{}\n", escaped(sentence)))
         }
     }
 }

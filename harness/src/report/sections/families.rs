@@ -6,7 +6,7 @@ use crate::analysis::findings::Finding;
 use crate::analysis::looped::Loop;
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::{Conclusion, Ratio};
-use crate::report::prose;
+use crate::report::prose::{self, findings::range};
 use crate::report::section::{Column, Content, Section, Table};
 use crate::report::value::{Missing, NOTHING, Value, noise_floor};
 use crate::statistics::verdict::LEVEL;
@@ -220,12 +220,6 @@ impl Clause {
     fn range(&self, conclusion: Conclusion) -> String {
         self.with(conclusion).map_or(String::new(), range)
     }
-}
-
-/// " (ratios 1.19 to 1.21)".
-fn range(finding: &Finding) -> String {
-    let (low, high) = (format!("{:.2}", finding.ratios.low), format!("{:.2}", finding.ratios.high));
-    if low == high { format!(" (ratio {low})") } else { format!(" (ratios {low} to {high})") }
 }
 
 #[cfg(test)]

@@ -34,7 +34,8 @@ fn written(stored: &StoredFaults) -> BTreeMap<String, Vec<u8>> {
 fn the_same_run_gives_the_same_bytes_and_a_timeline_for_each_model() {
     let files = written(&simple());
     let names: Vec<_> = files.keys().map(String::as_str).collect();
-    let charts = ["mio.png", "mio.svg", "threads.png", "threads.svg"].map(|name| format!("timeline-{name}"));
+    let charts = ["mio.csv", "mio.png", "mio.svg", "threads.csv", "threads.png", "threads.svg"]
+        .map(|name| format!("timeline-{name}"));
     assert_eq!(
         names,
         [&["index.html", "report.md"], charts.each_ref().map(String::as_str).as_slice()].concat()
