@@ -4,6 +4,7 @@
 
 mod args;
 mod build;
+mod factors;
 mod fault;
 mod passes;
 mod rate;
@@ -17,9 +18,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, anyhow, bail, ensure};
 use nix::unistd::{AccessFlags, access};
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
-use roundtable_harness::plan::Row;
 use roundtable_harness::plan::schedule::{self, Schedule};
-use roundtable_harness::plan::{DIRECT, Family, Layout, Plan};
+use roundtable_harness::plan::{Competitor, Family, Layout, Plan};
 use roundtable_harness::record::environment;
 use roundtable_harness::record::store::{self, Store};
 use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial};
@@ -94,17 +94,19 @@ fn write_report(stored: &Stored, reports: &Path) -> anyhow::Result<(String, Vec<
 /// Every model of this binary, with the direct row at their head.
 fn models() -> Vec<ModelInfo> {
     let direct = ModelInfo {
-        name: DIRECT.to_owned(),
+        competitor: Competitor::direct(),
         family: Family::None,
         summary: "no balancer: the load generator takes turns between the backends itself".to_owned(),
         unit_of_work: "none".to_owned(),
+        workers: None,
         manifest: [].into(),
     };
     std::iter::once(direct).chain(MODELS.iter().map(|model| super::models::info(model, None))).collect()
 }
 
 fn names(models: &[ModelInfo]) -> Vec<&str> {
-    models.iter().map(|model| model.name.as_str()).filter(|&name| name != DIRECT).collect()
+    let balancers = models.iter().filter(|model| !model.competitor.is_direct());
+    balancers.map(|model| model.competitor.name.as_str()).collect()
 }
 
 /// A new run, as the arguments ask; `None` when the user stopped the search for its rate.
@@ -114,7 +116,7 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<Stor
     check_machine(&plan, &args.reports)?;
     let mut environment = describe(plan, known);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
-    if args.rate == Some(Rate::Auto) {
+    if args.factors.rate() == Some(Rate::Auto) {
         store::check_free(&dir)?;
         let found = match rate::find(&environment.plan, interrupt) {
             Err(RateError::Interrupted) => {
@@ -126,10 +128,10 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<Stor
             found => found?,
         };
         environment.plan = args.at_rate(environment.plan, found.rate)?;
-        environment.notes.push(found.to_string());
+        environment.rate_found = Some(found.to_string());
     }
     let store = Store::create(&dir, &environment)?;
-    if let Some(warning) = port_warning(&environment.host, &environment.plan) {
+    if let Some(warning) = port_warning(&environment.host, environment.plan.connections_a_trial()) {
         tell(format_args!("warning: {warning}"));
     }
     announce(&environment.plan, &dir);
@@ -160,9 +162,9 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
         dir.display(),
         contradictions.join(", ")
     );
-    if let Some(gone) = plan.models.iter().find(|label| described(label, &known, None).is_none()) {
+    if let Some(gone) = plan.competitors.iter().find(|row| described(row, &known, None).is_none()) {
         bail!(
-            "{} measures {gone:?}, which this roundtable does not have; resume it with the roundtable that began it",
+            "{} measures {gone}, which this roundtable does not have; resume it with the roundtable that began it",
             dir.display()
         );
     }
@@ -181,23 +183,23 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
 }
 
 fn describe(plan: Plan, known: Vec<ModelInfo>) -> Environment {
-    let measured = plan.models.iter().filter_map(|label| described(label, &known, plan.workers)).collect();
+    let measured =
+        plan.competitors.iter().filter_map(|row| described(row, &known, plan.base.workers)).collect();
     environment::describe(std::env::args().collect(), plan, measured, build::build())
 }
 
-/// The row with that label: its model, under the row's name, with what is peculiar to the row.
-fn described(label: &str, known: &[ModelInfo], workers: Option<u32>) -> Option<ModelInfo> {
-    let row = Row::of(label);
-    let mut info = match super::models::find(&row.model) {
+/// A competitor's model, with what is peculiar to the competitor.
+fn described(row: &Competitor, known: &[ModelInfo], workers: Option<u32>) -> Option<ModelInfo> {
+    let mut info = match super::models::find(&row.name) {
         Some(model) => super::models::info(model, workers),
-        None => known.iter().find(|model| model.name == row.model)?.clone(),
+        None => known.iter().find(|model| model.competitor.name == row.name)?.clone(),
     };
-    info.name = label.to_owned();
-    if row.handicap_percent > 0 {
+    info.competitor = row.clone();
+    if row.slowdown_percent > 0 {
         info.summary =
-            format!("{}, with {} % more CPU work for each request", info.summary, row.handicap_percent);
+            format!("{}, with {} % more CPU work for each request", info.summary, row.slowdown_percent);
     }
-    if row.twin {
+    if row.replicate {
         info.summary = format!("{}, measured once more: what differs is noise", info.summary);
     }
     Some(info)
@@ -206,7 +208,7 @@ fn described(label: &str, known: &[ModelInfo], workers: Option<u32>) -> Option<M
 /// Everything that would fail only after minutes of measuring, or spoil them.
 fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
     Counters::now()?;
-    if plan.layout == Layout::Pinned && allowed_processors().len() < 2 {
+    if plan.base.layout == Layout::Pinned && allowed_processors().len() < 2 {
         bail!(HostError::TooFewProcessors(allowed_processors().len()));
     }
     ensure_descriptors(plan.descriptors())?;
@@ -219,13 +221,13 @@ fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
 }
 
 fn announce(plan: &Plan, dir: &Path) {
-    let at = plan.rate.map_or(String::new(), |rate| format!(" at {rate} per second (open loop)"));
+    let at = plan.base.rate.map_or(String::new(), |rate| format!(" at {rate} per second (open loop)"));
     tell(format_args!(
         "measuring {} rows x {} backend counts x {} concurrencies, {} requests a trial{at}, seed {}, into {}",
-        plan.models.len(),
-        plan.backends.len(),
-        plan.concurrency.len(),
-        plan.requests,
+        plan.competitors.len(),
+        plan.backends().len(),
+        plan.concurrency().len(),
+        plan.base.requests,
         plan.seed,
         dir.display()
     ));
@@ -256,7 +258,7 @@ fn tell_invalid(stored: &Stored) -> ExitCode {
     if invalid.is_empty() {
         return ExitCode::SUCCESS;
     }
-    let slower = if stored.environment.plan.rate.is_some() { ", or give a lower --rate," } else { "" };
+    let slower = if stored.environment.plan.base.rate.is_some() { ", or give a lower --rate," } else { "" };
     tell(format_args!(
         "roundtable: {} cells stayed invalid after {} attempts; the reasons are in the report: mend the cause{slower} and \
          run again",

@@ -24,7 +24,7 @@ pub fn binary() -> Command {
 pub static MODELS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let output = binary().args(["models", "--json"]).output().unwrap();
     let infos: Vec<ModelInfo> = serde_json::from_slice(&output.stdout).unwrap();
-    infos.into_iter().map(|info| info.name).collect()
+    infos.into_iter().map(|info| info.competitor.name).collect()
 });
 
 /// A child that announced its address; it dies with this value.

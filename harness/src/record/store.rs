@@ -1,6 +1,6 @@
 //! A run's folder: `environment.json`, written when the run begins, and `trials.jsonl`, one line a trial.
 //!
-//! Owns the file access and what can be wrong with the files; the shapes are [`crate::data`]'s. Rules: a trial is
+//! Owns the file access and what can be wrong with the files; the shapes are [`crate::record`]'s. Rules: a trial is
 //! on disk before the next one starts; what is there is never overwritten; a line that a killed writer left
 //! unfinished is not a trial, any other line that cannot be read is an error that names it; one writer a folder.
 
@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{AccessFlags, access};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::record::{Environment, SCHEMA, Stored, Trial};
+use super::earlier::{EARLIER, Environment1, Trial1};
+use super::{Environment, SCHEMA, Stored, Trial};
+use crate::plan::Condition;
 use crate::trial::faults::store::holds_faults;
 
 pub(crate) const ENVIRONMENT: &str = "environment.json";
@@ -87,7 +88,7 @@ pub enum StoreError {
     },
     /// The file is of another version of roundtable.
     #[error(
-        "{} is of schema {found}, this roundtable reads schema {reads}; \
+        "{} is of schema {found}, which this roundtable does not read; \
          read it with the roundtable that wrote it, or run again", .path.display()
     )]
     Schema {
@@ -95,8 +96,6 @@ pub enum StoreError {
         path: PathBuf,
         /// The schema number in it.
         found: u32,
-        /// The one that would be understood.
-        reads: u32,
     },
     /// The file is not what roundtable writes.
     #[error("{}, line {line}: {reason}; {remedy}", .path.display())]
@@ -329,7 +328,7 @@ pub(crate) struct Tail {
 
 fn read_all(dir: &Path) -> Result<(Stored, Tail), StoreError> {
     let environment = read_environment(&dir.join(ENVIRONMENT))?;
-    let (trials, tail) = read_trials(&dir.join(TRIALS))?;
+    let (trials, tail) = read_trials(&dir.join(TRIALS), &environment.plan.base)?;
     Ok((Stored { name: name_of(dir), environment, trials }, tail))
 }
 
@@ -340,32 +339,40 @@ pub(crate) fn name_of(dir: &Path) -> String {
 }
 
 fn read_environment(path: &Path) -> Result<Environment, StoreError> {
-    parse_value(&read_file(path)?, path, SCHEMA)
+    parse_value(&read_file(path)?, path, &|schema, json| match schema {
+        SCHEMA => Some(serde_json::from_slice(json)),
+        EARLIER => Some(serde_json::from_slice(json).map(Environment1::today)),
+        _ => None,
+    })
 }
 
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
     fs::read(path).map_err(|reason| StoreError::Unreadable { path: path.into(), reason })
 }
 
+/// Reads JSON of a schema; `None` where that one is not known.
+pub(crate) type Versions<'a, T> = &'a dyn Fn(u32, &[u8]) -> Option<serde_json::Result<T>>;
+
 /// The value that is a whole file.
-pub(crate) fn parse_value<T: DeserializeOwned>(
-    text: &[u8],
-    path: &Path,
-    schema: u32,
-) -> Result<T, StoreError> {
-    parse(text, path, None, schema, "name another run, or run again")
+pub(crate) fn parse_value<T>(text: &[u8], path: &Path, versions: Versions<'_, T>) -> Result<T, StoreError> {
+    parse(text, path, None, versions, "name another run, or run again")
 }
 
-fn read_trials(path: &Path) -> Result<(Vec<Trial>, Tail), StoreError> {
+fn read_trials(path: &Path, base: &Condition) -> Result<(Vec<Trial>, Tail), StoreError> {
     const REMEDY: &str = "delete that line (its trial is measured again by --resume), or run again";
-    parse_lines(&read_file(path)?, path, SCHEMA, REMEDY)
+    let versions = |schema: u32, json: &[u8]| match schema {
+        SCHEMA => Some(serde_json::from_slice(json)),
+        EARLIER => Some(serde_json::from_slice(json).map(|trial: Trial1| trial.today(base))),
+        _ => None,
+    };
+    parse_lines(&read_file(path)?, path, &versions, REMEDY)
 }
 
 /// The values of a file with one a line, but for a last one that was left unfinished.
-pub(crate) fn parse_lines<T: DeserializeOwned>(
+pub(crate) fn parse_lines<T>(
     text: &[u8],
     path: &Path,
-    schema: u32,
+    versions: Versions<'_, T>,
     remedy: &'static str,
 ) -> Result<(Vec<T>, Tail), StoreError> {
     let mut trials = Vec::new();
@@ -378,7 +385,7 @@ pub(crate) fn parse_lines<T: DeserializeOwned>(
             }
             continue;
         }
-        match parse(line, path, Some(index + 1), schema, remedy) {
+        match parse(line, path, Some(index + 1), versions, remedy) {
             Ok(trial) => trials.push(trial),
             Err(StoreError::Broken { .. }) if !finished => break,
             Err(error) => return Err(error),
@@ -391,11 +398,11 @@ pub(crate) fn parse_lines<T: DeserializeOwned>(
 
 /// The schema number is read first: another version may differ in everything else. `line` is the JSON's place in
 /// its file, where the file has one value a line.
-fn parse<T: DeserializeOwned>(
+fn parse<T>(
     json: &[u8],
     path: &Path,
     line: Option<usize>,
-    schema: u32,
+    versions: Versions<'_, T>,
     remedy: &'static str,
 ) -> Result<T, StoreError> {
     #[derive(Deserialize)]
@@ -409,10 +416,8 @@ fn parse<T: DeserializeOwned>(
         remedy,
     };
     let Versioned { schema: found } = serde_json::from_slice(json).map_err(broken)?;
-    if found != schema {
-        return Err(StoreError::Schema { path: path.to_path_buf(), found, reads: schema });
-    }
-    serde_json::from_slice(json).map_err(broken)
+    let unknown = || StoreError::Schema { path: path.to_path_buf(), found };
+    versions(found, json).ok_or_else(unknown)?.map_err(broken)
 }
 
 /// Without the place in the text, which would contradict the line number of the file.

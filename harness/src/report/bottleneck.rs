@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::plan::{Cell, Connections, DIRECT};
+use crate::plan::{Cell, Competitor, Connections};
 use crate::report::metric::Metric;
 use crate::report::open_loop;
 use crate::report::summary::{Measured, Summarised, Summary};
@@ -89,7 +89,7 @@ pub struct Bottleneck {
 
 impl Bottleneck {
     /// Of this cell; `None` where it has no valid trial.
-    pub fn of(summary: &Summary, model: &str, (backends, concurrency): (u32, u32)) -> Option<Self> {
+    pub fn of(summary: &Summary, model: &Competitor, (backends, concurrency): (u32, u32)) -> Option<Self> {
         let cell = summary.cell(model, backends, concurrency);
         let middle = |figure: &dyn Fn(&Measured) -> Option<f64>| {
             median(&cell.valid.iter().filter_map(figure).collect::<Vec<_>>())
@@ -102,8 +102,8 @@ impl Bottleneck {
         let little = middle(&|m| Some(m.rate * m.latency.mean() / 1e9 / f64::from(concurrency)));
         let little = little.filter(|_| closed);
         let rate = middle(&Measured::rate)?;
-        let direct = summary.cell(DIRECT, backends, concurrency).spread(Measured::rate);
-        let of_direct = direct.filter(|_| closed && model != DIRECT).map(|direct| rate / direct.median);
+        let direct = summary.cell(&Competitor::direct(), backends, concurrency).spread(Measured::rate);
+        let of_direct = direct.filter(|_| closed && !model.is_direct()).map(|direct| rate / direct.median);
 
         let (own, others) = summary.processors_of_roles();
         let usable = summary.workers(model).unwrap_or(own).min(own).min(concurrency).max(1);
@@ -171,26 +171,28 @@ impl Bound {
 
 /// The limits of every cell that has a valid trial.
 #[derive(Debug, Clone)]
-pub struct Bottlenecks(BTreeMap<Cell, Bottleneck>);
+pub struct Bottlenecks(BTreeMap<(Competitor, (u32, u32)), Bottleneck>);
 
 impl Bottlenecks {
     /// Of `summary`.
     pub fn of(summary: &Summary) -> Self {
         let cells: Vec<_> = summary.cells.keys().collect();
         let each = cells.into_par_iter().filter_map(|cell| {
-            Some((cell.clone(), Bottleneck::of(summary, &cell.model, (cell.backends, cell.concurrency))?))
+            let Cell { competitor, condition } = cell;
+            let place = (condition.backends, condition.concurrency);
+            Some(((competitor.clone(), place), Bottleneck::of(summary, competitor, place)?))
         });
         Bottlenecks(each.collect())
     }
 
     /// Of one cell; `None` where it has no valid trial.
-    pub fn cell(&self, model: &str, (backends, concurrency): (u32, u32)) -> Option<&Bottleneck> {
-        self.0.get(&Cell { model: model.to_owned(), backends, concurrency })
+    pub fn cell(&self, model: &Competitor, place: (u32, u32)) -> Option<&Bottleneck> {
+        self.0.get(&(model.clone(), place))
     }
 
     /// Whether `metric` of this cell says what its client can do, and is not ranked. Never in an open loop: there the
     /// client does not decide how much is asked for, and its own lateness is told beside the times.
-    pub fn caps(&self, metric: Metric, model: &str, place: (u32, u32)) -> bool {
+    pub fn caps(&self, metric: Metric, model: &Competitor, place: (u32, u32)) -> bool {
         let by_client = |cell: &Bottleneck| cell.bound == Bound::Client && cell.little.is_some();
         metric.is_capped_by_the_client() && self.cell(model, place).is_some_and(by_client)
     }
@@ -297,24 +299,28 @@ fn open_loop_method(summary: &Summary) -> String {
 mod tests {
     use super::*;
     use crate::record::{Outcome, Sample, Stored};
-    use crate::report::synthetic::Run;
+    use crate::report::synthetic::{Run, recondition};
 
     const PLACE: (u32, u32) = (1, 10);
+
+    fn mio() -> Competitor {
+        Competitor::of("mio")
+    }
 
     fn altered(alter: impl Fn(&mut Sample)) -> Stored {
         let mut stored =
             Run::new().models(&["direct", "mio"]).backends(&[1]).concurrency(&[10]).blocks(3).build();
-        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.model == "mio") {
+        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.competitor.name == "mio") {
             if let Outcome::Measured(sample) = &mut trial.outcome {
                 alter(sample);
             }
         }
-        stored.environment.models[1].manifest.insert("threads".into(), "1".into());
+        stored.environment.models[1].workers = Some(1);
         stored
     }
 
     fn bottleneck(alter: impl Fn(&mut Sample)) -> Bottleneck {
-        Bottleneck::of(&Summary::of(&altered(alter)), "mio", PLACE).unwrap()
+        Bottleneck::of(&Summary::of(&altered(alter)), &mio(), PLACE).unwrap()
     }
 
     fn busy(usage: &mut crate::host::Usage, elapsed_ns: u64, percent: u64) {
@@ -353,8 +359,8 @@ mod tests {
                 busy(sample.balancer.as_mut().unwrap(), elapsed / 10, 50);
                 sample.host.idle_ns = elapsed / 10;
             });
-            stored.environment.plan.connections = connections;
-            Bottleneck::of(&Summary::of(&stored), "mio", PLACE).unwrap().bound
+            recondition(&mut stored, |condition| condition.connections = connections);
+            Bottleneck::of(&Summary::of(&stored), &mio(), PLACE).unwrap().bound
         };
         assert_eq!(bound(Connections::Keepalive), Bound::Client);
         assert_ne!(bound(Connections::Close), Bound::Client);
@@ -366,7 +372,7 @@ mod tests {
             let models = ["direct", "mio"];
             let run = Run::new().models(&models).backends(&[1]).concurrency(&[10]).blocks(3).rate(2000);
             let mut stored = run.build();
-            stored.environment.plan.connections = Connections::Keepalive;
+            recondition(&mut stored, |condition| condition.connections = Connections::Keepalive);
             for trial in &mut stored.trials {
                 if let Outcome::Measured(sample) = &mut trial.outcome {
                     let elapsed = sample.elapsed_ns;
@@ -377,13 +383,13 @@ mod tests {
             Bottlenecks::of(&Summary::of(&stored))
         };
         let (spare, full) = (bottlenecks(10), bottlenecks(95));
-        let cell = |bottlenecks: &Bottlenecks| *bottlenecks.cell("mio", PLACE).unwrap();
+        let cell = |bottlenecks: &Bottlenecks| *bottlenecks.cell(&mio(), PLACE).unwrap();
         // Its throughput is the direct row's, which would be the ceiling of a closed loop.
         assert_eq!(cell(&spare).bound, Bound::Nobody);
         assert_eq!((cell(&spare).little, cell(&spare).of_direct), (None, None));
         assert_eq!(cell(&full).bound, Bound::Client);
         assert!(cell(&full).remarks().contains("may be the client's own"));
-        assert!(Metric::ALL.into_iter().all(|metric| !full.caps(metric, "mio", PLACE)));
+        assert!(Metric::ALL.into_iter().all(|metric| !full.caps(metric, &mio(), PLACE)));
     }
 
     #[test]

@@ -13,12 +13,13 @@ mod told;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::plan::Family;
+use crate::plan::{Competitor, Family};
 use crate::record::Stored;
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::verdicts::Verdicts;
+use crate::report::words;
 use crate::statistics::verdict::{self, CONFIDENCE, Judged, LEVEL, judge};
 use crate::statistics::{geometric_mean, log_ratios, median};
 
@@ -53,10 +54,10 @@ pub struct Comparison {
     /// The run.
     pub run: String,
     /// The models of either family.
-    pub threaded: Vec<String>,
+    pub threaded: Vec<Competitor>,
     /// The models of either family.
     #[serde(rename = "async")]
-    pub asynchronous: Vec<String>,
+    pub asynchronous: Vec<Competitor>,
     /// Requests per second of the open loop; absent in a closed loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<u64>,
@@ -108,9 +109,9 @@ pub struct ComparedCell {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pair {
     /// The async one.
-    pub asynchronous: String,
+    pub asynchronous: Competitor,
     /// The threaded one.
-    pub threaded: String,
+    pub threaded: Competitor,
     /// Median over blocks of the ratio of their throughput, or of their median response times.
     pub median: f64,
 }
@@ -166,15 +167,15 @@ impl Comparison {
         bottlenecks: &Bottlenecks,
         verdicts: &Verdicts,
     ) -> Result<Self, ComparisonError> {
-        let members = |family| -> Vec<String> {
-            summary.balancers().filter(|m| summary.family(m) == family).map(str::to_owned).collect()
+        let members = |family| -> Vec<Competitor> {
+            summary.balancers().filter(|m| summary.family(m) == family).cloned().collect()
         };
         let (threaded, asynchronous) = (members(Family::Threaded), members(Family::Async));
         if threaded.is_empty() || asynchronous.is_empty() {
             let present = match (threaded.as_slice(), asynchronous.as_slice()) {
                 ([], []) => "neither a threaded nor an async model".to_owned(),
-                (some, []) => format!("only threaded models ({})", some.join(", ")),
-                (_, some) => format!("only async models ({})", some.join(", ")),
+                (some, []) => format!("only threaded models ({})", words::joined(some)),
+                (_, some) => format!("only async models ({})", words::joined(some)),
             };
             return Err(ComparisonError::OneFamily { run: run.to_owned(), present });
         }
@@ -243,11 +244,11 @@ struct Figures {
 /// Async / threaded, a log-ratio for each block with a valid trial of every model.
 fn family_log_ratios(
     summary: &Summary,
-    (threaded, asynchronous): (&[String], &[String]),
+    (threaded, asynchronous): (&[Competitor], &[Competitor]),
     (backends, concurrency): (u32, u32),
     metric: Metric,
 ) -> Vec<f64> {
-    let mean = |family: &[String], block| {
+    let mean = |family: &[Competitor], block| {
         let values: Option<Vec<_>> = family
             .iter()
             .map(|model| metric.of(summary.cell(model, backends, concurrency).in_block(block)?))
@@ -266,7 +267,7 @@ fn family_log_ratios(
 /// Each async model against each threaded one in a cell, lowest first.
 fn pairs(
     summary: &Summary,
-    (threaded, asynchronous): (&[String], &[String]),
+    (threaded, asynchronous): (&[Competitor], &[Competitor]),
     place: (u32, u32),
 ) -> Vec<Pair> {
     let each = asynchronous.iter().flat_map(|a| threaded.iter().map(move |t| (a, t)));

@@ -21,8 +21,8 @@ mod told;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::plan::DIRECT;
-use crate::plan::Row;
+use crate::plan::comparisons::Pair;
+use crate::plan::{Cell, Competitor};
 use crate::record::Stored;
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
@@ -99,7 +99,7 @@ pub struct Floor {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
     /// The model.
-    pub model: String,
+    pub model: Competitor,
     /// Number of backend servers; absent over all cells.
     pub backends: Option<u32>,
     /// Requests outstanding; absent over all cells.
@@ -145,7 +145,8 @@ impl Difference {
         let (before, after) = (Summary::of(base), Summary::of(new));
         let sides = [&before, &after].map(|summary| Side { summary, bottlenecks: Bottlenecks::of(summary) });
 
-        let models: Vec<&str> = before.balancers().filter(|m| after.balancers().any(|n| n == *m)).collect();
+        let models: Vec<&Competitor> =
+            before.balancers().filter(|m| after.balancers().any(|n| n == *m)).collect();
         let places = common_places(&sides);
         let rates = [before.rate(), after.rate()];
         let floors: Vec<_> = metrics(rates).map(|metric| floor(&sides, &places, metric)).collect();
@@ -203,7 +204,7 @@ fn metrics([base, new]: [Option<u64>; 2]) -> impl Iterator<Item = Metric> {
 
 /// A change that is not judged yet.
 struct Candidate {
-    model: String,
+    model: Competitor,
     place: Option<Place>,
     metric: Metric,
     client_bound: bool,
@@ -211,12 +212,12 @@ struct Candidate {
     floor: Option<f64>,
 }
 
-fn of_model(sides: &[Side<'_>; 2], model: &str, places: &[Place], floor: &Floor) -> Vec<Candidate> {
+fn of_model(sides: &[Side<'_>; 2], model: &Competitor, places: &[Place], floor: &Floor) -> Vec<Candidate> {
     let metric = floor.metric;
     let capped = |&place: &Place| sides.iter().any(|side| side.bottlenecks.caps(metric, model, place));
     let candidate = |place: Option<Place>, client_bound, [base, new]: [Vec<f64>; 2], floor| {
         let compared = Compared::unpaired(&new, &base)?;
-        Some(Candidate { model: model.to_owned(), place, metric, client_bound, compared, floor })
+        Some(Candidate { model: model.clone(), place, metric, client_bound, compared, floor })
     };
     let free: Vec<Place> = places.iter().copied().filter(|place| !capped(place)).collect();
     let overall =
@@ -230,13 +231,13 @@ fn of_model(sides: &[Side<'_>; 2], model: &str, places: &[Place], floor: &Floor)
 
 impl Side<'_> {
     /// The logarithm of `metric` for each valid block of a cell.
-    fn logs(&self, row: &str, (backends, concurrency): Place, metric: Metric) -> Vec<f64> {
+    fn logs(&self, row: &Competitor, (backends, concurrency): Place, metric: Metric) -> Vec<f64> {
         let valid = &self.summary.cell(row, backends, concurrency).valid;
         valid.iter().filter_map(|trial| metric.of(trial)).map(f64::ln).filter(|log| log.is_finite()).collect()
     }
 
     /// For each block in which every one of `places` is valid, the mean of the logarithms over them.
-    fn overall(&self, row: &str, places: &[Place], metric: Metric) -> Vec<f64> {
+    fn overall(&self, row: &Competitor, places: &[Place], metric: Metric) -> Vec<f64> {
         let log = |block, &(backends, concurrency): &Place| {
             let trial = self.summary.cell(row, backends, concurrency).in_block(block)?;
             metric.of(trial).map(f64::ln).filter(|log| log.is_finite())
@@ -252,16 +253,15 @@ impl Side<'_> {
 
     /// Log-ratios of each A/A pair, for each of `places`, then over all of them.
     fn twins(&self, places: &[Place], metric: Metric) -> [Vec<Vec<f64>>; 2] {
-        let pairs: Vec<_> = self.summary.controls().filter(|(_, row)| row.twin).collect();
-        let once = |row: &Row| Row { twin: false, ..row.clone() }.to_string();
-        let paired = |label: &str, row: &Row, place| {
-            self.summary.log_ratios((label, &once(row)), place, |trial| metric.of(trial))
+        let pairs = self.summary.comparisons().replicates;
+        let paired = |pair: &Pair, place| {
+            let both = (&pair.competitor, &pair.with);
+            self.summary.log_ratios(both, place, |trial| metric.of(trial))
         };
-        let cells =
-            pairs.iter().flat_map(|(label, row)| places.iter().map(move |&place| paired(label, row, place)));
-        let all = pairs.iter().map(|(label, row)| {
+        let cells = pairs.iter().flat_map(|pair| places.iter().map(move |&place| paired(pair, place)));
+        let all = pairs.iter().map(|pair| {
             let (ours, theirs) =
-                (self.overall(label, places, metric), self.overall(&once(row), places, metric));
+                (self.overall(&pair.competitor, places, metric), self.overall(&pair.with, places, metric));
             // Where both have every block, these are pairs; else their difference would be of different blocks.
             if ours.len() == theirs.len() {
                 ours.iter().zip(&theirs).map(|(a, b)| a - b).collect()
@@ -276,7 +276,8 @@ impl Side<'_> {
 /// What a change of `metric` must pass.
 fn floor(sides: &[Side<'_>; 2], places: &[Place], metric: Metric) -> Floor {
     let drift_metric = if metric == Metric::BalancerCpu { Metric::AllCpu } else { metric };
-    let [before, after] = sides.each_ref().map(|side| side.overall(DIRECT, places, drift_metric));
+    let [before, after] =
+        sides.each_ref().map(|side| side.overall(&Competitor::direct(), places, drift_metric));
     let drift = Compared::unpaired(&after, &before).map(|moved| {
         moved.mean.abs() + moved.estimate.map_or(0.0, |estimate| estimate.half_width(CONFIDENCE))
     });
@@ -337,10 +338,16 @@ fn common_places(sides: &[Side<'_>; 2]) -> Vec<Place> {
 
 /// Cells that BASE measured, that NEW was to measure too, and that have no valid trial there.
 fn lost(before: &Summary, after: &Summary) -> Vec<String> {
-    let planned = |cell| after.cells.get(cell).is_some_and(|there| there.valid.is_empty());
+    let planned = |Cell { competitor, condition }: &Cell| {
+        let there = after.key(competitor, condition.backends, condition.concurrency);
+        after.cells.get(&there).is_some_and(|there| there.valid.is_empty())
+    };
     let gone = before.cells.iter().filter(|(cell, there)| !there.valid.is_empty() && planned(cell));
-    gone.map(|(cell, _)| format!("{} {}x{}", words::row(&cell.model), cell.backends, cell.concurrency))
-        .collect()
+    gone.map(|(cell, _)| {
+        let Cell { competitor, condition } = cell;
+        format!("{} {}x{}", words::row(competitor), condition.backends, condition.concurrency)
+    })
+    .collect()
 }
 
 #[cfg(test)]

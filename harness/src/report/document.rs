@@ -11,7 +11,6 @@ use crate::report::table::Table;
 use crate::report::verdicts::{self, Verdicts};
 use crate::report::{provenance, tables, words};
 use crate::statistics::bootstrap::RESAMPLES;
-use crate::trial::rate_search;
 
 /// A report.
 #[derive(Debug, Clone)]
@@ -69,7 +68,7 @@ impl Document {
         parts.extend(provenance::warnings(environment).into_iter().map(Part::Warning));
         let starred = summary.cells.values().any(|cell| cell.invalid > 0 && !cell.valid.is_empty());
         let star = if starred { " * Some trials of this cell were invalid." } else { "" };
-        let (figure, name, short) = match plan.rate {
+        let (figure, name, short) = match plan.base.rate {
             None => {
                 ("Requests per second (more is better)".into(), "requests per second", tables::pivot(summary))
             }
@@ -92,12 +91,13 @@ impl Document {
         parts.extend(charts.iter().map(Part::figure));
         parts.push(Part::Heading("What was measured, and how".into()));
         parts.extend(words::method(summary, plan).into_iter().map(Part::Paragraph));
-        let found = environment.notes.iter().filter(|note| rate_search::is_note(note));
+        let found = environment.rate_found.iter();
         parts.extend(found.map(|note| Part::Paragraph(format!("How the rate was chosen: {note}."))));
         parts.extend(every_cell(summary, bottlenecks));
         parts.extend(ratios(summary, verdicts));
         parts.extend(trust(summary, verdicts));
-        let limits = if plan.rate.is_none() { "What limited each cell" } else { "How busy each cell was" };
+        let limits =
+            if plan.base.rate.is_none() { "What limited each cell" } else { "How busy each cell was" };
         parts.push(Part::Heading(limits.into()));
         parts.push(Part::Paragraph(bottleneck::method(summary)));
         parts.push(Part::Table(bottleneck::table(summary, bottlenecks)));
@@ -121,7 +121,7 @@ impl Document {
             parts.push(Part::Table(provenance::models(environment)));
             parts.push(Part::Table(provenance::manifest(environment)));
         }
-        let loop_ = plan.rate.map_or(String::new(), |rate| format!(", {}", open_loop::at(rate)));
+        let loop_ = plan.base.rate.map_or(String::new(), |rate| format!(", {}", open_loop::at(rate)));
         Document { title: format!("roundtable: the run {}{loop_}", stored.name), parts }
     }
 
@@ -225,8 +225,7 @@ fn ratios(summary: &Summary, verdicts: &Verdicts) -> Vec<Part> {
 
 /// The noise floor, and how far verdicts may be trusted.
 fn trust(summary: &Summary, verdicts: &Verdicts) -> Vec<Part> {
-    let twins = summary.controls().filter(|(_, row)| row.twin).map(|(label, _)| words::row(label));
-    let twins: Vec<_> = twins.collect();
+    let twins: Vec<_> = summary.models.iter().filter(|row| row.replicate).map(words::row).collect();
     let pair = if twins.is_empty() {
         "This run has no such row: verdicts rest on the intervals alone.".to_owned()
     } else {

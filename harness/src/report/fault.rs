@@ -51,9 +51,9 @@ pub(super) fn load(plan: &Plan) -> String {
     let backends = words::counted(plan.most_backends() as usize, "backend");
     format!(
         "Open loop: {} requests per second are due, on up to {} connections, {}; {backends}.",
-        plan.rate.unwrap_or(0),
+        plan.base.rate.unwrap_or(0),
         plan.most_concurrency(),
-        words::connections(plan.connections)
+        words::connections(plan.base.connections)
     )
 }
 

@@ -6,7 +6,6 @@
 use crate::load::OpenLoop;
 use crate::load::latency;
 use crate::plan::Connections;
-use crate::plan::Row;
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::summary::{Measured, Summarised, Summary, percentile_ms};
 use crate::report::table::{Column, Table};
@@ -81,8 +80,8 @@ pub(super) fn pivot(summary: &Summary) -> Table {
     columns.extend(summary.backends.iter().map(|&b| Column::numbers(words::counted(b as usize, "server"))));
     let mut rows = Vec::new();
     for &concurrency in &summary.concurrency {
-        for model in summary.models.iter().filter(|label| !Row::of(label).is_control()) {
-            let mut row = vec![concurrency.to_string(), model.clone()];
+        for model in summary.models.iter().filter(|model| !model.is_control()) {
+            let mut row = vec![concurrency.to_string(), words::row(model)];
             row.extend(summary.backends.iter().map(|&backends| {
                 let cell = summary.cell(model, backends, concurrency);
                 let mark = if cell.invalid > 0 && !cell.valid.is_empty() { "*" } else { "" };
@@ -172,8 +171,10 @@ pub(super) fn direct(connections: Connections) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Competitor;
     use crate::record::Outcome;
-    use crate::report::synthetic::Run;
+    use crate::record::in_words;
+    use crate::report::synthetic::{Run, recondition};
 
     fn run() -> Run {
         let models = ["direct", "threads", "mio", "threads#2"];
@@ -183,29 +184,29 @@ mod tests {
     #[test]
     fn a_rate_that_was_not_sustained_is_never_ranked_whatever_the_file_says() {
         let mut stored = run().build();
-        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.model == "mio") {
+        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.competitor.name == "mio") {
             let Outcome::Measured(sample) = &mut trial.outcome else { continue };
             if let Some(open) = &mut sample.open_loop {
                 open.sustained = false;
             }
         }
         let summary = Summary::of(&stored);
-        assert_eq!(summary.cell("mio", 1, 10).valid.len(), 0);
+        assert_eq!(summary.cell(&Competitor::of("mio"), 1, 10).valid.len(), 0);
         assert_eq!(pivot(&summary).rows[2][1..], ["mio", "invalid", "invalid"]);
-        assert_eq!(summary.invalid[0].reasons, ["the rate of 2000 per second was not sustained"]);
+        assert_eq!(in_words(&summary.invalid[0].reasons), "the rate of 2000 per second was not sustained");
     }
 
     #[test]
     fn a_trial_of_another_loop_than_the_plans_enters_no_figure() {
         let mut closed = run().build();
-        closed.environment.plan.rate = None;
+        recondition(&mut closed, |condition| condition.rate = None);
         let mut other = run().build();
-        other.environment.plan.rate = Some(1000);
+        recondition(&mut other, |condition| condition.rate = Some(1000));
         for stored in [closed, other] {
             let summary = Summary::of(&stored);
             assert_eq!(summary.valid().count(), 0);
             assert!(
-                summary.invalid[0].reasons[0].contains("another rate than the plan"),
+                summary.invalid[0].reasons[0].to_string().contains("another rate than the plan"),
                 "{:?}",
                 summary.invalid[0]
             );
@@ -219,7 +220,7 @@ mod tests {
         let since_due = latency::decode(&sample.open_loop.as_ref().unwrap().latency_ns_hdr).unwrap();
         let since_sent = latency::decode(&sample.latency_ns_hdr).unwrap();
         let summary = Summary::of(&stored);
-        let measured = &summary.cell("direct", 1, 10).valid[0];
+        let measured = &summary.cell(&Competitor::direct(), 1, 10).valid[0];
         assert_eq!(measured.percentile_ms(50.0), percentile_ms(&since_due, 50.0));
         assert_ne!(measured.percentile_ms(50.0), percentile_ms(&since_sent, 50.0));
         assert_eq!(measured.rate(), Some(2000.0));

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::{DIRECT, Family, Length};
+use crate::plan::{Family, Length};
 use crate::record::{Environment, Stored};
 use crate::report::summary::{Measured, Summary};
 use crate::report::table::{Column, Table};
 use crate::report::tables::NOTHING;
 use crate::report::words;
 use crate::statistics::Spread;
-use crate::trial::rate_search;
 
 /// Build, machine and plan, a fact a row.
 pub(super) fn facts(environment: &Environment) -> Table {
@@ -44,11 +43,11 @@ pub(super) fn facts(environment: &Environment) -> Table {
             "a trial",
             format!(
                 "{} timed requests after {} discarded, {}{}, {} bytes a body",
-                plan.requests,
-                plan.warmup,
-                plan.rate.map_or(String::new(), |rate| format!("{rate} per second (open loop), ")),
-                words::connections(plan.connections),
-                plan.body_bytes
+                plan.base.requests,
+                plan.base.warmup,
+                plan.base.rate.map_or(String::new(), |rate| format!("{rate} per second (open loop), ")),
+                words::connections(plan.base.connections),
+                plan.base.body_bytes
             ),
         ),
     ])
@@ -57,7 +56,6 @@ pub(super) fn facts(environment: &Environment) -> Table {
 /// What a reader must be warned of before the figures.
 pub(super) fn warnings(environment: &Environment) -> Vec<String> {
     let mut warnings = environment.notes.clone();
-    warnings.retain(|note| !rate_search::is_note(note));
     if environment.build.profile != "release" {
         warnings.push(format!(
             "The binary was built with the profile {}: its figures say nothing about a release build.",
@@ -77,7 +75,7 @@ pub(super) fn models(environment: &Environment) -> Table {
     };
     let rows = environment.models.iter().map(|model| {
         vec![
-            words::row(&model.name),
+            words::row(&model.competitor),
             family(model.family).to_owned(),
             model.unit_of_work.clone(),
             model.summary.clone(),
@@ -88,9 +86,9 @@ pub(super) fn models(environment: &Environment) -> Table {
 
 /// The fairness manifests side by side, and whether the models agree.
 pub(super) fn manifest(environment: &Environment) -> Table {
-    let models: Vec<_> = environment.models.iter().filter(|model| model.name != DIRECT).collect();
+    let models: Vec<_> = environment.models.iter().filter(|model| !model.competitor.is_direct()).collect();
     let mut columns = vec![Column::words("setting")];
-    columns.extend(models.iter().map(|model| Column::words(words::row(&model.name))));
+    columns.extend(models.iter().map(|model| Column::words(words::row(&model.competitor))));
     columns.push(Column::words("equal"));
     let settings: BTreeSet<_> = models.iter().flat_map(|model| model.manifest.keys()).collect();
     let rows = settings.into_iter().map(|setting| {

@@ -11,9 +11,9 @@ use rayon::prelude::*;
 
 use crate::host::Usage;
 use crate::load::latency;
-use crate::plan::Row;
-use crate::plan::{Cell, Connections, DIRECT, Family, Layout};
-use crate::record::{Outcome, Sample, Stored, Trial};
+use crate::plan::comparisons::{self, Comparisons};
+use crate::plan::{Cell, Competitor, Condition, Connections, Family, Layout};
+use crate::record::{Outcome, Reason, Sample, Stored, Trial};
 use crate::report::open_loop::Kept;
 use crate::statistics::{self, Spread};
 
@@ -25,7 +25,7 @@ pub const REQUESTS_BEYOND_A_PERCENTILE: u64 = 20;
 #[derive(Debug, Clone)]
 pub struct Summary {
     /// Rows: the plan's models in its order, then any other that has a trial.
-    pub models: Vec<String>,
+    pub models: Vec<Competitor>,
     /// Backend counts, ascending.
     pub backends: Vec<u32>,
     /// Concurrencies, ascending.
@@ -36,8 +36,9 @@ pub struct Summary {
     pub invalid: Vec<Refused>,
     /// Trials of both kinds.
     pub trials: usize,
-    families: BTreeMap<String, Family>,
-    workers: BTreeMap<String, u32>,
+    families: BTreeMap<Competitor, Family>,
+    workers: BTreeMap<Competitor, u32>,
+    base: Condition,
     processors: u32,
     connections: Connections,
     layout: Layout,
@@ -107,7 +108,7 @@ pub struct Refused {
     /// Which try.
     pub attempt: u32,
     /// Why it does not count.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
 }
 
 impl Summary {
@@ -115,30 +116,31 @@ impl Summary {
     pub fn of(stored: &Stored) -> Self {
         let plan = &stored.environment.plan;
         let mut summary = Summary {
-            models: plan.models.clone(),
-            backends: plan.backends.clone(),
-            concurrency: plan.concurrency.clone(),
+            models: plan.competitors.clone(),
+            backends: plan.backends(),
+            concurrency: plan.concurrency(),
             cells: BTreeMap::new(),
             invalid: Vec::new(),
             trials: stored.trials.len(),
-            families: stored.environment.models.iter().map(|m| (m.name.clone(), m.family)).collect(),
+            families: stored.environment.models.iter().map(|m| (m.competitor.clone(), m.family)).collect(),
             workers: stored
                 .environment
                 .models
                 .iter()
-                .filter_map(|m| Some((m.name.clone(), m.manifest.get("threads")?.parse().ok()?)))
+                .filter_map(|m| Some((m.competitor.clone(), m.workers?)))
                 .collect(),
             processors: stored.environment.host.processors.max(1),
-            connections: plan.connections,
-            layout: plan.layout,
-            rate: plan.rate,
+            connections: plan.base.connections,
+            layout: plan.base.layout,
+            rate: plan.base.rate,
+            base: plan.base.clone(),
         };
         for trial in &stored.trials {
-            if !summary.models.contains(&trial.cell.model) {
-                summary.models.push(trial.cell.model.clone());
+            if !summary.models.contains(&trial.cell.competitor) {
+                summary.models.push(trial.cell.competitor.clone());
             }
-            summary.backends.push(trial.cell.backends);
-            summary.concurrency.push(trial.cell.concurrency);
+            summary.backends.push(trial.cell.condition.backends);
+            summary.concurrency.push(trial.cell.condition.concurrency);
         }
         let mut seen = Vec::new();
         summary.models.retain(|model| {
@@ -150,12 +152,8 @@ impl Summary {
             axis.sort_unstable();
             axis.dedup();
         }
-        for model in &plan.models {
-            for &backends in &plan.backends {
-                for &concurrency in &plan.concurrency {
-                    summary.cells.entry(Cell { model: model.clone(), backends, concurrency }).or_default();
-                }
-            }
+        for cell in plan.cells() {
+            summary.cells.entry(cell).or_default();
         }
         let (processors, rate) = (summary.processors, summary.rate);
         let read: Vec<_> = stored.trials.par_iter().map(|trial| measured(trial, processors, rate)).collect();
@@ -168,7 +166,7 @@ impl Summary {
         summary
     }
 
-    fn admit(&mut self, trial: &Trial, outcome: Result<Measured, Vec<String>>) {
+    fn admit(&mut self, trial: &Trial, outcome: Result<Measured, Vec<Reason>>) {
         let cell = self.cells.entry(trial.cell.clone()).or_default();
         match outcome {
             // The first valid trial of a block is the block's: a later one would be a choice.
@@ -187,29 +185,32 @@ impl Summary {
     }
 
     /// The cell of these coordinates; an empty one where it was neither planned nor run.
-    pub fn cell(&self, model: &str, backends: u32, concurrency: u32) -> &Summarised {
+    pub fn cell(&self, model: &Competitor, backends: u32, concurrency: u32) -> &Summarised {
         static NOTHING: Summarised = Summarised { valid: Vec::new(), invalid: 0 };
-        self.cells.get(&Cell { model: model.to_owned(), backends, concurrency }).unwrap_or(&NOTHING)
+        self.cells.get(&self.key(model, backends, concurrency)).unwrap_or(&NOTHING)
     }
 
-    /// The model that ratios are taken to: `threads`, else the first.
-    pub fn reference(&self) -> Option<&str> {
-        let balancers = || self.balancers();
-        balancers().find(|model| *model == "threads").or_else(|| balancers().next())
+    /// The key of the cell of these coordinates.
+    pub fn key(&self, model: &Competitor, backends: u32, concurrency: u32) -> Cell {
+        Cell {
+            competitor: model.clone(),
+            condition: Condition { backends, concurrency, ..self.base.clone() },
+        }
     }
 
-    /// The rows that are models: not the direct one, nor those that control the measurement.
-    pub fn balancers(&self) -> impl Iterator<Item = &str> {
-        self.models
-            .iter()
-            .map(String::as_str)
-            .filter(|&label| label != DIRECT && !Row::of(label).is_control())
+    /// The model that ratios are taken to.
+    pub fn reference(&self) -> Option<&Competitor> {
+        comparisons::reference(&self.models)
     }
 
-    /// The rows that control the measurement: a model again, or a model with a handicap.
-    pub fn controls(&self) -> impl Iterator<Item = (&str, Row)> {
-        let rows = self.models.iter().map(|label| (label.as_str(), Row::of(label)));
-        rows.filter(|(_, row)| row.is_control())
+    /// The rows that are ranked: not the direct one, nor those that control the measurement.
+    pub fn balancers(&self) -> impl Iterator<Item = &Competitor> {
+        comparisons::ranked(&self.models)
+    }
+
+    /// Who is compared with whom.
+    pub fn comparisons(&self) -> Comparisons {
+        Comparisons::among(&self.models)
     }
 
     /// Every backend count with every concurrency, in the order of the tables.
@@ -224,14 +225,14 @@ impl Summary {
     }
 
     /// Worker threads of `model`, where its manifest says a number.
-    pub fn workers(&self, model: &str) -> Option<u32> {
-        self.workers.get(&Row::of(model).model).copied()
+    pub fn workers(&self, model: &Competitor) -> Option<u32> {
+        self.workers.get(&model.as_it_is()).copied()
     }
 
     /// Threaded or async; [`Family::None`] for the direct row and for a model that the run does not describe.
-    pub fn family(&self, model: &str) -> Family {
-        let of = |name: &str| self.families.get(name).copied();
-        of(model).or_else(|| of(&Row::of(model).model)).unwrap_or(Family::None)
+    pub fn family(&self, model: &Competitor) -> Family {
+        let of = |competitor: &Competitor| self.families.get(competitor).copied();
+        of(model).or_else(|| of(&model.as_it_is())).unwrap_or(Family::None)
     }
 
     /// Processors that each role may use: the balancer, then each of the others.
@@ -267,7 +268,7 @@ impl Summary {
     /// trial of this backend count and concurrency.
     pub fn log_ratios(
         &self,
-        (model, reference): (&str, &str),
+        (model, reference): (&Competitor, &Competitor),
         (backends, concurrency): (u32, u32),
         figure: impl Fn(&Measured) -> Option<f64>,
     ) -> Vec<f64> {
@@ -340,12 +341,12 @@ pub fn percentile_ms(latency: &Histogram<u64>, percentile: f64) -> Option<f64> {
         .then(|| latency.value_at_percentile(percentile) as f64 / 1e6)
 }
 
-fn measured(trial: &Trial, processors: u32, rate: Option<u64>) -> Result<Measured, Vec<String>> {
+fn measured(trial: &Trial, processors: u32, rate: Option<u64>) -> Result<Measured, Vec<Reason>> {
     let sample = match &trial.outcome {
         Outcome::Measured(sample) => sample,
         Outcome::Invalid { reasons } => return Err(reasons.clone()),
     };
-    read_sample(trial.block, sample, processors, rate).map_err(|reason| vec![reason])
+    read_sample(trial.block, sample, processors, rate).map_err(|reason| vec![Reason::Words(reason)])
 }
 
 fn read_sample(block: u32, sample: &Sample, processors: u32, rate: Option<u64>) -> Result<Measured, String> {

@@ -3,7 +3,7 @@
 //! A figure is the median over a cell's valid blocks. An invalid cell says so where its rate would stand; rows
 //! keep the plan's order, so that nothing is ranked.
 
-use crate::plan::Row;
+use crate::plan::Competitor;
 use crate::record::Stored;
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
@@ -119,8 +119,8 @@ pub fn pivot(summary: &Summary) -> Table {
     columns.extend(summary.backends.iter().map(|&b| Column::numbers(words::counted(b as usize, "server"))));
     let mut rows = Vec::new();
     for &concurrency in &summary.concurrency {
-        for model in summary.models.iter().filter(|label| !Row::of(label).is_control()) {
-            let mut row = vec![concurrency.to_string(), model.clone()];
+        for model in summary.models.iter().filter(|model| !model.is_control()) {
+            let mut row = vec![concurrency.to_string(), words::row(model)];
             row.extend(summary.backends.iter().map(|&backends| {
                 let cell = summary.cell(model, backends, concurrency);
                 let mark = if cell.invalid > 0 && !cell.valid.is_empty() { "*" } else { "" };
@@ -142,11 +142,11 @@ pub(super) fn figure(value: f64) -> String {
     }
 }
 
-pub(super) fn cells(summary: &Summary) -> impl Iterator<Item = (&str, u32, u32, &Summarised)> {
+pub(super) fn cells(summary: &Summary) -> impl Iterator<Item = (&Competitor, u32, u32, &Summarised)> {
     summary.models.iter().flat_map(move |model| {
         summary.backends.iter().flat_map(move |&backends| {
             summary.concurrency.iter().map(move |&concurrency| {
-                (model.as_str(), backends, concurrency, summary.cell(model, backends, concurrency))
+                (model, backends, concurrency, summary.cell(model, backends, concurrency))
             })
         })
     })
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn a_cell_that_was_not_run_is_told_from_an_invalid_one() {
         let mut run = small().build();
-        run.trials.retain(|trial| trial.cell.model != "mio");
+        run.trials.retain(|trial| trial.cell.competitor.name != "mio");
         let table = every_cell(&Summary::of(&run));
         let row = table.rows.iter().find(|row| row[0] == "mio").unwrap();
         assert_eq!((row[5].as_str(), row[12].as_str()), (NOTHING, "not run"));

@@ -6,7 +6,8 @@
 
 use rayon::prelude::*;
 
-use crate::plan::Row;
+use crate::plan::Competitor;
+use crate::plan::comparisons::Pair;
 use crate::report::bottleneck::Bottlenecks;
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
@@ -41,10 +42,10 @@ pub struct OfMetric {
 /// One ratio.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    /// The row's label.
-    pub row: String,
-    /// The label of the row that it is compared with.
-    pub with: String,
+    /// Whose ratio it is.
+    pub row: Competitor,
+    /// What it is a ratio to.
+    pub with: Competitor,
     /// Backend count and concurrency.
     pub place: (u32, u32),
     /// Log-ratios, block by block.
@@ -75,8 +76,8 @@ impl Verdicts {
 
 impl OfMetric {
     fn of(summary: &Summary, bottlenecks: &Bottlenecks, metric: Metric) -> Self {
-        let compare = |pairs: &[(String, String)]| -> Vec<Comparison> {
-            let each = pairs.iter().flat_map(|(row, with)| {
+        let compare = |pairs: &[Pair]| -> Vec<Comparison> {
+            let each = pairs.iter().flat_map(|Pair { competitor: row, with }| {
                 summary.places().into_iter().map(move |place| Comparison {
                     row: row.clone(),
                     with: with.clone(),
@@ -88,12 +89,12 @@ impl OfMetric {
             });
             each.collect()
         };
-        let pairs = Pairs::of(summary);
-        let mut twins = compare(&pairs.twins);
+        let pairs = summary.comparisons();
+        let mut twins = compare(&pairs.replicates);
         let floor = noise_floor(&twins.iter().map(|twin| twin.log_ratios.clone()).collect::<Vec<_>>());
         // The question to an A/A pair is not which is faster: it is judged whatever bounded it.
         twins.iter_mut().for_each(|twin| twin.capped = false);
-        let (mut models, mut planted) = (compare(&pairs.models), compare(&pairs.planted));
+        let (mut models, mut planted) = (compare(&pairs.models), compare(&pairs.slowdowns));
         judge_all(&mut twins, None);
         judge_all(&mut models, floor);
         judge_all(&mut planted, floor);
@@ -138,38 +139,6 @@ impl OfMetric {
     }
 }
 
-/// Which rows are compared with which.
-#[derive(Debug)]
-struct Pairs {
-    models: Vec<(String, String)>,
-    twins: Vec<(String, String)>,
-    planted: Vec<(String, String)>,
-}
-
-impl Pairs {
-    fn of(summary: &Summary) -> Self {
-        let reference = summary.reference();
-        let models = summary.balancers().filter_map(|model| {
-            let reference = reference.filter(|&reference| reference != model)?;
-            Some((model.to_owned(), reference.to_owned()))
-        });
-        let is_row = |label: &String| summary.models.contains(label);
-        let twins = summary
-            .controls()
-            .filter(|(_, row)| row.twin)
-            .map(|(label, row)| (label.to_owned(), Row { twin: false, ..row }.to_string()));
-        let planted = summary
-            .controls()
-            .filter(|(_, row)| !row.twin)
-            .map(|(label, row)| (label.to_owned(), Row { handicap_percent: 0, ..row }.to_string()));
-        Pairs {
-            models: models.collect(),
-            twins: twins.filter(|(_, with)| is_row(with)).collect(),
-            planted: planted.filter(|(_, with)| is_row(with)).collect(),
-        }
-    }
-}
-
 fn judge_all(comparisons: &mut [Comparison], floor: Option<f64>) {
     let of = |comparison: &Comparison| Compared::paired(&comparison.log_ratios);
     let ranked: Vec<_> = comparisons.iter().map(|c| (of(c).filter(|_| !c.capped), floor)).collect();
@@ -196,8 +165,7 @@ pub(super) fn planted(of: &OfMetric) -> Option<Table> {
 
 fn by_place(of: &OfMetric, comparisons: &[Comparison]) -> Option<Table> {
     comparisons.iter().find(|comparison| comparison.judged.is_some())?;
-    let mut pairs: Vec<(&str, &str)> =
-        comparisons.iter().map(|c| (c.row.as_str(), c.with.as_str())).collect();
+    let mut pairs: Vec<_> = comparisons.iter().map(|c| (&c.row, &c.with)).collect();
     pairs.dedup();
     let mut columns = vec![
         Column::numbers("HTTP servers").short("HTTP\nservers"),
@@ -212,8 +180,7 @@ fn by_place(of: &OfMetric, comparisons: &[Comparison]) -> Option<Table> {
     let rows = places.into_iter().map(|place| {
         let mut row = vec![place.0.to_string(), place.1.to_string()];
         row.extend(pairs.iter().map(|pair| {
-            let found =
-                comparisons.iter().find(|c| c.place == place && (c.row.as_str(), c.with.as_str()) == *pair);
+            let found = comparisons.iter().find(|c| c.place == place && (&c.row, &c.with) == *pair);
             found.map_or(NOTHING.into(), |comparison| of.text(comparison))
         }));
         row
@@ -279,9 +246,11 @@ mod tests {
         for of in verdicts.iter() {
             assert!(of.floor.is_some_and(|floor| floor > 0.0), "{:?}", of.metric);
             assert!(
-                of.models.iter().all(|comparison| comparison.row == "mio" && comparison.with == "threads")
+                of.models
+                    .iter()
+                    .all(|comparison| comparison.row.name == "mio" && comparison.with.name == "threads")
             );
-            assert!(of.twins.iter().all(|twin| twin.row == "threads#2" && twin.with == "threads"));
+            assert!(of.twins.iter().all(|twin| twin.row == twin.with.again() && twin.with.name == "threads"));
             assert_eq!((of.models.len(), of.twins.len(), of.planted.len()), (2, 2, 0));
         }
     }
@@ -297,15 +266,20 @@ mod tests {
     fn a_handicapped_row_is_compared_with_its_own_model() {
         let verdicts = verdicts(&run(&["threads", "mio", "mio+10%"]));
         let of = verdicts.on(Metric::BalancerCpu).unwrap();
-        assert!(of.planted.iter().all(|planted| planted.row == "mio+10%" && planted.with == "mio"));
-        assert_eq!(of.models.iter().filter(|comparison| comparison.row != "mio").count(), 0);
+        assert!(
+            of.planted
+                .iter()
+                .all(|planted| planted.row == Competitor::of("mio+10%")
+                    && planted.with == Competitor::of("mio"))
+        );
+        assert_eq!(of.models.iter().filter(|comparison| comparison.row.name != "mio").count(), 0);
         assert_eq!(planted(of).unwrap().columns[2].title, "mio +10 % CPU / mio");
     }
 
     #[test]
     fn what_the_client_bounded_has_an_interval_and_no_rank() {
         let mut stored = run(&["threads", "mio"]).build();
-        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.model == "mio") {
+        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.competitor.name == "mio") {
             if let crate::record::Outcome::Measured(sample) = &mut trial.outcome {
                 sample.client.system_ns = sample.elapsed_ns;
             }

@@ -1,16 +1,21 @@
 //! Sentences that charts, report and terminal share, each made from the run that it speaks of.
 
-use crate::plan::Row;
-use crate::plan::{Connections, DIRECT, Plan};
+use crate::plan::{Competitor, Condition, Connections, DIRECT, Plan};
+use crate::record::in_words;
 use crate::report::open_loop;
 use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Refused, Summary};
 use crate::statistics::verdict::{Judged, LEVEL};
 
-/// A row's label as it is read: "threads again", "threads +10 % CPU".
-pub(super) fn row(label: &str) -> String {
-    let Row { model, twin, handicap_percent } = Row::of(label);
-    let handicap = if handicap_percent > 0 { format!(" +{handicap_percent} % CPU") } else { String::new() };
-    format!("{model}{handicap}{}", if twin { " again" } else { "" })
+/// A row's name as it is read: "threads again", "threads +10 % CPU".
+pub(super) fn row(competitor: &Competitor) -> String {
+    let Competitor { name, slowdown_percent, replicate, .. } = competitor;
+    let slowed = if *slowdown_percent > 0 { format!(" +{slowdown_percent} % CPU") } else { String::new() };
+    format!("{name}{slowed}{}", if *replicate { " again" } else { "" })
+}
+
+/// "mio, tokio".
+pub(super) fn joined(competitors: &[Competitor]) -> String {
+    competitors.iter().map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// "1.20 (1.11–1.30)": a ratio and its interval.
@@ -46,12 +51,13 @@ pub(super) fn empty_cells(summary: &Summary) -> &'static str {
 
 /// What load a trial was, in one sentence.
 pub(super) fn load(plan: &Plan) -> String {
-    let requests = grouped(&plan.requests.to_string());
-    let (kind, after) = match plan.rate {
+    let Condition { requests, rate, connections: kept, .. } = plan.base;
+    let requests = grouped(&requests.to_string());
+    let (kind, after) = match rate {
         None => ("Closed loop".to_owned(), ","),
         Some(rate) => (capitalised(&open_loop::load(rate)), ";"),
     };
-    format!("{kind}{after} {requests} requests a trial, {}.", connections(plan.connections))
+    format!("{kind}{after} {requests} requests a trial, {}.", connections(kept))
 }
 
 /// What a terminal's reader must know of the response times of a closed loop.
@@ -60,7 +66,7 @@ pub(super) const CLOSED_LOOP_TIMES: &str = " p50 and p99 are a closed loop's, wh
 
 /// What the concurrency of a cell is, on an axis.
 pub(super) fn concurrency(plan: &Plan) -> &'static str {
-    match plan.rate {
+    match plan.base.rate {
         None => "requests outstanding at any time",
         Some(_) => "requests outstanding at most",
     }
@@ -68,7 +74,7 @@ pub(super) fn concurrency(plan: &Plan) -> &'static str {
 
 /// The title of a chart, with the loop where it is an open one.
 pub(super) fn titled(title: &str, plan: &Plan) -> String {
-    title.to_owned() + &plan.rate.map_or(String::new(), |rate| format!(", {}", open_loop::at(rate)))
+    title.to_owned() + &plan.base.rate.map_or(String::new(), |rate| format!(", {}", open_loop::at(rate)))
 }
 
 /// With a capital letter at its head.
@@ -96,17 +102,17 @@ pub(super) fn strength(summary: &Summary) -> String {
 
 /// What was measured and how, a paragraph each.
 pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
-    let Plan { requests, warmup, body_bytes, seed, .. } = plan;
-    let driven = match plan.rate {
+    let (Condition { requests, warmup, body_bytes, rate, .. }, seed) = (&plan.base, plan.seed);
+    let driven = match *rate {
         None => format!(
             "kept {} requests outstanding (concurrency), {}, and began a new one only when an old one was answered: a closed \
              loop, as ab and wrk have it",
             listed(&summary.concurrency),
-            connections(plan.connections),
+            connections(plan.base.connections),
         ),
         Some(rate) => open_loop::driven(summary, rate),
     };
-    let sustained = if plan.rate.is_some() {
+    let sustained = if rate.is_some() {
         ", the servers got equal turns, and the rate was sustained"
     } else {
         ", and the servers got equal turns"
@@ -140,7 +146,7 @@ pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
             "A trial is valid when every request was answered with 2xx and the right body{sustained}. An invalid trial is \
              kept, listed with its reasons and enters no figure."
         ),
-        match plan.rate {
+        match rate {
             Some(_) => open_loop::times(REQUESTS_BEYOND_A_PERCENTILE),
             None => format!(
             "The response times come from the closed loop: when the system stalls, the loop stops sending, so the wait \
@@ -154,10 +160,10 @@ pub(super) fn method(summary: &Summary, plan: &Plan) -> Vec<String> {
          is billed to client or servers is not in it, and neither is waiting."
             .into(),
     ];
-    paragraphs.extend(plan.rate.map(|_| open_loop::THROUGHPUT.to_owned()));
-    if summary.models.iter().any(|model| model == DIRECT) {
-        let ceiling = match plan.connections {
-            connections if plan.rate.is_some() => open_loop::direct(connections),
+    paragraphs.extend(rate.map(|_| open_loop::THROUGHPUT.to_owned()));
+    if summary.models.iter().any(Competitor::is_direct) {
+        let ceiling = match plan.base.connections {
+            connections if rate.is_some() => open_loop::direct(connections),
             Connections::Keepalive => {
                 "It is the ceiling of client, servers and machine: where a model comes near it, they may be the limit \
                  rather than the model."
@@ -204,11 +210,11 @@ pub(super) fn refused(refused: &Refused) -> String {
     let Refused { cell, block, attempt, reasons } = refused;
     format!(
         "{}, {}, concurrency {}, block {}, attempt {attempt}: {}",
-        row(&cell.model),
-        counted(cell.backends as usize, "server"),
-        cell.concurrency,
+        row(&cell.competitor),
+        counted(cell.condition.backends as usize, "server"),
+        cell.condition.concurrency,
         u64::from(*block) + 1,
-        reasons.join("; ")
+        in_words(reasons)
     )
 }
 

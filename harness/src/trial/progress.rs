@@ -163,7 +163,8 @@ fn in_hand(job: &Job, forecast: &Forecast) -> String {
 }
 
 fn of(cell: &Cell) -> String {
-    format!("{} b={} c={}", cell.model, cell.backends, cell.concurrency)
+    let Cell { competitor, condition } = cell;
+    format!("{competitor} b={} c={}", condition.backends, condition.concurrency)
 }
 
 fn result(trial: &Trial) -> String {
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_search_for_a_rate_is_told_step_by_step() {
-        let cell = Cell { model: "mio".into(), backends: 1, concurrency: 2 };
+        let cell = fixtures::cell("mio", 1, 2);
         let lines = said(|lines| {
             for (done, rate) in [(0, None), (0, None), (1, Some(2000))] {
                 lines.probing(&Step { cell: &cell, rate, done, total: 2 });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use roundtable::proxy::{Limits, Policy};
-use roundtable_harness::plan::MOST_HANDICAP_PERCENT;
+use roundtable_harness::plan::MOST_SLOWDOWN_PERCENT;
 
 use super::settings::{GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings, Settings};
 use super::{DRAIN, LISTEN, file};
@@ -81,7 +81,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     drain_timeout: Option<Duration>,
     /// Test aid: do so many percent more CPU work for each request than it needs, to see whether a measurement finds it
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=MOST_HANDICAP_PERCENT as i64))]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=MOST_SLOWDOWN_PERCENT as i64))]
     pub(super) handicap: Option<u32>,
     /// Obey the harness on standard input
     #[arg(long, hide = true)]

@@ -7,7 +7,7 @@ use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, bar, mark, whisker};
 use super::palette::{self, Look};
 use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
-use crate::plan::{DIRECT, Plan};
+use crate::plan::{Competitor, Plan};
 use crate::report::summary::{Measured, Summary};
 use crate::report::words;
 use crate::statistics::Spread;
@@ -39,8 +39,8 @@ impl Cpu {
     pub(super) fn of(summary: &Summary, plan: &Plan) -> Option<Self> {
         let backends = some_of(&summary.backends, PANELS);
         let looks: Vec<_> =
-            palette::looks(summary).into_iter().filter(|(model, _)| *model != DIRECT).collect();
-        let stack = |backends, concurrency, &(model, look): &(&str, Look)| {
+            palette::looks(summary).into_iter().filter(|(model, _)| !model.is_direct()).collect();
+        let stack = |backends, concurrency, &(model, look): &(&Competitor, Look)| {
             let cell = summary.cell(model, backends, concurrency);
             Some(Stack {
                 look,

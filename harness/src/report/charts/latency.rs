@@ -11,7 +11,7 @@ use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, line, mark};
 use super::palette::{self, Look};
 use super::{backends_heading, columns, left_out, legend, some_of};
-use crate::plan::Plan;
+use crate::plan::{Competitor, Plan};
 use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Summary};
 use crate::report::words;
 
@@ -63,7 +63,7 @@ impl Latency {
         }
         let curves = |cell: &Option<(u32, u32)>| -> Vec<(Look, Curve)> {
             let Some((backends, concurrency)) = *cell else { return Vec::new() };
-            let of = |model: &str| summary.cell(model, backends, concurrency).pooled();
+            let of = |model: &Competitor| summary.cell(model, backends, concurrency).pooled();
             looks.iter().filter_map(|&(model, look)| Some((look, curve(&of(model)?)))).collect()
         };
         let panels: Vec<_> = cells.par_iter().map(curves).collect();
@@ -81,7 +81,7 @@ impl Latency {
             subtitle: format!(
                 "All valid trials of a cell pooled; a curve ends where fewer than \
                  {REQUESTS_BEYOND_A_PERCENTILE} requests lie beyond it. {} {}",
-                match plan.rate {
+                match plan.base.rate {
                     None =>
                         "Closed-loop times: they leave out the wait of requests that a stalled loop did not send \
                              (coordinated omission).",

@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use self::frame::{Area, Drawn, Frame};
 use self::palette::Look;
-use crate::plan::{DIRECT, Family, Plan};
+use crate::plan::{Competitor, Family, Plan};
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::verdicts::Verdicts;
@@ -37,7 +37,7 @@ pub struct ChartError {
 
 /// Every chart that `summary` has data for, in the order of the report, ready to be drawn.
 pub fn prepare(summary: &Summary, plan: &Plan, verdicts: &Verdicts) -> Vec<Chart> {
-    let kinds = if plan.rate.is_none() { CLOSED } else { OPEN };
+    let kinds = if plan.base.rate.is_none() { CLOSED } else { OPEN };
     kinds.par_iter().filter_map(|&kind| Chart::of(kind, summary, plan, verdicts)).collect()
 }
 
@@ -208,12 +208,12 @@ fn backends_heading(backends: u32) -> String {
     format!("{backends} backend{}", if backends == 1 { "" } else { "s" })
 }
 
-fn legend(summary: &Summary, looks: &[(&str, Look)]) -> Vec<(String, Look)> {
-    let name = |model: &str| match summary.family(model) {
-        _ if model == DIRECT => format!("{model} (no balancer)"),
+fn legend(summary: &Summary, looks: &[(&Competitor, Look)]) -> Vec<(String, Look)> {
+    let name = |model: &Competitor| match summary.family(model) {
+        _ if model.is_direct() => format!("{model} (no balancer)"),
         Family::Threaded => format!("{model} (threaded)"),
         Family::Async => format!("{model} (async)"),
-        Family::None => model.to_owned(),
+        Family::None => model.to_string(),
     };
     looks.iter().map(|&(model, look)| (name(model), look)).collect()
 }
@@ -221,6 +221,8 @@ fn legend(summary: &Summary, looks: &[(&str, Look)]) -> Vec<(String, Look)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
+    use crate::plan::factor;
     use crate::report::synthetic::Run;
 
     #[test]
@@ -228,8 +230,8 @@ mod tests {
         let many: Vec<u32> = (1..=100).collect();
         assert_eq!(some_of(&many, 6), [1, 20, 40, 60, 80, 100]);
         let mut run = Run::new().models(&["mio", "tokio"]).concurrency(&[2]).blocks(1).build();
-        run.environment.plan.backends = many.clone();
-        run.environment.plan.concurrency = many;
+        let plan = fixtures::over(run.environment.plan, &factor::BACKENDS, &many[..64]);
+        run.environment.plan = fixtures::over(plan, &factor::CONCURRENCY, &many);
         let summary = Summary::of(&run);
         let verdicts = Verdicts::of(&summary, &crate::report::bottleneck::Bottlenecks::of(&summary));
         for chart in prepare(&summary, &run.environment.plan, &verdicts) {

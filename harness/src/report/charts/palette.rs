@@ -6,8 +6,7 @@
 
 use plotters::style::RGBColor;
 
-use crate::plan::Row;
-use crate::plan::{DIRECT, Family};
+use crate::plan::{Competitor, Family};
 use crate::report::summary::Summary;
 
 /// Text and axes.
@@ -59,11 +58,10 @@ const ASYNC: [(&str, Look); 6] = [
 ];
 
 /// The looks of `summary`'s models and the direct row, in its order; rows that control the measurement are not drawn.
-pub(super) fn looks(summary: &Summary) -> Vec<(&str, Look)> {
-    let models: Vec<&str> =
-        summary.models.iter().map(String::as_str).filter(|label| !Row::of(label).is_control()).collect();
+pub(super) fn looks(summary: &Summary) -> Vec<(&Competitor, Look)> {
+    let models: Vec<&Competitor> = summary.models.iter().filter(|model| !model.is_control()).collect();
     let mut taken: Vec<Look> = models.iter().filter_map(|model| place_of_its_own(model)).collect();
-    let look = |model: &str| -> Look {
+    let look = |model: &Competitor| -> Look {
         if let Some(look) = place_of_its_own(model) {
             return look;
         }
@@ -82,11 +80,11 @@ pub(super) fn looks(summary: &Summary) -> Vec<(&str, Look)> {
     models.into_iter().map(|model| (model, look(model))).collect()
 }
 
-fn place_of_its_own(model: &str) -> Option<Look> {
-    if model == DIRECT {
+fn place_of_its_own(model: &Competitor) -> Option<Look> {
+    if model.is_direct() {
         return Some(WITHOUT_BALANCER);
     }
-    THREADED.iter().chain(&ASYNC).find(|(name, _)| *name == model).map(|&(_, look)| look)
+    THREADED.iter().chain(&ASYNC).find(|(name, _)| *name == model.name).map(|&(_, look)| look)
 }
 
 #[cfg(test)]
@@ -96,7 +94,7 @@ mod tests {
 
     fn look_of(models: &[&str], model: &str) -> Look {
         let summary = Summary::of(&Run::new().blocks(0).models(models).build());
-        looks(&summary).into_iter().find(|(name, _)| *name == model).unwrap().1
+        looks(&summary).into_iter().find(|(competitor, _)| competitor.name == model).unwrap().1
     }
 
     #[test]
@@ -112,7 +110,8 @@ mod tests {
                 assert_ne!(a.color, b.color);
             }
         }
-        let four = ["threads", "pool", "mio", "tokio"].map(|m| place_of_its_own(m).unwrap().marker);
+        let four =
+            ["threads", "pool", "mio", "tokio"].map(|m| place_of_its_own(&Competitor::of(m)).unwrap().marker);
         for (i, marker) in four.iter().enumerate() {
             assert!(!four[i + 1..].contains(marker) && *marker != WITHOUT_BALANCER.marker);
         }

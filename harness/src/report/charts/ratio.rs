@@ -9,7 +9,7 @@ use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, line, mark, whisker};
 use super::palette::{self, Look};
 use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
-use crate::plan::{DIRECT, Plan};
+use crate::plan::{Competitor, Plan};
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::verdicts::OfMetric;
@@ -44,12 +44,12 @@ pub(super) struct Ratio {
 impl Ratio {
     pub(super) fn of(summary: &Summary, plan: &Plan, verdicts: &OfMetric) -> Option<Self> {
         let reference = summary.reference()?;
-        let compared = |model: &str| model != DIRECT && model != reference;
+        let compared = |model: &Competitor| !model.is_direct() && model != reference;
         let backends = some_of(&summary.backends, PANELS);
         let looks: Vec<_> =
             palette::looks(summary).into_iter().filter(|(model, _)| compared(model)).collect();
-        let point = |model: &str, place| {
-            let comparison = verdicts.models.iter().find(|c| c.row == model && c.place == place)?;
+        let point = |model: &Competitor, place| {
+            let comparison = verdicts.models.iter().find(|c| c.row == *model && c.place == place)?;
             let Judged { ratio, interval, .. } = comparison.judged?;
             let (low, high) = interval.map_or((ratio, ratio), |interval| (interval.low, interval.high));
             Some(Point { ratio, low: low.max(ratio / FURTHEST), high: high.min(ratio * FURTHEST) })

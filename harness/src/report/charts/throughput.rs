@@ -6,7 +6,7 @@ use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, Panel, line, mark, whisker};
 use super::palette::{self, Look};
 use super::{PANELS, backends_heading, columns, left_out, legend, some_of};
-use crate::plan::Plan;
+use crate::plan::{Competitor, Plan};
 use crate::report::summary::{Measured, Summary};
 use crate::report::words;
 use crate::statistics::Spread;
@@ -38,7 +38,7 @@ impl Throughput {
         });
         let largest = rates.map(|spread| spread.max).reduce(f64::max)?;
         let x = Axis::of_counts(&summary.concurrency);
-        let spread = |model: &str, backends, (concurrency, at): (u32, f64)| {
+        let spread = |model: &Competitor, backends, (concurrency, at): (u32, f64)| {
             (at, summary.cell(model, backends, concurrency).spread(Measured::rate))
         };
         let places = || summary.concurrency.iter().zip(&x.ticks).map(|(&c, &(at, _))| (c, at));

@@ -11,6 +11,7 @@ use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, LINE, Panel, TYPE, bar, line, mark, write};
 use super::palette::{FAINT_INK, INK, Look, Marker};
 use super::{TIMELINE, text};
+use crate::plan::Competitor;
 use crate::report::fault::load;
 use crate::report::words;
 use crate::trial::faults::data::{Bucket, FaultOutcome, Observation, StoredFaults};
@@ -53,7 +54,7 @@ pub(super) struct Timeline {
 
 /// One model's means.
 struct Means {
-    model: String,
+    model: Competitor,
     trials: usize,
     by_backend: Vec<Vec<f64>>,
     late: Vec<f64>,
@@ -66,7 +67,8 @@ impl Timeline {
     pub(super) fn of(stored: &StoredFaults) -> Vec<Self> {
         let plan = &stored.environment.environment.plan;
         let order = Order::of(&stored.environment.fault.scenario.events, plan.most_backends());
-        let means: Vec<_> = plan.models.iter().filter_map(|model| Means::of(stored, model, &order)).collect();
+        let means: Vec<_> =
+            plan.competitors.iter().filter_map(|model| Means::of(stored, model, &order)).collect();
         let intervals = means.iter().map(|means| means.late.len()).max().unwrap_or(0);
         let tallest = means.iter().map(Means::tallest).fold(0.0, f64::max);
         means.into_iter().map(|means| Timeline::draft(stored, &order, means, intervals, tallest)).collect()
@@ -106,7 +108,7 @@ impl Timeline {
         };
         let stacks = order.colors().zip(means.by_backend).collect();
         Timeline {
-            slug: slug(&means.model),
+            slug: slug(&means.model.to_string()),
             frame: Frame::lay_out(content),
             stacks,
             late: means.late,
@@ -176,11 +178,11 @@ impl Timeline {
 }
 
 impl Means {
-    fn of(stored: &StoredFaults, model: &str, order: &Order) -> Option<Self> {
+    fn of(stored: &StoredFaults, model: &Competitor, order: &Order) -> Option<Self> {
         let seen: Vec<&Observation> = stored
             .trials
             .iter()
-            .filter(|trial| trial.model == model)
+            .filter(|trial| trial.model == *model)
             .filter_map(|trial| match &trial.outcome {
                 FaultOutcome::Observed(observation) => Some(&**observation),
                 FaultOutcome::Invalid { .. } => None,
@@ -209,7 +211,7 @@ impl Means {
             Some((format!("{} {}", act.name(), backend_name(backend)), at))
         };
         Some(Means {
-            model: model.to_owned(),
+            model: model.clone(),
             trials: seen.len(),
             by_backend: by_backend.collect(),
             late: mean(&|bucket| bucket.late),

@@ -11,7 +11,7 @@ fn small() -> Run {
 fn a_ratio_is_of_geometric_means_within_the_block() {
     let stored = small().blocks(1).build();
     let summary = Summary::of(&stored);
-    let rate = |model| summary.cell(model, 1, 10).valid[0].rate;
+    let rate = |model| summary.cell(&Competitor::of(model), 1, 10).valid[0].rate;
     let truth = ((rate("mio") * rate("tokio")) / (rate("threads") * rate("pool"))).sqrt();
     let cell = &Comparison::of(&stored).unwrap().cells[0];
     assert!((cell.throughput.unwrap().judged.ratio - truth).abs() < 1e-12);
@@ -29,7 +29,9 @@ fn one_block_cannot_tell_however_large_the_difference() {
 #[test]
 fn a_cell_that_the_client_bounded_has_no_rank_in_throughput_and_one_in_cpu() {
     let mut stored = small().blocks(8).build();
-    for trial in stored.trials.iter_mut().filter(|t| t.cell.model == "mio" && t.cell.backends == 1) {
+    for trial in
+        stored.trials.iter_mut().filter(|t| t.cell.competitor.name == "mio" && t.cell.condition.backends == 1)
+    {
         if let crate::record::Outcome::Measured(sample) = &mut trial.outcome {
             sample.client.system_ns = sample.elapsed_ns;
         }
@@ -82,7 +84,7 @@ fn one_family_alone_is_refused_with_a_remedy() {
 #[test]
 fn a_run_without_a_whole_block_is_refused_with_a_remedy() {
     let mut stored = small().blocks(1).build();
-    stored.trials.retain(|trial| trial.cell.model != "pool");
+    stored.trials.retain(|trial| trial.cell.competitor.name != "pool");
     let error = Comparison::of(&stored).unwrap_err();
     assert!(matches!(error, ComparisonError::NothingPaired { .. }));
     assert!(error.to_string().contains("--resume"));

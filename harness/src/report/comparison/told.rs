@@ -81,8 +81,8 @@ impl Comparison {
             "Threaded: {}; async: {}. Each ratio is of the families' geometric means within a block: the geometric mean over \
              blocks, and in brackets its 95 % interval. {} after Holm's correction for the \
              number of cells; a verdict at {} % and beyond the noise floor (a model against itself): {floors}. {end}",
-            self.threaded.join(", "),
-            self.asynchronous.join(", "),
+            words::joined(&self.threaded),
+            words::joined(&self.asynchronous),
             match self.rate {
                 None => "p: Student's t on the logarithms,",
                 Some(_) => "Tests: Student's t on the logarithms,",

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::Plan;
-use crate::plan::Row;
+use crate::plan::{Competitor, FACTORS, Plan};
 use crate::record::Environment;
-use crate::report::words;
 
 /// What makes two runs no runs of the same thing. Another build is what they are compared for.
 pub(super) fn mismatches(base: &Environment, new: &Environment) -> Vec<String> {
@@ -16,26 +14,16 @@ pub(super) fn mismatches(base: &Environment, new: &Environment) -> Vec<String> {
         }
     };
     let (a, b) = (&base.plan, &new.plan);
-    let rows = |models: &[String]| {
-        let set: BTreeSet<_> = models.iter().filter(|label| !Row::of(label).is_control()).cloned().collect();
+    let rows = |competitors: &[Competitor]| {
+        let set: BTreeSet<_> =
+            competitors.iter().filter(|c| !c.is_control()).map(ToString::to_string).collect();
         set.into_iter().collect::<Vec<_>>().join(",")
     };
-    differs("models", rows(&a.models), rows(&b.models));
-    differs("servers", words::listed(&a.backends), words::listed(&b.backends));
-    differs("concurrency", words::listed(&a.concurrency), words::listed(&b.concurrency));
-    differs("requests a trial", a.requests.to_string(), b.requests.to_string());
-    differs("warm-up requests", a.warmup.to_string(), b.warmup.to_string());
-    differs(
-        "connections",
-        words::connections(a.connections).into(),
-        words::connections(b.connections).into(),
-    );
-    differs("layout", format!("{:?}", a.layout), format!("{:?}", b.layout));
-    differs("workers", format!("{:?}", a.workers), format!("{:?}", b.workers));
-    let rate =
-        |plan: &Plan| plan.rate.map_or("none (closed loop)".into(), |rate| format!("{rate} per second"));
-    differs("rate", rate(a), rate(b));
-    differs("bytes a body", a.body_bytes.to_string(), b.body_bytes.to_string());
+    differs("models", rows(&a.competitors), rows(&b.competitors));
+    for factor in FACTORS {
+        let told = |plan: &Plan| -> Vec<_> { plan.values(factor).iter().map(|v| factor.told(v)).collect() };
+        differs(factor.title, told(a).join(", "), told(b).join(", "));
+    }
     differs("build profile", base.build.profile.clone(), new.build.profile.clone());
     let (a, b) = (&base.host, &new.host);
     differs("processor", a.cpu.clone(), b.cpu.clone());

@@ -37,7 +37,7 @@ impl Difference {
         let count = |count: Option<u32>| count.map_or("all".to_owned(), |count| count.to_string());
         let rows = self.changes.iter().filter(|change| shown(change)).map(|change| {
             vec![
-                change.model.clone(),
+                words::row(&change.model),
                 count(change.backends),
                 count(change.concurrency),
                 change.metric.name().to_owned(),
@@ -153,6 +153,10 @@ impl Change {
             _ => "all cells".into(),
         };
         let (name, word) = (self.metric.name(), self.metric.word(self.judged.verdict));
-        format!("{} ({place}) {word} in {name}, {}", self.model, words::ratio_interval(&self.judged))
+        format!(
+            "{} ({place}) {word} in {name}, {}",
+            words::row(&self.model),
+            words::ratio_interval(&self.judged)
+        )
     }
 }

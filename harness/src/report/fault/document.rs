@@ -103,7 +103,7 @@ fn method(stored: &StoredFaults) -> Vec<String> {
          connection is in it. A request that has not been answered {} s after it was sent has failed. A trial is invalid \
          when a request fails before the first event, or a process dies that was not killed.",
         fault.after_ms / 1000,
-        words::counted(usize::try_from(plan.warmup).unwrap_or(usize::MAX), "request"),
+        words::counted(usize::try_from(plan.base.warmup).unwrap_or(usize::MAX), "request"),
         fault.timeout_ms as f64 / 1e3,
     )];
     paragraphs.extend(acts.into_iter().map(meaning));

@@ -3,6 +3,7 @@
 //! Rules: a time that never came is longer than any other, so that a median of such times is still right; only valid
 //! trials count, and rows keep the plan's order, so that nothing is ranked.
 
+use crate::plan::Competitor;
 use crate::report::table::{Column, Table};
 use crate::report::tables::NOTHING;
 use crate::trial::faults::data::{
@@ -34,10 +35,10 @@ pub fn table(stored: &StoredFaults) -> Table {
         Column::numbers("calm after (ms)").short("calm\nafter (ms)"),
     ]);
     let mut rows = Vec::new();
-    for model in &plan.models {
+    for model in &plan.competitors {
         let seen: Vec<_> = observations(stored, model).collect();
         for (place, (fault, _)) in episodes.iter().enumerate() {
-            let name = if place == 0 { model.clone() } else { String::new() };
+            let name = if place == 0 { model.to_string() } else { String::new() };
             let mut row = vec![name];
             if several {
                 row.push(scenario.events.get(*fault).map_or_else(String::new, described));
@@ -66,7 +67,7 @@ pub(super) fn trials(stored: &StoredFaults) -> Table {
         Column::words("good answers by backend"),
     ];
     let row = |trial: &FaultTrial| {
-        let mut row = vec![(u64::from(trial.block) + 1).to_string(), trial.model.clone()];
+        let mut row = vec![(u64::from(trial.block) + 1).to_string(), trial.model.to_string()];
         match &trial.outcome {
             FaultOutcome::Invalid { .. } => {
                 row.push("invalid".into());
@@ -90,9 +91,9 @@ pub(super) fn described(event: &Event) -> String {
 /// The valid trials of `model`.
 pub(super) fn observations<'a>(
     stored: &'a StoredFaults,
-    model: &'a str,
+    model: &'a Competitor,
 ) -> impl Iterator<Item = &'a Observation> {
-    stored.trials.iter().filter(move |trial| trial.model == model).filter_map(|trial| match &trial.outcome {
+    stored.trials.iter().filter(move |trial| trial.model == *model).filter_map(|trial| match &trial.outcome {
         FaultOutcome::Observed(observation) => Some(&**observation),
         FaultOutcome::Invalid { .. } => None,
     })

@@ -3,11 +3,15 @@
 use super::*;
 use crate::report::synthetic::Run;
 
+fn of(label: &str) -> Competitor {
+    Competitor::of(label)
+}
+
 #[test]
 fn a_figure_is_the_median_over_valid_blocks() {
     let stored = Run::new().blocks(3).models(&["direct", "threads"]).build();
     let summary = Summary::of(&stored);
-    let cell = summary.cell("threads", 1, 2);
+    let cell = summary.cell(&of("threads"), 1, 2);
     let mut rates: Vec<_> = cell.valid.iter().map(|m| m.rate).collect();
     rates.sort_by(f64::total_cmp);
     assert_eq!(cell.spread(Measured::rate).unwrap().median, rates[1]);
@@ -19,7 +23,7 @@ fn an_invalid_trial_is_counted_and_enters_no_figure() {
     let run = Run::new().blocks(3);
     let clean = Summary::of(&run.build());
     let summary = Summary::of(&run.invalid("threads", 1, 2, 1).build());
-    let (before, after) = (clean.cell("threads", 1, 2), summary.cell("threads", 1, 2));
+    let (before, after) = (clean.cell(&of("threads"), 1, 2), summary.cell(&of("threads"), 1, 2));
     assert_eq!((after.valid.len(), after.invalid), (2, 1));
     assert_eq!(after.valid[0].rate, before.valid[0].rate);
     assert!(after.in_block(1).is_none());
@@ -31,7 +35,7 @@ fn an_invalid_trial_is_counted_and_enters_no_figure() {
 fn a_cell_run_again_after_an_invalid_trial_has_both() {
     let mut stored = Run::new().blocks(1).build();
     let mut again = stored.trials[0].clone();
-    stored.trials[0].outcome = Outcome::Invalid { reasons: vec!["1 of 10000 failed".into()] };
+    stored.trials[0].outcome = Outcome::Invalid { reasons: vec![Reason::Words("1 of 10000 failed".into())] };
     again.attempt = 2;
     stored.trials.push(again);
     let summary = Summary::of(&stored);
@@ -53,14 +57,14 @@ fn an_altered_record_is_invalid_not_a_number() {
     }
     let summary = Summary::of(&stored);
     assert_eq!(summary.invalid.len(), 3);
-    assert!(summary.invalid[0].reasons[0].contains("V2 form"), "{:?}", summary.invalid[0]);
+    assert!(summary.invalid[0].reasons[0].to_string().contains("V2 form"), "{:?}", summary.invalid[0]);
 }
 
 #[test]
 fn p99_9_needs_more_than_one_trial_of_10000() {
     let stored = Run::new().blocks(2).build();
     let summary = Summary::of(&stored);
-    let cell = summary.cell("threads", 1, 2);
+    let cell = summary.cell(&of("threads"), 1, 2);
     assert!(cell.valid[0].percentile_ms(99.0).is_some());
     assert!(cell.valid[0].percentile_ms(99.9).is_none());
     assert!(percentile_ms(&cell.pooled().unwrap(), 99.9).is_some());
@@ -70,7 +74,7 @@ fn p99_9_needs_more_than_one_trial_of_10000() {
 #[test]
 fn the_reference_is_threads_else_the_first_balancer() {
     let of = |models: &[&str]| {
-        Summary::of(&Run::new().blocks(1).models(models).build()).reference().map(str::to_owned)
+        Summary::of(&Run::new().blocks(1).models(models).build()).reference().map(ToString::to_string)
     };
     assert_eq!(of(&["direct", "mio", "threads"]).as_deref(), Some("threads"));
     assert_eq!(of(&["direct", "mio", "tokio"]).as_deref(), Some("mio"));
@@ -81,8 +85,8 @@ fn the_reference_is_threads_else_the_first_balancer() {
 fn ratios_pair_only_blocks_that_both_have() {
     let stored = Run::new().blocks(4).invalid("mio", 1, 2, 0).invalid("threads", 1, 2, 3).build();
     let summary = Summary::of(&stored);
-    let ratios = summary.log_ratios(("mio", "threads"), (1, 2), Measured::rate);
+    let ratios = summary.log_ratios((&of("mio"), &of("threads")), (1, 2), Measured::rate);
     assert_eq!(ratios.len(), 2);
-    let cell = |model| summary.cell(model, 1, 2).in_block(1).unwrap().rate;
+    let cell = |model| summary.cell(&of(model), 1, 2).in_block(1).unwrap().rate;
     assert_eq!(ratios[0], (cell("mio") / cell("threads")).ln());
 }

@@ -11,14 +11,14 @@ use thiserror::Error;
 use super::data::{FAULT_SCHEMA, FaultOutcome, FaultTrial};
 use super::store::FaultStore;
 use crate::plan::schedule::{MOST_ATTEMPTS, order};
-use crate::plan::{Length, Plan};
+use crate::plan::{Competitor, Length, Plan};
 use crate::record::store::StoreError;
 use crate::trial::runner::{Ending, Interrupted, MOST_START_FAILURES};
 
 /// Plays one trial.
 pub trait Player {
     /// Has `model` go through the scenario once, with fresh processes.
-    fn play(&mut self, model: &str) -> Result<Attempt, Interrupted>;
+    fn play(&mut self, model: &Competitor) -> Result<Attempt, Interrupted>;
 }
 
 /// What came of one attempt.
@@ -62,16 +62,17 @@ pub fn run(
     tell: &mut dyn FnMut(&str),
 ) -> Result<Ending, FaultRunError> {
     let blocks = blocks(plan);
-    let total = u64::from(blocks) * plan.models.len() as u64;
+    let total = u64::from(blocks) * plan.competitors.len() as u64;
     let (mut done, mut start_failures) = (0, 0);
     for block in 0..blocks {
         for (position, cell) in (0..).zip(order(plan, block)) {
             for attempt in 1..=MOST_ATTEMPTS {
-                let Ok(Attempt { started_unix_ms, took_ms, came_up, outcome }) = player.play(&cell.model)
+                let Ok(Attempt { started_unix_ms, took_ms, came_up, outcome }) =
+                    player.play(&cell.competitor)
                 else {
                     return Ok(Ending::Interrupted);
                 };
-                let model = cell.model.clone();
+                let model = cell.competitor.clone();
                 let schema = FAULT_SCHEMA;
                 let trial =
                     FaultTrial { schema, block, position, attempt, model, started_unix_ms, took_ms, outcome };

@@ -68,7 +68,9 @@ pub fn holds_faults(dir: &Path) -> bool {
 /// Reads the fault run in `dir`. A torn last line is left out; a broken line elsewhere is an error that names it.
 pub fn read(dir: &Path) -> Result<StoredFaults, StoreError> {
     let [described, lines] = [ENVIRONMENT, FAULTS].map(|name| dir.join(name));
-    let environment: FaultEnvironment = parse_value(&read_file(&described)?, &described, SCHEMA)?;
+    let environment: FaultEnvironment = parse_value(&read_file(&described)?, &described, &|schema, json| {
+        (schema == SCHEMA).then(|| serde_json::from_slice(json))
+    })?;
     // What a report draws of an altered plan must have bounds.
     environment.environment.plan.check().map_err(|error| StoreError::Broken {
         path: described,
@@ -76,8 +78,8 @@ pub fn read(dir: &Path) -> Result<StoredFaults, StoreError> {
         reason: error.to_string(),
         remedy: "name another run, or run again",
     })?;
-    let (trials, _) =
-        parse_lines(&read_file(&lines)?, &lines, FAULT_SCHEMA, "delete that line, or run again")?;
+    let versions = |schema: u32, json: &[u8]| (schema == FAULT_SCHEMA).then(|| serde_json::from_slice(json));
+    let (trials, _) = parse_lines(&read_file(&lines)?, &lines, &versions, "delete that line, or run again")?;
     Ok(StoredFaults { name: name_of(dir), environment, trials })
 }
 
