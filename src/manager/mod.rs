@@ -16,6 +16,8 @@ mod paths;
 mod reply;
 mod server;
 mod site;
+mod slots;
+mod tries;
 
 use std::collections::BTreeSet;
 use std::io;

@@ -44,7 +44,8 @@ pub struct Group {
     pub policy: Policy,
     /// In the order of their turns.
     pub members: Vec<Member>,
-    /// Not shown in [`Proxy::status`](super::Proxy::status): it belongs to the balancer itself.
+    /// It belongs to the balancer itself: not shown in [`Proxy::status`](super::Proxy::status), and sent each request as
+    /// soon as its head is whole.
     pub hidden: bool,
 }
 

@@ -214,6 +214,12 @@ impl Proxy {
         backend.health.refused(self.age(now), self.limits.retry_interval);
     }
 
+    /// Whether `route` leads to the balancer's own pages. These have each request as soon as its head is whole: they bound
+    /// what a client can hold of them, and a stranger's body is of no use to them.
+    pub(crate) fn judges_heads(&self, route: RouteId) -> bool {
+        self.groups[self.routes.group(route)].hidden
+    }
+
     fn rotation(&self, route: RouteId) -> &Rotation {
         &self.groups[self.routes.group(route)].rotation
     }

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Rules: a request goes to a backend when it is whole or fills a buffer, so that slow clients hold no backend and
-//! most requests can be sent again; relaying is half-duplex; after any byte of a response has gone to the client
+//! most requests can be sent again (to a hidden group when its head is whole); relaying is half-duplex; after any byte of a response has gone to the client
 //! nothing is ever retried.
 
 mod accounts;
