@@ -4,6 +4,7 @@ mod checks;
 mod commands;
 mod manager;
 mod models;
+mod outages;
 
 use std::io::Write;
 use std::process::ExitCode;

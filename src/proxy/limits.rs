@@ -86,9 +86,9 @@ impl Limits {
             ("linger", self.linger_timeout),
         ];
         for (name, timeout) in timeouts {
-            if timeout.is_zero() || timeout > longest {
+            if timeout < Duration::from_millis(1) || timeout > longest {
                 return Err(Error::Config(format!(
-                    "the {name} timeout must be more than nothing and at most a day"
+                    "the {name} timeout must be at least 1ms and at most a day"
                 )));
             }
         }

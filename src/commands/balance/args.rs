@@ -65,19 +65,21 @@ pub(crate) struct Args {
         conflicts_with_all = ["backends", "routes", "policy", "health_check", "LimitArgs"]
     )]
     config: Option<PathBuf>,
-    /// Only tell whether the configuration can work, and what it says
+    /// Only tell whether the configuration can work, and what it says: all is tried that the start would try, but that
+    /// another process may listen at the address
     #[arg(long)]
     pub(super) check: bool,
     /// Worker threads of `pool` (default: 4 for each processor) and `tokio` (default: 1 for each)
     #[arg(long)]
     workers: Option<usize>,
-    /// Write an access log to this file, `-` for standard error
+    /// Write an access log to this file, `-` for standard error; on SIGUSR1 it is opened anew, as after a log rotation
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
     /// What a line of the access log says
     #[arg(long, value_enum, requires = "access_log")]
     access_log_format: Option<LogFormat>,
-    /// On the first SIGTERM or SIGINT, how long exchanges in hand may take to finish [default: 10s]
+    /// On the first SIGTERM, SIGINT or SIGHUP, how long exchanges in hand may take to finish; a second SIGTERM or SIGINT
+    /// ends at once [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     drain_timeout: Option<Duration>,
     /// Test aid: do so many percent more CPU work for each request than it needs, to see whether a measurement finds it

@@ -375,6 +375,12 @@ mod tests {
             (format!("{group}[[route]]\ngroup = \"b\""), "name one of a"),
             (format!("{group}[[route]]\ngroup = \"a\"\nprefix = \"x\""), "begin with '/'"),
             (format!("{group}health_check = {{ path = \"x\" }}"), "begin with '/'"),
+            (
+                format!("{group}health_check = {{ path = \"/\", interval = \"1ns\" }}"),
+                "interval must be at least 10ms",
+            ),
+            (format!("{group}[[route]]\ngroup = \"a\"\nhost = \"*.a\""), "looks like a pattern"),
+            (format!("[limits]\nidle_timeout = \"1ns\"\n{group}"), "idle timeout must be at least 1ms"),
             (format!("[limits]\nmax_fields = 0\n{group}"), "field limit"),
             (format!("[access_log]\nfile = \"x\"\nformat = \"xml\"\n{group}"), "unknown variant `xml`"),
         ] {

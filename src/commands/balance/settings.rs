@@ -110,7 +110,8 @@ impl Settings {
     pub(super) fn config(&self, authority: String) -> anyhow::Result<Config> {
         let groups = self.groups.iter().map(GroupSettings::group).collect::<anyhow::Result<Vec<_>>>()?;
         let routes = self.routes.iter().map(|route| self.route(route)).collect::<anyhow::Result<Vec<_>>>()?;
-        let config = Config { groups, routes, authority, limits: self.limits.clone(), observer: None };
+        let config =
+            Config { groups, routes, authority, limits: self.limits.clone(), observer: None, watcher: None };
         config.validate().context("the configuration cannot work")?;
         Ok(config)
     }
