@@ -21,7 +21,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::htpasswd::Users;
-use super::tries::{Origin, PAUSE, Tries};
+use super::tries::{Fingerprint, Origin, PAUSE, Tries, Wait};
 
 /// Passwords that are hashed at the same time.
 pub(super) const MOST_AT_ONCE: usize = 2;
@@ -45,16 +45,26 @@ struct Guard {
     decoys: RandomState,
     hashing: Arc<Semaphore>,
     tries: Arc<Tries>,
+    judged: Arc<Judged>,
+}
+
+/// Credentials that were judged.
+#[derive(Debug, Default)]
+struct Judged {
     /// With the user's index. Only right ones can push out a right one.
     right: Memory<u32>,
     wrong: Memory<()>,
 }
 
-type Fingerprint = [u8; 32];
-
-/// Credentials that were judged, the latest last.
+/// The latest last.
 #[derive(Debug)]
 struct Memory<T>(Mutex<VecDeque<(Fingerprint, T)>>);
+
+impl<T> Default for Memory<T> {
+    fn default() -> Self {
+        Memory(Mutex::default())
+    }
+}
 
 /// Who is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,8 +109,7 @@ impl Guard {
             decoys: RandomState::new(),
             hashing: Arc::new(Semaphore::new(MOST_AT_ONCE)),
             tries: Arc::default(),
-            right: Memory(Mutex::default()),
-            wrong: Memory(Mutex::default()),
+            judged: Arc::default(),
         }
     }
 
@@ -108,14 +117,16 @@ impl Guard {
     async fn admit(&self, credentials: &[u8], origin: Origin) -> Result<u32, Stranger> {
         let whole = fingerprint(&self.key, credentials);
         let (name, password) = split(credentials).ok_or(Stranger::Unknown)?;
-        if let Some(judged) = self.recall(&whole) {
-            return judged;
-        }
-        let turn = self.tries.turn(origin).await.ok_or(Stranger::Hasty)?;
-        // Others may have sent the same while this one waited.
-        if let Some(judged) = self.recall(&whole) {
-            return judged;
-        }
+        let turn = loop {
+            if let Some(judged) = self.judged.find(&whole) {
+                return judged;
+            }
+            match self.tries.turn(origin, whole).await {
+                Wait::Turn(turn) => break turn,
+                Wait::Judged => {}
+                Wait::SentAway => return Err(Stranger::Hasty),
+            }
+        };
         let own = fingerprint(&self.key, name);
         let known = find(&own, self.names.iter().zip(0..));
         // Always the same decoy for a name: of several costs in the file, a stranger has one like anybody else.
@@ -123,7 +134,8 @@ impl Guard {
         let decoy = self.decoys.hash_one(name) as usize % users.len();
         let user = known.map_or(decoy, |known| known as usize);
         let hash = users.get(user).ok_or(Stranger::Unknown)?.hash.clone();
-        let (password, hashing) = (password.to_vec(), Arc::clone(&self.hashing));
+        let (password, hashing, judged) =
+            (password.to_vec(), Arc::clone(&self.hashing), Arc::clone(&self.judged));
         let (mut told, verdict) = oneshot::channel();
         // A task of its own: who hangs up while a password is hashed makes no room for others, and has the pause too.
         tokio::spawn(async move {
@@ -135,32 +147,37 @@ impl Guard {
                 let _permit = permit;
                 bcrypt::verify(password, &hash)
             });
-            let is_right = hashed.await.ok().and_then(Result::ok);
+            let outcome = match (hashed.await, known) {
+                (Ok(Ok(true)), Some(user)) => Ok(user),
+                (Ok(Ok(_)), _) => Err(Stranger::Unknown),
+                // Nothing is known of them: the next time they are hashed again.
+                (Ok(Err(_)) | Err(_), _) => return,
+            };
+            judged.add(whole, outcome);
+            turn.is_judged();
             // Whoever asked may have hung up.
-            let _ = told.send(is_right);
-            if is_right != Some(true) {
+            let _ = told.send(outcome);
+            if outcome.is_err() {
                 sleep(PAUSE).await;
             }
             drop(turn);
         });
-        match (verdict.await.ok().flatten(), known) {
-            (Some(true), Some(user)) => {
-                self.right.add(whole, user);
-                Ok(user)
-            }
-            (Some(_), _) => {
-                self.wrong.add(whole, ());
-                Err(Stranger::Unknown)
-            }
-            // Nothing is known of them: the next time they are judged again.
-            (None, _) => Err(Stranger::Unknown),
-        }
+        verdict.await.unwrap_or(Err(Stranger::Unknown))
     }
+}
 
+impl Judged {
     /// What these credentials have been found to be.
-    fn recall(&self, whole: &Fingerprint) -> Option<Result<u32, Stranger>> {
+    fn find(&self, whole: &Fingerprint) -> Option<Result<u32, Stranger>> {
         let right = self.right.find(whole).map(Ok);
         right.or_else(|| self.wrong.find(whole).map(|()| Err(Stranger::Unknown)))
+    }
+
+    fn add(&self, whole: Fingerprint, outcome: Result<u32, Stranger>) {
+        match outcome {
+            Ok(user) => self.right.add(whole, user),
+            Err(_) => self.wrong.add(whole, ()),
+        }
     }
 }
 
@@ -370,7 +387,7 @@ mod tests {
 
     #[test]
     fn no_more_is_remembered_than_there_is_room_for() {
-        let memory = Memory(Mutex::default());
+        let memory = Memory::default();
         for number in 0..200u8 {
             memory.add([number; 32], number);
         }

@@ -1,16 +1,20 @@
 //! What clients hold who have not shown a password, or a wrong one: nothing that an operator needs.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{PATH, ask, echo, guarded, login, users};
-use crate::support::{Client, for_every_model};
+use crate::stage::Delivery;
+use crate::support::{Client, Server, eventually, for_every_model};
 
 /// More than the manager has slots for.
 const CROWD: usize = 300;
 
 /// So many clients that send this and then nothing more.
-fn stalled(address: std::net::SocketAddr, request: &str) -> Vec<TcpStream> {
+fn stalled(address: SocketAddr, request: &str) -> Vec<TcpStream> {
     let client = |_| {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
@@ -47,24 +51,55 @@ fn strangers_who_stall_keep_no_operator_out() {
 }
 
 #[test]
+fn a_stranger_is_answered_before_the_body_comes() {
+    let (backend, _) = echo();
+    let users = users();
+    for_every_model(|model| {
+        let options =
+            ["--manager", PATH, "--manager-users", users.path().to_str().unwrap(), "--body-timeout", "1h"];
+        let balancer = Server::balancer(model, &[backend], &options);
+        for fields in [String::new(), login("anna:wrong"), login("nobody:x")] {
+            for (sent, delivery) in [
+                (0, Delivery::Whole),
+                (3, Delivery::Whole),
+                (3, Delivery::ByteByByte),
+                (50_000, Delivery::Whole),
+            ] {
+                let mut client = Client::connect(balancer.address);
+                let head =
+                    format!("POST {PATH} HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: 1000000\r\n\r\n");
+                delivery.send(&client.stream, (head + &"x".repeat(sent)).as_bytes());
+                assert_eq!(client.response().status(), "401", "{model}: {fields} {sent}");
+            }
+        }
+    });
+}
+
+/// So many clients with as many wrong passwords.
+fn guessing(address: SocketAddr, count: usize, password: impl Fn(usize) -> String) -> Vec<Client> {
+    let client = |number| {
+        let mut client = Client::connect(address);
+        let wrong = login(&format!("anna:{}", password(number)));
+        client.send(format!("GET {PATH} HTTP/1.1\r\nHost: a\r\n{wrong}\r\n"));
+        client
+    };
+    (0..count).map(client).collect()
+}
+
+#[test]
 fn a_crowd_that_tries_passwords_keeps_no_operator_out() {
     let (backend, _) = echo();
     let users = users();
     let anna = login("anna:open sesame");
     for_every_model(|model| {
         let balancer = guarded(model, &[backend], &users);
-        let mut crowd: Vec<Client> = (0..CROWD)
-            .map(|number| {
-                let mut client = Client::connect(balancer.address);
-                let wrong = login(&format!("anna:wrong {number}"));
-                client.send(format!("GET {PATH} HTTP/1.1\r\nHost: a\r\n{wrong}\r\n"));
-                client
-            })
-            .collect();
-        // Its password was never seen before, and comes last.
+        let crowd = guessing(balancer.address, CROWD, |number| format!("wrong {number}"));
+        // All have come when all but a few have been sent away.
+        eventually(|| crowd.iter().filter(|client| is_answered(client)).count() > CROWD - 15);
+        // This password was never seen before.
         assert_eq!(ask(&balancer, &format!("GET {PATH}"), &anna, "").status(), "200", "{model}");
         let mut slowed = 0;
-        for client in &mut crowd {
+        for mut client in crowd.into_iter().filter(is_answered) {
             let response = client.response();
             match response.status() {
                 "401" => {}
@@ -77,4 +112,24 @@ fn a_crowd_that_tries_passwords_keeps_no_operator_out() {
         }
         assert!(slowed > CROWD / 2, "{model}: all but {slowed} passwords were tried");
     });
+}
+
+#[test]
+fn the_same_wrong_password_from_a_crowd_is_one_try() {
+    let (backend, _) = echo();
+    let users = users();
+    let anna = login("anna:open sesame");
+    for_every_model(|model| {
+        let balancer = guarded(model, &[backend], &users);
+        let mut crowd = guessing(balancer.address, CROWD, |_| "wrong".to_owned());
+        assert_eq!(ask(&balancer, &format!("GET {PATH}"), &anna, "").status(), "200", "{model}");
+        for client in &mut crowd {
+            assert_eq!(client.response().status(), "401", "{model}");
+        }
+    });
+}
+
+fn is_answered(client: &Client) -> bool {
+    let mut waiting = [PollFd::new(client.stream.as_fd(), PollFlags::POLLIN)];
+    poll(&mut waiting, PollTimeout::ZERO).unwrap() > 0
 }
