@@ -1,9 +1,8 @@
 //! The HTTP server under the manager: hyper on a runtime of one thread.
 //!
-//! Owns the bounds on what a client can hold on to: connections, bytes, time. Rules: whoever is not known (yet) has a slot
-//! among strangers, whoever was let in one of their own, and in both a newcomer takes the oldest one's place, so that
-//! those who stall keep nobody out; a request is judged by its head, and its body is awaited from nobody who was not let
-//! in. Each connection carries one request, so that the balancer never sends a form on one that is about to close.
+//! Owns the bounds on what a client can hold on to: connections, bytes, time. Rules: at each stage of a connection there are
+//! so many slots, and who comes to it takes the oldest one's place when there is none, so that those who stall keep
+//! nobody out; a request is judged by its head, and its body is awaited from nobody who was not let in. Each connection carries one request, so that the balancer never sends a form on one that is about to close.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -28,10 +27,14 @@ use super::access::MOST_AT_ONCE;
 use super::site::Site;
 use super::slots::{Slot, Slots};
 
-/// Connections of which it is not known whose they are.
-const MOST_STRANGERS: usize = 256;
-/// Connections of those who were let in.
+/// Connections whose head is not whole yet.
+const MOST_HEADS: usize = 256;
+/// Those whose credentials are being judged: many more than can wait from one address.
+const MOST_JUDGED: usize = 512;
+/// Those of users who were let in.
 const MOST_ADMITTED: usize = 64;
+/// Those that were answered and not closed yet: the balancer may look for an answer as seldom as twice a second.
+const MOST_ENDING: usize = 1024;
 /// For a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// For everything: the form, waiting for others' passwords, the response.
@@ -65,22 +68,23 @@ pub(super) fn start(listener: std::net::TcpListener, site: Site) -> io::Result<(
 }
 
 async fn accept(listener: &TcpListener, site: Arc<Site>) {
-    let (strangers, admitted) = (Slots::new(MOST_STRANGERS), Slots::new(MOST_ADMITTED));
+    let stages = Arc::new(Stages {
+        heads: Slots::new(MOST_HEADS),
+        judged: Slots::new(MOST_JUDGED),
+        admitted: Slots::new(MOST_ADMITTED),
+        ending: Slots::new(MOST_ENDING),
+    });
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let lost = Arc::new(Notify::new());
-                let visitor = Visitor {
-                    slot: Mutex::new(strangers.take(&lost)),
-                    lost: Arc::clone(&lost),
-                    admitted: Arc::clone(&admitted),
-                };
-                let site = Arc::clone(&site);
+                let visitor = Visitor { slot: Mutex::new(stages.heads.take(&lost)), lost: Arc::clone(&lost) };
+                let (site, stages) = (Arc::clone(&site), Arc::clone(&stages));
                 tokio::spawn(async move {
                     tokio::select! {
                         // Whoever was too slow is told by the end of the connection.
                         () = lost.notified() => {}
-                        _ = timeout(TIMEOUT, serve(stream, site, visitor)) => {}
+                        _ = timeout(TIMEOUT, serve(stream, &site, &stages, &visitor)) => {}
                     }
                 });
                 // Whoever can be answered is answered before a newcomer could take their place.
@@ -91,34 +95,43 @@ async fn accept(listener: &TcpListener, site: Arc<Site>) {
     }
 }
 
+/// The stages of a connection.
+#[derive(Debug)]
+struct Stages {
+    heads: Arc<Slots>,
+    judged: Arc<Slots>,
+    admitted: Arc<Slots>,
+    ending: Arc<Slots>,
+}
+
 /// Who is at the other end of a connection, and the slot that it has.
 #[derive(Debug)]
 struct Visitor {
     slot: Mutex<Slot>,
     lost: Arc<Notify>,
-    admitted: Arc<Slots>,
 }
 
 impl Visitor {
-    /// It is somebody known.
-    fn is_admitted(&self) {
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.admitted.take(&self.lost);
+    /// Goes on to another stage.
+    fn goes_to(&self, stage: &Arc<Slots>) {
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = stage.take(&self.lost);
     }
 }
 
-async fn serve(stream: TcpStream, site: Arc<Site>, visitor: Visitor) {
-    let (site, visitor) = (&site, &visitor);
+async fn serve(stream: TcpStream, site: &Site, stages: &Stages, visitor: &Visitor) {
     // Boxed, since hyper has to be able to move it.
     let service = service_fn(move |request: Request<Incoming>| {
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            Ok::<_, Infallible>(match site.admit(&head).await {
+            visitor.goes_to(&stages.judged);
+            let reply = match site.admit(&head).await {
                 Ok(user) => {
-                    visitor.is_admitted();
+                    visitor.goes_to(&stages.admitted);
                     site.answer(user, &head, body).await
                 }
                 Err(stranger) => Site::turn_away(stranger),
-            })
+            };
+            Ok::<_, Infallible>(reply)
         })
     });
     let mut connection = http1::Builder::new()
@@ -131,6 +144,7 @@ async fn serve(stream: TcpStream, site: Arc<Site>, visitor: Visitor) {
         .serve_connection(TokioIo::new(stream), service);
     // What is no request was answered too, as far as it can be.
     let _ = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    visitor.goes_to(&stages.ending);
     let stream = connection.into_parts().io.into_inner();
     let _ = timeout(LINGER, end(stream)).await;
 }
@@ -257,7 +271,7 @@ mod tests {
             (None, format!("POST /m HTTP/1.1\r\nHost: localhost\r\n{form}\r\n")),
         ] {
             let address = started(users);
-            let stalled: Vec<_> = (0..2 * MOST_STRANGERS).map(|_| stalled(address, &stalls)).collect();
+            let stalled: Vec<_> = (0..2 * MOST_HEADS).map(|_| stalled(address, &stalls)).collect();
             let request = format!("GET /m/status.json HTTP/1.1\r\nHost: localhost\r\n{right}\r\n");
             let answer = asked(address, request.as_bytes());
             assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{stalls}: {answer}");

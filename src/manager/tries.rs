@@ -2,7 +2,7 @@
 //!
 //! Owns who is next. Rules: of those that wait, the newest is next, and beyond [`MOST_WAITING`] the oldest is sent away:
 //! however many have come before, whoever comes now waits for one try and one pause. The same credentials again are no
-//! further try: they wait for what comes of the first. A turn passes on when it is dropped, so that nobody can keep one by
+//! further try: they wait for what comes of the first, few of them again. A turn passes on when it is dropped, so that nobody can keep one by
 //! hanging up.
 
 use std::collections::HashMap;
@@ -17,6 +17,8 @@ use tokio::sync::oneshot::{Receiver, Sender, channel};
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// Tries of one address that wait for their turn.
 const MOST_WAITING: usize = 8;
+/// Who can wait with the same credentials.
+const MOST_SAME: usize = 16;
 
 /// Where a try comes from: an IPv4 address, or the /64 network that an IPv6 client can choose its addresses from. None is
 /// a program of this machine that did not come through the balancer.
@@ -106,6 +108,9 @@ impl Lane {
         let mut all = std::iter::once(&mut self.tried).chain(&mut self.waiting);
         if let Some(same) = all.find(|other| other.credentials == credentials) {
             same.waiting.push(sender);
+            if same.waiting.len() > MOST_SAME {
+                same.waiting.remove(0);
+            }
         } else {
             self.waiting.push(Try { credentials, waiting: vec![sender] });
             if self.waiting.len() > MOST_WAITING {
@@ -222,12 +227,12 @@ mod tests {
         let mut crowd: Vec<Waiting> =
             (0..100).map(|number| asked(&tries, "192.0.2.1", number % 2 * 2)).collect();
         turn.is_judged();
-        let judged = crowd.iter_mut().step_by(2).map(|one| matches!(polled(one), Poll::Ready(Wait::Judged)));
-        assert_eq!(judged.filter(|is| *is).count(), 50);
+        let mut outcomes = crowd.iter_mut().step_by(2).map(polled);
+        let sent_away = |outcome: Poll<Wait>| matches!(outcome, Poll::Ready(Wait::SentAway));
+        assert!(outcomes.by_ref().take(50 - MOST_SAME).all(sent_away));
+        assert!(outcomes.all(|outcome| matches!(outcome, Poll::Ready(Wait::Judged))));
         drop(turn);
-        let mut turns = crowd.iter_mut().skip(1).step_by(2).map(polled).filter(Poll::is_ready);
-        assert!(matches!(turns.next(), Some(Poll::Ready(Wait::Turn(_)))));
-        drop(turns);
+        assert!(matches!(polled(&mut crowd[99]), Poll::Ready(Wait::Turn(_))));
         // The one that had it has dropped it without a verdict: another one with the same credentials tries them.
         drop(crowd);
         assert!(matches!(polled(&mut other), Poll::Ready(Wait::Turn(_))));

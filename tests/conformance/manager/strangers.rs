@@ -124,7 +124,8 @@ fn the_same_wrong_password_from_a_crowd_is_one_try() {
         let mut crowd = guessing(balancer.address, CROWD, |_| "wrong".to_owned());
         assert_eq!(ask(&balancer, &format!("GET {PATH}"), &anna, "").status(), "200", "{model}");
         for client in &mut crowd {
-            assert_eq!(client.response().status(), "401", "{model}");
+            // Not each of them waits for the verdict.
+            assert!(["401", "429"].contains(&client.response().status()), "{model}");
         }
     });
 }
