@@ -44,11 +44,11 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 const QUIET_LOOKS: u32 = 4;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    // Before any thread starts, so that none is interrupted by what this one handles.
+    // First of all, so that none comes too early.
     let mut signals =
         Signals::new(handled_signals()).context("cannot handle signals; raise the limit on open files")?;
     let prepared = Prepared::of(args)?;
-    let Some(listener) = prepared.listener.filter(|_| !args.check) else {
+    let (Some(listener), false) = (prepared.listener, args.check) else {
         print(&prepared.summary)?;
         return Ok(ExitCode::SUCCESS);
     };

@@ -2,7 +2,8 @@
 //!
 //! Owns the bounds on what a client can hold on to: connections, bytes, time. Rules: at each stage of a connection there are
 //! so many slots, and who comes to it takes the oldest one's place when there is none, so that those who stall keep
-//! nobody out; a request is judged by its head, and its body is awaited from nobody who was not let in. Each connection carries one request, so that the balancer never sends a form on one that is about to close.
+//! nobody out; a request is judged by its head, and its body is awaited from nobody who was not let in. Each connection
+//! carries one request, so that the balancer never sends a form on one that is about to close.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
