@@ -47,7 +47,7 @@
 //! | The system | |
 //! |---|---|
 //! | all backends down | `outages::with_all_backends_down…` |
-//! | one refuses, returns, flaps, is killed | `outages::a_backend_that_refuses…`, `…_returns…`, `…_flaps…`, `outages::no_get_fails…`, `outages::one_request_an_interval…` |
+//! | one refuses, returns, flaps, is killed | `outages::a_backend_that_refuses…`, `…_returns…`, `…_flaps…`, `outages::no_get_fails…`, `outages::one_request_an_interval…`; the operator is told: `outages::an_outage_has_one_line…` |
 //! | connecting takes for ever | `outages::a_connect_timeout_is_paid_once…`, `outages::with_no_backend_that_connects_in_time…` |
 //! | slow heads, bodies, idle clients | `patience::a_slow_head…`, `patience::a_head_that_stops…`, `patience::a_slow_body…`, `patience::an_idle_connection…`; a drip: `deadlines::an_upload_that_drips…`, `deadlines::a_response_head_that_drips…` |
 //! | any timeout | `deadlines::a_client_that_stops_reading…`, `deadlines::a_backend_that_stops_reading…` |
