@@ -164,7 +164,7 @@ fn a_rate_that_nobody_sustains_leaves_cells_invalid_and_the_run_failed() {
     let done = output(&dir, &format!("{grid} --rate 50000 --requests 5000 --warmup 0"));
     assert_eq!(done.status.code(), Some(1), "{}", stderr(&done));
     assert!(stderr(&done).contains("3 cells stayed invalid after 3 attempts"), "{}", stderr(&done));
-    assert!(stderr(&done).contains("or give a lower --rate, and run again"), "{}", stderr(&done));
+    assert!(stderr(&done).contains("or give a lower --rate, and begin a new run"), "{}", stderr(&done));
     let told = "the rate of 50000 per second was not sustained: ";
     for trial in &stored(&dir).trials {
         let Outcome::Invalid { reasons } = &trial.outcome else { panic!("{trial:?}") };
