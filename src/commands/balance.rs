@@ -54,10 +54,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(manager) = &manager {
         manager.add_to(&mut config).usage()?;
     }
-    if args.check {
-        print(&summary(&settings, &config))?;
-        return Ok(ExitCode::SUCCESS);
-    }
     if let (Some(workers), Some(own)) = (settings.workers, model.workers.fixed())
         && !args.supervised
     {
@@ -66,6 +62,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
              them out",
             model.name
         ));
+    }
+    if args.check {
+        print(&summary(&settings, &config))?;
+        return Ok(ExitCode::SUCCESS);
     }
     raise_descriptor_limit()
         .context("cannot raise the limit on open files; raise it before, by `ulimit -n`")?;

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use roundtable_harness::plan::Numbers;
+use roundtable_harness::plan::{Numbers, PlanError};
 use roundtable_harness::rate::Rate;
 
 /// Reads a whole number within `bounds`.
@@ -34,8 +34,10 @@ pub(super) fn list(most: u32) -> impl Fn(&str) -> Result<Numbers, String> + Clon
         if text.split(',').any(|part| part.trim().starts_with('-')) {
             return Err(remedy(format!("{text:?} holds a negative number")));
         }
-        let numbers: Numbers =
-            text.parse().map_err(|error: roundtable_harness::plan::PlanError| error.to_string())?;
+        let numbers: Numbers = text.parse().map_err(|error| match error {
+            PlanError::NotANumber(part) => remedy(format!("{part:?} is neither a number nor a range")),
+            other => other.to_string(),
+        })?;
         match numbers.0.iter().find(|number| !(1..=most).contains(*number)) {
             Some(number) => Err(remedy(format!("{number} is out of bounds"))),
             None => Ok(numbers),
@@ -94,6 +96,13 @@ mod tests {
     fn every_number_of_every_subcommand_is_told_its_bounds_and_never_the_parsers_tip() {
         let mut told = 0;
         for subcommand in Cli::command().get_subcommands() {
+            for arg in subcommand.get_arguments() {
+                let names = arg.get_value_names().unwrap_or_default();
+                let named = names
+                    .iter()
+                    .any(|name| ["N", "C", "R", "W", "PERCENT", "LIST", "DURATION"].contains(&name.as_str()));
+                assert!(!named || is_number(arg), "{arg} has a type that `is_number` does not know");
+            }
             let numbers = subcommand.get_arguments().filter(|arg| is_number(arg) && !arg.is_hide_set());
             for option in numbers {
                 let spellings = option.get_long().map(|long| format!("--{long}")).into_iter();

@@ -71,7 +71,7 @@ impl Workers {
     pub(crate) fn fixed(self) -> Option<&'static str> {
         match self {
             Workers::PerConnection => Some("a thread for each connection"),
-            Workers::One => Some("always one thread"),
+            Workers::One => Some("one thread"),
             Workers::PerProcessor(_) => None,
         }
     }

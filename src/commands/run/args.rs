@@ -65,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = number::whole(1..=plan::MOST_WORKERS))]
     pub(super) workers: Option<u32>,
     /// A trial during which the hypervisor took more than this share of the processors' time is invalid [default: 25]
-    #[arg(long, value_name = "PERCENT", value_parser = number::whole(0..=100))]
+    #[arg(long, value_name = "PERCENT", value_parser = number::whole::<u32>(0..=100))]
     pub(super) steal_limit: Option<u32>,
     /// Measure the whole grid so many times
     #[arg(long, value_name = "N", conflicts_with = "budget", value_parser = number::whole(1..=plan::MOST_BLOCKS))]
@@ -76,7 +76,7 @@ pub(crate) struct Args {
     /// Add blocks where they are needed, until every ratio to the reference model, of throughput (with --rate: of the
     /// median response time) and of CPU per request, is known to so many percent on either side (95 % intervals) or the
     /// budget ends
-    #[arg(long, value_name = "PERCENT", conflicts_with = "blocks", value_parser = number::whole(1..=100))]
+    #[arg(long, value_name = "PERCENT", conflicts_with = "blocks", value_parser = number::whole::<u32>(1..=100))]
     pub(super) precision: Option<u32>,
     /// Decides the random order of the trials; recorded in environment.json [default: drawn]
     #[arg(long, value_name = "N", value_parser = number::whole(0..=u64::MAX))]
