@@ -64,7 +64,7 @@ fn split(url: &str) -> Result<Parts, LoadError> {
         Some((host, "")) => (host, None),
         Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or(broken("its port is broken"))?)),
         None => match authority.rsplit_once(':') {
-            Some((host, port)) if host.contains(':') => {
+            Some((host, port)) if host.contains(':') && !authority.contains('[') => {
                 let bracketed = match host.parse::<Ipv6Addr>() {
                     Ok(host) => format!("[{host}]:{port}"),
                     Err(_) => format!("[{authority}]:PORT"),
