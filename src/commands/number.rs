@@ -98,9 +98,9 @@ mod tests {
         for subcommand in Cli::command().get_subcommands() {
             for arg in subcommand.get_arguments() {
                 let names = arg.get_value_names().unwrap_or_default();
-                let named = names
-                    .iter()
-                    .any(|name| ["N", "C", "R", "W", "PERCENT", "LIST", "DURATION"].contains(&name.as_str()));
+                let named = names.iter().any(|name| {
+                    ["N", "C", "R", "W", "PERCENT", "LIST", "DURATION", "BYTES"].contains(&name.as_str())
+                });
                 assert!(!named || is_number(arg), "{arg} has a type that `is_number` does not know");
             }
             let numbers = subcommand.get_arguments().filter(|arg| is_number(arg) && !arg.is_hide_set());

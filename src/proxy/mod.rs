@@ -20,6 +20,7 @@ mod route;
 mod session;
 mod shared;
 mod status;
+mod surplus;
 
 #[doc(hidden)]
 pub mod internals;

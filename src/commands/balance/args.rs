@@ -162,29 +162,46 @@ struct LimitArgs {
     #[arg(long, default_value_t = Limits::default().body_bytes, value_parser = number::whole(0..=u64::MAX))]
     max_body_bytes: u64,
     /// For a whole request head; beyond it 408
-    #[arg(long, default_value_t = Limits::default().header_timeout.into(), value_name = "DURATION", value_parser = number::duration::<humantime::Duration>(SHORTEST..=Limits::LONGEST))]
+    #[arg(long, default_value_t = Limits::default().header_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     header_timeout: humantime::Duration,
-    /// Between two reads of a request body; beyond it 408
-    #[arg(long, default_value_t = Limits::default().body_timeout.into(), value_name = "DURATION", value_parser = number::duration::<humantime::Duration>(SHORTEST..=Limits::LONGEST))]
+    /// Longest pause in a request body; beyond it 408
+    #[arg(long, default_value_t = Limits::default().body_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     body_timeout: humantime::Duration,
     /// Between two requests of a client; beyond it the connection is closed
-    #[arg(long, default_value_t = Limits::default().idle_timeout.into(), value_name = "DURATION", value_parser = number::duration::<humantime::Duration>(SHORTEST..=Limits::LONGEST))]
+    #[arg(long, default_value_t = Limits::default().idle_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     idle_timeout: humantime::Duration,
-    /// For one write to a client; beyond it the connection is closed
-    #[arg(long, default_value_t = Limits::default().write_timeout.into(), value_name = "DURATION", value_parser = number::duration::<humantime::Duration>(SHORTEST..=Limits::LONGEST))]
+    /// How long a client may take nothing of a response; beyond it the connection is closed
+    #[arg(long, default_value_t = Limits::default().write_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     write_timeout: humantime::Duration,
     /// For a connection to a backend; beyond it the next one is tried
-    #[arg(long, default_value_t = Limits::default().connect_timeout.into(), value_name = "DURATION", value_parser = number::duration::<humantime::Duration>(SHORTEST..=Limits::LONGEST))]
+    #[arg(long, default_value_t = Limits::default().connect_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     connect_timeout: humantime::Duration,
-    /// Between two reads of a backend's response; beyond it 504
-    #[arg(long, default_value_t = Limits::default().backend_timeout.into(), value_name = "DURATION", value_parser = number::duration::<humantime::Duration>(SHORTEST..=Limits::LONGEST))]
+    /// For the whole head of a backend's response, and for a pause in its body; beyond it 504, or a cut
+    #[arg(long, default_value_t = Limits::default().backend_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     backend_timeout: humantime::Duration,
+    /// Least bytes per second of a body that a client sends or takes while it is waited for; what it takes longer is
+    /// taken off its timeout. 0: none
+    #[arg(long, default_value_t = Limits::default().client_rate, value_name = "BYTES", value_parser = number::whole(0..=u64::MAX))]
+    min_client_rate: u64,
+    /// The same for a backend. 0: none, so that a stream of events may trickle
+    #[arg(long, default_value_t = Limits::default().backend_rate, value_name = "BYTES", value_parser = number::whole(0..=u64::MAX))]
+    min_backend_rate: u64,
     /// How long a backend that refused a connection is left out
-    #[arg(long, default_value_t = Limits::default().retry_interval.into(), value_name = "DURATION", value_parser = number::duration::<humantime::Duration>(Duration::ZERO..=Limits::LONGEST))]
+    #[arg(long, default_value_t = Limits::default().retry_interval.into(), value_name = "DURATION", value_parser = interval())]
     retry_interval: humantime::Duration,
     /// How long a refused client's remaining bytes are discarded before its connection is closed
-    #[arg(long, default_value_t = Limits::default().linger_timeout.into(), value_name = "DURATION", value_parser = number::duration::<humantime::Duration>(SHORTEST..=Limits::LONGEST))]
+    #[arg(long, default_value_t = Limits::default().linger_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     linger_timeout: humantime::Duration,
+}
+
+/// Reads a timeout.
+fn timeout() -> impl Fn(&str) -> Result<humantime::Duration, String> + Clone + Send + Sync + 'static {
+    number::duration(SHORTEST..=Limits::LONGEST)
+}
+
+/// Reads an interval, which may be none.
+fn interval() -> impl Fn(&str) -> Result<humantime::Duration, String> + Clone + Send + Sync + 'static {
+    number::duration(Duration::ZERO..=Limits::LONGEST)
 }
 
 impl LimitArgs {
@@ -200,6 +217,8 @@ impl LimitArgs {
             write_timeout: self.write_timeout.into(),
             connect_timeout: self.connect_timeout.into(),
             backend_timeout: self.backend_timeout.into(),
+            client_rate: self.min_client_rate,
+            backend_rate: self.min_backend_rate,
             retry_interval: self.retry_interval.into(),
             linger_timeout: self.linger_timeout.into(),
         }

@@ -12,6 +12,9 @@ use roundtable::proxy::CloseReason;
 use crate::oracle::{is_idempotent, value};
 use crate::strict::{self, Framing, Reading, Response};
 
+/// Between two bytes of a client that drips.
+const DRIP: Duration = Duration::from_secs(10);
+
 /// The content of the answer to request `id`.
 pub fn answer_of(id: u32) -> Vec<u8> {
     content(id, "answer", [0, 2, 700, 5_000, 20_000, 60_000][id as usize % 6])
@@ -93,6 +96,8 @@ pub enum Manner {
     Pauses(usize, Duration),
     /// Nothing more for ever.
     Stalls(usize),
+    /// A byte every ten seconds, which no body may.
+    Drips(usize),
     /// Sends the end of the stream.
     Ends(usize),
     /// Resets the connection.
@@ -164,12 +169,17 @@ impl Client {
                 self.manner = Manner::Honest;
             }
             Manner::Stalls(at) if self.sent >= at => return Err(Duration::MAX),
+            Manner::Drips(at) if self.sent >= at => most = most.min(1),
             Manner::Ends(at) if self.sent >= at => return Ok(0),
             Manner::Resets(at) if self.sent >= at => {
                 self.is_gone = true;
                 return Ok(0);
             }
-            Manner::Pauses(at, _) | Manner::Stalls(at) | Manner::Ends(at) | Manner::Resets(at) => {
+            Manner::Pauses(at, _)
+            | Manner::Stalls(at)
+            | Manner::Drips(at)
+            | Manner::Ends(at)
+            | Manner::Resets(at) => {
                 most = most.min(at - self.sent);
             }
             _ => {}
@@ -184,6 +194,9 @@ impl Client {
         let count = super::some(most.min(room.len()), rng);
         for (place, byte) in room.iter_mut().zip(self.wire.drain(..count)) {
             *place = byte;
+        }
+        if matches!(self.manner, Manner::Drips(at) if self.sent >= at) {
+            self.ready = now + DRIP;
         }
         self.sent += count;
         Ok(count)
@@ -231,7 +244,7 @@ impl Client {
             assert!(self.was_last, "a refusal is the last word");
             let allowed = match code {
                 502..=504 => !is_calm,
-                408 => matches!(self.manner, Manner::Stalls(_)),
+                408 => matches!(self.manner, Manner::Stalls(_) | Manner::Drips(_)),
                 400 => matches!(self.manner, Manner::Ends(_)),
                 _ => false,
             };
