@@ -1,9 +1,10 @@
 //! Runs that go on at the same time on this machine: both measure less than the machine can do.
 //!
-//! Owns how runs learn of each other, and what the user is told. Every run listens at an abstract Unix socket (Linux), whose
-//! names are the same for all: no file is left behind, no folder need be writable, and the name is free again when its
-//! process ends, however it ends. A run that begins connects to all of these names; the others see that when they look,
-//! between trials. Rule: a run is told of, never kept from measuring, and nothing of it gets into what is stored.
+//! Owns how runs learn of each other, and what the user is told. Every run listens at an abstract Unix socket (Linux; the
+//! names are the same for all of a network namespace): no file is left behind, no folder need be writable, and the name is
+//! free again when its process ends, however it ends. A run that begins connects to all of these names; the others see that
+//! when they look, between trials. Rule: a run is told of, never kept from measuring, and nothing of it gets into what is
+//! stored.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
