@@ -16,6 +16,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use tempfile::{TempDir, tempdir};
 
@@ -215,6 +216,9 @@ fn has_namespaces() -> bool {
 /// Runs `script` in `dir` from an empty environment; its standard output is in the file `output`, too. `None`, and a line,
 /// where one of `ports` is taken and there is no other network to be had.
 fn shell(dir: &Path, script: &str, ports: &[u16]) -> Option<Output> {
+    /// Two shells of this file want the same ports.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let path = std::env::var("PATH").unwrap();
     let mut command = match has_namespaces() {
         true => {
