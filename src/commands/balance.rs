@@ -16,19 +16,21 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use roundtable::proxy::{BackendId, Config, Observer, Proxy};
 use roundtable_harness::control::{Control, Ready, announce};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
+use super::address::resolve;
 use super::output::{print, tell};
+use super::usage::OfUsage;
 use crate::checks::{self, Check};
 use crate::manager::Manager;
 use crate::models::{self, AccessLog, Handicap, MODELS, Model, Server, listen, raise_descriptor_limit};
 use crate::outages::{self, Reporter, Reports};
-use settings::{Settings, resolve};
+use settings::Settings;
 
 pub(crate) use args::Args;
 
@@ -122,14 +124,24 @@ impl Prepared {
         let settings = args.settings()?;
         let Some(model) = models::find(&settings.model) else {
             let known: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
-            bail!("there is no model '{}'; choose one of {}", settings.model, known.join(", "));
+            let known = known.join(", ");
+            return Err(anyhow!("there is no model '{}'; choose one of {known}", settings.model)).usage();
         };
         let address = resolve(&settings.listen)?;
         let mut config = settings.config(address.to_string())?;
         let manager =
             settings.manager.as_ref().map(|manager| manager.bind(model.name, address)).transpose()?;
         if let Some(manager) = &manager {
-            manager.add_to(&mut config)?;
+            manager.add_to(&mut config).usage()?;
+        }
+        if let (Some(workers), Some(own)) = (settings.workers, model.workers.fixed())
+            && !args.supervised
+        {
+            tell(format_args!(
+                "roundtable: {workers} workers do not apply to {}, which has {own}; choose a model that has workers, \
+                 or leave them out",
+                model.name
+            ));
         }
         raise_descriptor_limit()
             .context("cannot raise the limit on open files; raise it before, by `ulimit -n`")?;
@@ -146,10 +158,11 @@ impl Prepared {
         };
         let mut members = config.groups.iter().flat_map(|group| &group.members);
         if let Some(own) = members.find(|member| reaches(member.address, listening)) {
-            bail!(
+            return Err(anyhow!(
                 "the backend {} is this balancer, which listens at {listening}; name another backend",
                 own.address
-            );
+            ))
+            .usage();
         }
         config.authority = listening.to_string();
         let log = open_log(&settings, &config, args.check)?;

@@ -71,17 +71,18 @@ fn options_that_cannot_work_are_refused_with_one_message() {
         }
     }
     for (option, value, hint) in [
-        ("--workers", "0", "choose 1 to"),
-        ("--workers", "100000000", "choose 1 to"),
+        ("--workers", "0", "from 1 to 1024"),
+        ("--workers", "100000000", "from 1 to 1024"),
         ("--drain-timeout", "500000000000years", "drain-timeout"),
         ("--drain-timeout", "30000000000years", "drain-timeout"),
-        ("--header-timeout", "0s", "header timeout"),
-        ("--write-timeout", "10000years", "write timeout"),
-        ("--connect-timeout", "1ns", "connect timeout must be at least 1ms"),
-        ("--retry-interval", "10000years", "retry interval"),
-        ("--max-head-bytes", "1000000", "head limit"),
-        ("--max-request-line-bytes", "0", "request line limit"),
-        ("--max-fields", "0", "field limit"),
+        ("--header-timeout", "0s", "give 1ms to 1day"),
+        ("--write-timeout", "10000years", "to 1day"),
+        ("--connect-timeout", "1ns", "give 1ms to 1day"),
+        ("--retry-interval", "10000years", "give 0s to 1day"),
+        ("--max-head-bytes", "1000000", "from 256 to"),
+        ("--max-request-line-bytes", "0", "from 16 to"),
+        ("--max-request-line-bytes", "12289", "request line limit"),
+        ("--max-fields", "0", "from 1 to 128"),
         ("--access-log", "/nowhere/at/all", "choose another file"),
     ] {
         let said = refused(&[&usual[..], &[option, value]].concat());
