@@ -9,6 +9,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::data::{Cell, DIRECT, Length, Plan};
+use crate::latency::REQUESTS_BEYOND_A_PERCENTILE;
 use crate::load::MAX_RATE;
 use crate::row::{MOST_HANDICAP_PERCENT, Row};
 
@@ -216,9 +217,9 @@ pub fn rows(asked: Option<&str>, again: Option<&str>, known: &[&str]) -> Result<
 }
 
 /// Requests of a window at a fixed rate unless told otherwise: one second's, but at least as many as a p99 of one trial
-/// takes (a percentile is printed where 20 requests lie beyond it), and at most half a minute's.
+/// takes ([`REQUESTS_BEYOND_A_PERCENTILE`]), and at most half a minute's.
 pub fn requests_at(rate: u64) -> u64 {
-    const FOR_A_P99: u64 = 2000;
+    const FOR_A_P99: u64 = 100 * REQUESTS_BEYOND_A_PERCENTILE;
     const MOST_SECONDS_BY_DEFAULT: u64 = 30;
     rate.max(FOR_A_P99).min(rate.saturating_mul(MOST_SECONDS_BY_DEFAULT))
 }

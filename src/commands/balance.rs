@@ -25,6 +25,7 @@ use socket2::SockRef;
 
 use super::address::resolve;
 use super::output::{print, tell};
+use super::signals::is_ignored;
 use super::usage::OfUsage;
 use crate::checks::{self, Check};
 use crate::manager::Manager;
@@ -181,14 +182,6 @@ impl Prepared {
 fn handled_signals() -> Vec<i32> {
     let hangs_up = (!is_ignored(SIGHUP)).then_some(SIGHUP);
     [SIGTERM, SIGINT, SIGUSR1].into_iter().chain(hangs_up).collect()
-}
-
-/// Linux: the ignored signals are a set of bits, in hexadecimal.
-fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
-        .is_some_and(|set| set >> (signal - 1) & 1 == 1)
 }
 
 /// After a log rotation.

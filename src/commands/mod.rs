@@ -10,6 +10,7 @@ mod number;
 mod output;
 mod report;
 mod run;
+mod signals;
 mod usage;
 
 use std::process::ExitCode;

@@ -1,8 +1,9 @@
 //! Sentences that charts, report and terminal share, each made from the run that it speaks of.
 
 use crate::data::{Connections, DIRECT, Plan};
+use crate::latency::REQUESTS_BEYOND_A_PERCENTILE;
 use crate::report::open_loop;
-use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Refused, Summary};
+use crate::report::summary::{Refused, Summary};
 use crate::row::Row;
 use crate::statistics::verdict::{Judged, LEVEL};
 

@@ -12,7 +12,8 @@ use super::frame::{Area, Content, Drawn, Frame, line, mark};
 use super::palette::{self, Look};
 use super::{backends_heading, columns, left_out, legend, some_of};
 use crate::data::Plan;
-use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Summary};
+use crate::latency::REQUESTS_BEYOND_A_PERCENTILE;
+use crate::report::summary::Summary;
 use crate::report::words;
 
 /// The median, where the curves begin, in nines: log10 of 1 / (1 − 0.5).
