@@ -23,6 +23,7 @@ use socket2::SockRef;
 
 use super::output::{print, tell};
 use crate::checks::{self, Check};
+use crate::clock;
 use crate::models::{self, AccessLog, Handicap, MODELS, Server, listen, raise_descriptor_limit};
 use settings::{Settings, resolve};
 
@@ -79,6 +80,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let proxy = Arc::new(proxy);
     let stopper =
         listener.try_clone().context("cannot duplicate the listener; raise the limit on open files")?;
+    clock::start(&proxy).context("cannot start a thread for the clock; raise the thread limit")?;
     checks::start(&proxy, checked(&settings, &proxy))
         .context("cannot start a thread for each health check; raise the thread limit")?;
     if let Some(manager) = manager {

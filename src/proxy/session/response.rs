@@ -105,8 +105,8 @@ impl Session {
         if self.parsed == self.answer.len() {
             return None;
         }
-        head::response(self.answer.window(), &self.proxy.limits, &self.asked, false, None, &mut self.outbox)
-            .err()
+        let (window, proxy) = (self.answer.window(), &self.proxy);
+        head::response(window, &proxy.limits, &self.asked, false, None, &proxy.date, &mut self.outbox).err()
     }
 
     fn read_answer(&mut self, now: Instant) -> Op {
@@ -126,8 +126,8 @@ impl Session {
                 }),
                 _ => None,
             };
-            let (window, outbox) = (self.answer.window(), &mut self.outbox);
-            match head::response(window, limits, &self.asked, persistent, locations.as_ref(), outbox) {
+            let (window, date, outbox) = (self.answer.window(), &self.proxy.date, &mut self.outbox);
+            match head::response(window, limits, &self.asked, persistent, locations.as_ref(), date, outbox) {
                 Ok(None) => return self.read_more_head(now),
                 Ok(Some((Answer::Interim, length))) => {
                     self.answer.advance(length);
@@ -294,7 +294,7 @@ impl Session {
         self.finish(if told_by_framing { CloseReason::Truncated } else { CloseReason::Aborted })
     }
 
-    fn end_exchange(&mut self, now: Instant) -> Op {
+    pub(super) fn end_exchange(&mut self, now: Instant) -> Op {
         self.leave();
         self.report(true);
         self.proxy.pool.give(std::mem::take(&mut self.outbox));
