@@ -2,9 +2,10 @@
 //!
 //! Owns the table and what every model gets ([`Server`]). A model is a driver of
 //! [`roundtable::proxy::Session`] and nothing else: it decides who waits, and how. What all of them do alike
-//! stands in `listener` (sockets), `idle` (connections to backends that are kept), `log` and `manifest`.
+//! stands in `common`, `listener` (sockets), `idle` (connections to backends that are kept), `log` and `manifest`.
 
 mod blocking;
+mod common;
 mod handicap;
 mod idle;
 mod listener;

@@ -25,16 +25,23 @@ pub struct Limits {
     pub body_bytes: u64,
     /// From the first byte of a request (or the connection's start) to the end of its head. Default 10 s.
     pub header_timeout: Duration,
-    /// From one read of a request body to the next. Default 30 s.
+    /// Longest pause in a request body. Default 30 s.
     pub body_timeout: Duration,
     /// How long a persistent client connection may be idle. Default 60 s.
     pub idle_timeout: Duration,
-    /// How long one write to a client may wait. Default 30 s.
+    /// How long a client may take nothing of what is being sent to it. Default 30 s.
     pub write_timeout: Duration,
+    /// Least bytes per second that a client must send of a request body, or take of a response body, while it is waited
+    /// for: the time that it takes longer is taken off its timeout. 0: none. Default 500, as Apache httpd's
+    /// `RequestReadTimeout` has it.
+    pub client_rate: u64,
     /// How long a connection attempt to a backend may take. Default 2 s.
     pub connect_timeout: Duration,
-    /// From one read of (or write to) a backend to the next. Default 30 s.
+    /// How long a backend may take for the whole head of an answer, and for nothing at all in the middle of a body.
+    /// Default 30 s.
     pub backend_timeout: Duration,
+    /// The same rate for backends. Default 0, none: a stream of events is an answer that trickles.
+    pub backend_rate: u64,
     /// How long a backend is left out after a failed connection attempt. Default 1 s.
     pub retry_interval: Duration,
     /// How long a refused client's remaining bytes are read and discarded before the connection is closed. Default 1 s.
@@ -52,8 +59,10 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
+            client_rate: 500,
             connect_timeout: Duration::from_secs(2),
             backend_timeout: Duration::from_secs(30),
+            backend_rate: 0,
             retry_interval: Duration::from_secs(1),
             linger_timeout: Duration::from_secs(1),
         }

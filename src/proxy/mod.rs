@@ -22,6 +22,7 @@ mod route;
 mod session;
 mod shared;
 mod status;
+mod surplus;
 
 #[doc(hidden)]
 pub mod internals;

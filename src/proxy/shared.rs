@@ -182,6 +182,11 @@ impl Proxy {
         self.backends[backend.index()].health.checked(is_up);
     }
 
+    /// `backend` has said something on a connection on which it was asked nothing.
+    pub fn spoke_unasked(&self, backend: BackendId) {
+        self.backends[backend.index()].surplus.see();
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

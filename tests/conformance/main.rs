@@ -35,12 +35,12 @@
 //! | the same, reused connection | `retries::a_reused_connection_that_breaks…`, `retries::a_post_on_a_reused_connection_that_breaks…` |
 //! | answers half a head, noise, odd framing | `half_a_head_is_502`, `what_is_no_response_is_502`, `a_status_that_there_is_not_is_502`, `conflicting_or_invalid_framing_is_502` |
 //! | sends less than promised | `a_body_shorter_than_promised_cuts_the_client_off`, `a_body_until_close_that_is_reset…` |
-//! | sends more than promised | `more_than_was_promised_is_neither_forwarded…`; exactly that much: `what_keeps_its_promise…` |
+//! | sends more than promised | `more_than_was_promised_is_neither_forwarded…`; later: `surplus_that_comes_late…`; exactly that much: `what_keeps_its_promise…` |
 //! | breaks a chunk | `a_broken_chunk_is_502_or_cut_when_the_head_has_gone_out` |
 //! | sends interim responses, 101 | `interim_responses_are_forwarded_but_not_to_http_1_0`, `an_unasked_101_is_502` |
 //! | ends its body by closing | `a_body_until_close_is_chunked_for_1_1_and_until_close_for_1_0` |
 //! | sends hop-by-hop fields | `hop_by_hop_fields_of_a_response_end_here` |
-//! | refuses an upload early | `an_early_final_response_during_an_upload…` |
+//! | refuses an upload early | `uploads::an_early_answer_reaches_a_client_that_waits…`, `uploads::…_goes_on_sending`, `uploads::…_stops_reading…`, `uploads::…_hangs_up_reaches…`; interim ones: `uploads::an_interim_response_passes…` |
 //! | is silent | `a_backend_that_never_answers_is_504_and_one_that_stalls_in_the_body_is_cut` |
 //! | (the retry rule) | `retries`, whole |
 //!
@@ -49,7 +49,9 @@
 //! | all backends down | `outages::with_all_backends_down…` |
 //! | one refuses, returns, flaps, is killed | `outages::a_backend_that_refuses…`, `…_returns…`, `…_flaps…`, `outages::no_get_fails…`, `outages::one_request_an_interval…` |
 //! | connecting takes for ever | `outages::a_connect_timeout_is_paid_once…`, `outages::with_no_backend_that_connects_in_time…` |
-//! | slow heads, bodies, idle clients | `patience::a_slow_head…`, `patience::a_head_that_stops…`, `patience::a_slow_body…`, `patience::an_idle_connection…` |
+//! | slow heads, bodies, idle clients | `patience::a_slow_head…`, `patience::a_head_that_stops…`, `patience::a_slow_body…`, `patience::an_idle_connection…`; a drip: `deadlines::an_upload_that_drips…`, `deadlines::a_response_head_that_drips…` |
+//! | any timeout | `deadlines::a_client_that_stops_reading…`, `deadlines::a_backend_that_stops_reading…` |
+//! | silent peers by the hundred | `deadlines::hundreds_of_silent_peers…` |
 //! | slow readers | `patience::slow_readers_of_50_mb_cost_little_memory_and_get_every_byte` |
 //! | more slow peers than workers | `patience::more_slow_clients_than_workers…`, `patience::slow_uploads…`, `patience::slow_backends…` |
 //! | a client resets | `hostility::a_client_that_vanishes…`, `hostility::a_client_that_resets_while_its_backend_is_silent…` |
@@ -64,6 +66,7 @@
 
 mod bodies_refused;
 mod clients;
+mod deadlines;
 mod endings;
 mod examples;
 mod exchanges;
@@ -82,6 +85,7 @@ mod retries;
 mod routing;
 mod stage;
 mod support;
+mod uploads;
 
 /// The names that the tables above give in backquotes; an ellipsis stands for any part of a name.
 #[test]

@@ -128,6 +128,10 @@ fn what_keeps_its_promise_leaves_both_connections_open() {
                 let got = next_bytes(&mut client, expected.len());
                 assert_eq!(String::from_utf8_lossy(&got), expected, "{model}: {says:?} {delivery:?}");
                 let mut backend = backend.unwrap();
+                if !expected.ends_with("hello") {
+                    // Long enough for a body to show that must not be: until then the connection is kept back.
+                    std::thread::sleep(std::time::Duration::from_millis(150));
+                }
                 // The client's connection carries another request, and the backend's too.
                 Delivery::Whole.send(&client, GET.as_bytes());
                 assert!(read_head(&mut backend).starts_with("GET / "), "{model}: {says:?} {delivery:?}");
@@ -275,34 +279,6 @@ fn a_chunked_body_is_data_alone_for_1_0() {
                 "{model}"
             );
             backend.unwrap().shutdown(Shutdown::Both).unwrap();
-        }
-    });
-}
-
-#[test]
-fn an_early_final_response_during_an_upload_is_relayed_and_both_sides_closed() {
-    let early = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
-    let expected =
-        format!("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n{VIA}Connection: close\r\n\r\n");
-    for_every_model_at_once(|model| {
-        let stage = Stage::new(model, &["--backend-timeout", "300ms"]);
-        for delivery in DELIVERIES {
-            let mut client = stage.client();
-            let mut sender = client.try_clone().unwrap();
-            let sending = std::thread::spawn(move || {
-                use std::io::Write;
-                let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n";
-                let _ = sender.write_all(head).and_then(|()| sender.write_all(&vec![b'u'; 50_000_000]));
-            });
-            let mut backend = stage.backend();
-            read_head(&mut backend);
-            delivery.send(&backend, early);
-            let got = next_bytes(&mut client, expected.len());
-            assert_eq!(String::from_utf8_lossy(&got), expected, "{model}: {delivery:?}");
-            assert_ne!(until_end(&mut backend).1, End::Open, "{model}: {delivery:?}");
-            assert!(!matches!(until_end(&mut client), (rest, _) if !rest.is_empty()), "{model}");
-            drop(client);
-            sending.join().unwrap();
         }
     });
 }

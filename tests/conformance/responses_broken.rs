@@ -3,8 +3,8 @@
 //! Every response is delivered whole and one byte per write, by a scripted backend, to every model.
 
 use crate::responses::{GET, GET_1_0, Then, VIA, answered};
-use crate::stage::{DELIVERIES, Delivery, End, Stage, next_bytes, reset, until_end};
-use crate::support::{for_every_model, read_head};
+use crate::stage::{DELIVERIES, Delivery, End, OK, Stage, next_bytes, reset, until_end};
+use crate::support::{Client, Server, for_every_model, raw_backend, read_head};
 
 /// Both ends of these exchanges are closed; the client got exactly this, or a 502.
 fn both_are_closed(exchanges: &[(&str, Vec<u8>, Then, Expected)]) {
@@ -197,4 +197,42 @@ fn a_body_until_close_that_is_reset_is_not_passed_off_as_whole() {
             }
         }
     });
+}
+
+#[test]
+fn surplus_that_comes_late_is_not_taken_for_the_next_answer() {
+    for (request, head) in [
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"),
+        ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\n\r\n"),
+    ] {
+        let backend = raw_backend(move |mut stream| {
+            loop {
+                let asked = read_head(&mut stream);
+                if asked.contains("/bodiless") {
+                    Delivery::Whole.send(&stream, head.as_bytes());
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                    Delivery::Whole.send(&stream, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+                } else if asked.is_empty() {
+                    return;
+                } else {
+                    Delivery::Whole.send(&stream, OK);
+                }
+            }
+        });
+        for_every_model(|model| {
+            let balancer = Server::balancer(model, &[backend], &[]);
+            for round in 0..8 {
+                let mut first = Client::connect(balancer.address);
+                first.send(format!("{request} /bodiless HTTP/1.1\r\nHost: a\r\n\r\n"));
+                read_head(&mut first.stream);
+                let answer = Client::connect(balancer.address).get("/next");
+                assert_eq!(
+                    (answer.status(), answer.body.as_slice()),
+                    ("200", b"ok".as_slice()),
+                    "{model}: {head} {round}"
+                );
+            }
+        });
+    }
 }

@@ -269,8 +269,9 @@ fn judge_connection(
                     line.as_bytes().starts_with(&sent[..sent.len().min(line.len())])
                 })
                 .collect();
-            // With half a method only the client's side knows what was asked.
-            let to_head = of.first().is_some_and(|index| received[*index].start.method == "HEAD");
+            // It may have answered before it could know the method.
+            let to_head = sent.starts_with(b"HEAD ")
+                || (!of.is_empty() && of.iter().all(|index| received[*index].start.method == "HEAD"));
             exchanges.push(Exchange { of, response: final_response(&mut said, to_head) });
             return Ok(());
         };

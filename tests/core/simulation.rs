@@ -208,7 +208,7 @@ impl Simulation {
                 running.client.finish(reason, self.is_calm, self.is_draining);
                 return Ok(());
             }
-            Op::Release(backend) => {
+            Op::Release { backend, .. } => {
                 let wire = self.running[at].wire.take().expect("there is a connection to keep");
                 assert_eq!(wire.origin, backend.index());
                 if let Some(objection) = wire.objection() {
@@ -224,7 +224,13 @@ impl Simulation {
                 Done::Complete
             }
             Op::HalfClose => Done::Complete,
-            Op::Look => Done::Looked { is_gone: self.running[at].client.is_gone },
+            Op::Look => {
+                let running = &self.running[at];
+                Done::Looked {
+                    client_is_gone: running.client.is_gone,
+                    backend_has_spoken: running.wire.as_ref().is_some_and(|wire| wire.can_be_read(now)),
+                }
+            }
             op => {
                 let deadline = deadline.expect("an operation that waits has a deadline");
                 match self.transfer(at, op, deadline <= now) {
@@ -268,7 +274,7 @@ impl Simulation {
                     Err(blocked) => Err((Op::Write(peer, buf), blocked)),
                 }
             }
-            Op::Release(_) | Op::Discard | Op::Look | Op::HalfClose | Op::Finish(_) => {
+            Op::Release { .. } | Op::Discard | Op::Look | Op::HalfClose | Op::Finish(_) => {
                 unreachable!("these never wait")
             }
         }
@@ -382,6 +388,7 @@ fn manner(asks: &[Ask], is_calm: bool, rng: &mut ChaCha8Rng) -> Manner {
         4 => Manner::Resets(at),
         5 => Manner::StopsReading(rng.random_range(0..40_000)),
         6 => Manner::ResetsReading(rng.random_range(1..40_000)),
+        7 if asks.iter().all(|ask| ask.method != "HEAD") => Manner::Drips(at),
         _ => Manner::Honest,
     }
 }

@@ -128,8 +128,9 @@ pub fn answer(question: u8, answer: &[u8]) {
 
 /// Plays a scenario as it is; where nothing in it depends on how its bytes are split, also in other splits.
 pub fn session(world: &World) {
-    let is_plain = |script: &Script| script.accepts == usize::MAX && script.connect.is_ok();
-    if world.faults.is_empty() && world.scripts.iter().all(is_plain) {
+    let is_plain =
+        |script: &Script| script.accepts == usize::MAX && script.connect.is_ok() && script.early.is_empty();
+    if !world.is_paced() && world.faults.is_empty() && world.scripts.iter().all(is_plain) {
         split(world, &[vec![1], world.pieces.clone()]);
     } else {
         world.clone().run();

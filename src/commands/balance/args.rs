@@ -156,21 +156,28 @@ struct LimitArgs {
     /// For a whole request head; beyond it 408
     #[arg(long, default_value_t = Limits::default().header_timeout.into(), value_name = "DURATION")]
     header_timeout: humantime::Duration,
-    /// Between two reads of a request body; beyond it 408
+    /// Longest pause in a request body; beyond it 408
     #[arg(long, default_value_t = Limits::default().body_timeout.into(), value_name = "DURATION")]
     body_timeout: humantime::Duration,
     /// Between two requests of a client; beyond it the connection is closed
     #[arg(long, default_value_t = Limits::default().idle_timeout.into(), value_name = "DURATION")]
     idle_timeout: humantime::Duration,
-    /// For one write to a client; beyond it the connection is closed
+    /// How long a client may take nothing of a response; beyond it the connection is closed
     #[arg(long, default_value_t = Limits::default().write_timeout.into(), value_name = "DURATION")]
     write_timeout: humantime::Duration,
     /// For a connection to a backend; beyond it the next one is tried
     #[arg(long, default_value_t = Limits::default().connect_timeout.into(), value_name = "DURATION")]
     connect_timeout: humantime::Duration,
-    /// Between two reads of a backend's response; beyond it 504
+    /// For the whole head of a backend's response, and for a pause in its body; beyond it 504, or a cut
     #[arg(long, default_value_t = Limits::default().backend_timeout.into(), value_name = "DURATION")]
     backend_timeout: humantime::Duration,
+    /// Least bytes per second of a body that a client sends or takes while it is waited for; what it takes longer is
+    /// taken off its timeout. 0: none
+    #[arg(long, default_value_t = Limits::default().client_rate, value_name = "BYTES")]
+    min_client_rate: u64,
+    /// The same for a backend. 0: none, so that a stream of events may trickle
+    #[arg(long, default_value_t = Limits::default().backend_rate, value_name = "BYTES")]
+    min_backend_rate: u64,
     /// How long a backend that refused a connection is left out
     #[arg(long, default_value_t = Limits::default().retry_interval.into(), value_name = "DURATION")]
     retry_interval: humantime::Duration,
@@ -192,6 +199,8 @@ impl LimitArgs {
             write_timeout: self.write_timeout.into(),
             connect_timeout: self.connect_timeout.into(),
             backend_timeout: self.backend_timeout.into(),
+            client_rate: self.min_client_rate,
+            backend_rate: self.min_backend_rate,
             retry_interval: self.retry_interval.into(),
             linger_timeout: self.linger_timeout.into(),
         }

@@ -68,6 +68,8 @@ struct LimitTable {
     write_timeout: Option<Span>,
     connect_timeout: Option<Span>,
     backend_timeout: Option<Span>,
+    min_client_rate: Option<u64>,
+    min_backend_rate: Option<u64>,
     retry_interval: Option<Span>,
     linger_timeout: Option<Span>,
 }
@@ -225,6 +227,8 @@ impl LimitTable {
             write_timeout: time(self.write_timeout, usual.write_timeout),
             connect_timeout: time(self.connect_timeout, usual.connect_timeout),
             backend_timeout: time(self.backend_timeout, usual.backend_timeout),
+            client_rate: self.min_client_rate.unwrap_or(usual.client_rate),
+            backend_rate: self.min_backend_rate.unwrap_or(usual.backend_rate),
             retry_interval: time(self.retry_interval, usual.retry_interval),
             linger_timeout: time(self.linger_timeout, usual.linger_timeout),
         }

@@ -14,15 +14,18 @@ impl Session {
     /// Answers with the error's status. The backend in hand, if any, is let go first.
     pub(super) fn refuse(&mut self, error: Error, now: Instant) -> Op {
         self.blame_backend_for(&error);
-        self.reply(&Reply::Refusal(error), now)
+        self.answer_here(&Reply::Refusal(error), now)
     }
 
     /// Answers for the balancer itself, and closes unless another request can follow.
-    pub(super) fn reply(&mut self, reply: &Reply, now: Instant) -> Op {
-        if self.outbox.capacity() == 0 {
-            self.outbox = self.proxy.pool.large();
+    pub(super) fn answer_here(&mut self, reply: &Reply, now: Instant) -> Op {
+        if self.reply.capacity() == 0 {
+            self.reply = match std::mem::take(&mut self.outbox) {
+                unused if unused.capacity() == 0 => self.proxy.pool.large(),
+                outbox => outbox,
+            };
         }
-        self.outbox.clear();
+        self.reply.clear();
         // A head that was refused may be one of a HEAD request nevertheless.
         let is_head = self.asked.is_head || (!self.counted && begins_with_head(self.inbox.window()));
         if !self.counted
@@ -39,7 +42,7 @@ impl Session {
         let response = reply.response(is_head, connection, &self.proxy.date);
         self.answers(reply.code(), response.find("\r\n\r\n").map_or(0, |end| end + 4));
         self.give_slot();
-        let fits = self.outbox.push(response.as_bytes());
+        let fits = self.reply.push(response.as_bytes());
         debug_assert!(fits, "a refusal is shorter than a buffer");
         if std::mem::take(&mut self.connected) {
             self.state = State::RefuseDiscard;
@@ -58,15 +61,15 @@ impl Session {
     pub(super) fn write_refusal(&mut self, now: Instant) -> Op {
         self.state = State::RefuseWrite;
         self.within(self.proxy.limits.write_timeout, now);
-        Op::Write(Peer::Client, std::mem::take(&mut self.outbox))
+        Op::Write(Peer::Client, std::mem::take(&mut self.reply))
     }
 
     pub(super) fn on_refusal_sent(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
                 self.accounts.wrote_to_client(count);
-                self.outbox.advance(count);
-                if !self.outbox.is_empty() {
+                self.reply.advance(count);
+                if !self.reply.is_empty() {
                     return self.write_refusal(now);
                 }
                 if self.response.client_persists {

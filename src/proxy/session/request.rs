@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use super::{CloseReason, Op, Peer, Session, State};
+use super::{CloseReason, Op, Paused, Peer, Session, State};
 use crate::proxy::body::Body;
 use crate::proxy::buf::{LARGE, SMALL};
 use crate::proxy::chunk::Output;
@@ -106,8 +106,9 @@ impl Session {
         self.upload = Body::new(self.asked.framing, output);
         self.streaming = false;
         self.streamed = false;
+        self.client_patience = self.proxy.limits.body_timeout;
         if let Some(reply) = reply {
-            return self.reply(&reply, now);
+            return self.answer_here(&reply, now);
         }
         if self.asked.expects_continue && self.asked.framing.has_body() {
             self.answer = self.proxy.pool.large();
@@ -191,12 +192,15 @@ impl Session {
             debug_assert!(moved, "a large buffer holds what a small one held");
             self.proxy.pool.give(std::mem::replace(&mut self.inbox, larger));
         }
-        self.within(self.proxy.limits.body_timeout, now);
+        self.wait(self.client_patience, now);
+        if state == State::StreamRead {
+            self.look_before_long(now);
+        }
         self.read_client(state)
     }
 
     pub(super) fn on_body_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
-        match self.take_body_bytes(result) {
+        match self.take_body_bytes(result, now) {
             Ok(()) => self.gather(now),
             Err(Some(error)) => self.refuse(error, now),
             Err(None) => self.finish(CloseReason::ClientGone),
@@ -205,7 +209,11 @@ impl Session {
 
     /// The body's next bytes, while the beginning is on its way to a backend already.
     pub(super) fn on_stream_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
-        match self.take_body_bytes(result).and_then(|()| self.scan_upload().map_err(Some)) {
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::TimedOut) {
+            self.client_moved(0, self.proxy.limits.body_timeout, now);
+            return self.look(Paused::Upload);
+        }
+        match self.take_body_bytes(result, now).and_then(|()| self.scan_upload().map_err(Some)) {
             Ok(()) => {
                 if self.inbox.is_empty() {
                     self.end_of_window();
@@ -218,10 +226,11 @@ impl Session {
     }
 
     /// `Err(None)`: the client is gone, nobody is left to be told.
-    fn take_body_bytes(&mut self, result: io::Result<usize>) -> Result<(), Option<Error>> {
+    fn take_body_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Result<(), Option<Error>> {
         match result {
             Ok(0) => Err(Some(Error::Malformed("the request body ends before its framing says"))),
             Ok(count) => {
+                self.client_moved(count, self.proxy.limits.body_timeout, now);
                 self.inbox.commit(count);
                 Ok(())
             }

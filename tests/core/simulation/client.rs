@@ -16,6 +16,8 @@ use crate::strict::{self, Framing, Reading, Response};
 const ORIGIN_TIME: SystemTime = SystemTime::UNIX_EPOCH;
 /// The same in an answer.
 pub const ORIGIN_DATE: &str = "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
+/// Between two bytes of a client that drips.
+const DRIP: Duration = Duration::from_secs(10);
 
 /// The content of the answer to request `id`.
 pub fn answer_of(id: u32) -> Vec<u8> {
@@ -103,6 +105,8 @@ pub enum Manner {
     Pauses(usize, Duration),
     /// Nothing more for ever.
     Stalls(usize),
+    /// A byte every ten seconds, which no body may.
+    Drips(usize),
     /// Sends the end of the stream.
     Ends(usize),
     /// Resets the connection.
@@ -174,12 +178,17 @@ impl Client {
                 self.manner = Manner::Honest;
             }
             Manner::Stalls(at) if self.sent >= at => return Err(Duration::MAX),
+            Manner::Drips(at) if self.sent >= at => most = most.min(1),
             Manner::Ends(at) if self.sent >= at => return Ok(0),
             Manner::Resets(at) if self.sent >= at => {
                 self.is_gone = true;
                 return Ok(0);
             }
-            Manner::Pauses(at, _) | Manner::Stalls(at) | Manner::Ends(at) | Manner::Resets(at) => {
+            Manner::Pauses(at, _)
+            | Manner::Stalls(at)
+            | Manner::Drips(at)
+            | Manner::Ends(at)
+            | Manner::Resets(at) => {
                 most = most.min(at - self.sent);
             }
             _ => {}
@@ -194,6 +203,9 @@ impl Client {
         let count = super::some(most.min(room.len()), rng);
         for (place, byte) in room.iter_mut().zip(self.wire.drain(..count)) {
             *place = byte;
+        }
+        if matches!(self.manner, Manner::Drips(at) if self.sent >= at) {
+            self.ready = now + DRIP;
         }
         self.sent += count;
         Ok(count)
@@ -244,7 +256,7 @@ impl Client {
             assert_ne!(date, ORIGIN_TIME, "an origin's date in a refusal");
             let allowed = match code {
                 502..=504 => !is_calm,
-                408 => matches!(self.manner, Manner::Stalls(_)),
+                408 => matches!(self.manner, Manner::Stalls(_) | Manner::Drips(_)),
                 400 => matches!(self.manner, Manner::Ends(_)),
                 _ => false,
             };

@@ -82,6 +82,11 @@ impl Wire {
         !self.outbound.is_empty()
     }
 
+    /// Whether a read would come to anything now.
+    pub fn can_be_read(&self, now: Duration) -> bool {
+        now >= self.ready && (self.has_spoken() || self.has_ended())
+    }
+
     pub fn has_ended(&self) -> bool {
         self.end.is_some()
     }
@@ -165,6 +170,8 @@ impl Wire {
         if !request.body.is_whole {
             if !is_calm && self.end.is_none() && !self.is_ahead && rng.random_ratio(1, 200) {
                 self.refuse_early(id, rng);
+            } else if !is_calm && self.end.is_none() && !self.is_ahead && rng.random_ratio(1, 200) {
+                self.say(b"HTTP/1.1 103 Early Hints\r\nLink: </early>\r\n\r\n");
             }
             return;
         }
