@@ -101,10 +101,8 @@ impl<'a> Writer<'a> {
         Writer { out, fits: true }
     }
 
-    fn put(&mut self, pieces: &[&[u8]]) {
-        for piece in pieces {
-            self.fits = self.fits && self.out.push(piece);
-        }
+    fn put<const N: usize>(&mut self, pieces: &[&[u8]; N]) {
+        self.fits = self.fits && self.out.push_all(pieces);
     }
 
     /// Writes the fields that cross the proxy: `crosses`, and not named in a Connection field. `Host` and framing are
