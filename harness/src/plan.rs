@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::data::{Cell, DIRECT, Length, Plan};
 use crate::load::MAX_RATE;
-use crate::row::Row;
+use crate::row::{MOST_HANDICAP_PERCENT, Row};
 
 /// Requests in a trial's timed window unless told otherwise: the published tables' number.
 pub const REQUESTS: u64 = 10_000;
@@ -21,17 +21,26 @@ pub const BUDGET_MS: u64 = 5 * 60 * 1000;
 /// Blocks that are run however short the budget is: fewer have no spread to speak of.
 pub const MINIMUM_BLOCKS: u32 = 3;
 
-const MOST_BACKENDS: u32 = 64;
-const MOST_CONCURRENCY: u32 = 20_000;
-const MOST_REQUESTS: u64 = 100_000_000;
-const MOST_BODY_BYTES: u64 = 64 << 20;
-const MOST_BLOCKS: u32 = 1000;
-const MOST_WORKERS: u64 = 1024;
+/// Most backends of a cell.
+pub const MOST_BACKENDS: u32 = 64;
+/// Most requests outstanding at a time.
+pub const MOST_CONCURRENCY: u32 = 20_000;
+/// Most requests of a trial.
+pub const MOST_REQUESTS: u64 = 100_000_000;
+/// Longest response body, bytes.
+pub const MOST_BODY_BYTES: u64 = 64 << 20;
+/// Most blocks that can be asked for.
+pub const MOST_BLOCKS: u32 = 1000;
+/// Most worker threads that can be asked for.
+pub const MOST_WORKERS: u32 = 1024;
 /// Longest window at a fixed rate, seconds.
 const MOST_SECONDS: u64 = 600;
 /// Shortest window at a fixed rate, milliseconds: a hundredth of it is what the last answer may be late.
 const LEAST_MS: u64 = 100;
-const MOST_BUDGET_MS: u64 = 7 * 24 * 3600 * 1000;
+/// Shortest budget, milliseconds.
+pub const LEAST_BUDGET_MS: u64 = 1000;
+/// Longest budget, milliseconds.
+pub const MOST_BUDGET_MS: u64 = 7 * 24 * 3600 * 1000;
 /// Values in one list.
 const MOST_VALUES: usize = 256;
 
@@ -97,6 +106,17 @@ pub enum PlanError {
         requests: u64,
         /// Requests per second.
         rate: u64,
+    },
+    /// A model with more extra work than there can be, or none.
+    #[error(
+        "{label:?} asks for extra CPU work that there cannot be; give 1 to {MOST_HANDICAP_PERCENT} percent, as in \
+         {model}+10%"
+    )]
+    Handicap {
+        /// What was asked for.
+        label: String,
+        /// The model in it.
+        model: String,
     },
     /// A name that is no model.
     #[error("there is no model {name:?}; the models are {known}")]
@@ -167,6 +187,9 @@ pub fn rows(asked: Option<&str>, again: Option<&str>, known: &[&str]) -> Result<
     for label in asked.into_iter().chain(again) {
         let row = Row::of(label);
         if !known.contains(&row.model.as_str()) && label != DIRECT {
+            if let Some((model, _)) = label.split_once('+').filter(|(model, _)| known.contains(model)) {
+                return Err(PlanError::Handicap { label: label.to_owned(), model: model.to_owned() });
+            }
             let known = [known, &[DIRECT]].concat().join(", ");
             return Err(PlanError::UnknownModel { name: label.to_owned(), known });
         }
@@ -252,14 +275,14 @@ impl Plan {
         within("--body-bytes", self.body_bytes, 0, MOST_BODY_BYTES)?;
         within("--steal-limit", self.steal_limit_percent.into(), 0, 100)?;
         if let Some(workers) = self.workers {
-            within("--workers", workers.into(), 1, MOST_WORKERS)?;
+            within("--workers", workers.into(), 1, MOST_WORKERS.into())?;
         }
         if let Some(percent) = self.precision_percent {
             within("--precision", percent.into(), 1, 100)?;
         }
         match self.length {
             Length::Blocks(blocks) => within("--blocks", blocks.into(), 1, MOST_BLOCKS.into())?,
-            Length::Budget { budget_ms, .. } if !(1000..=MOST_BUDGET_MS).contains(&budget_ms) => {
+            Length::Budget { budget_ms, .. } if !(LEAST_BUDGET_MS..=MOST_BUDGET_MS).contains(&budget_ms) => {
                 return Err(PlanError::Budget(budget_ms));
             }
             Length::Budget { .. } => {}
@@ -368,9 +391,17 @@ mod tests {
 
     #[test]
     fn an_unknown_model_is_answered_with_the_known_ones() {
-        for asked in ["thread", "", "mio,", "mio#3", "mio+0%", "direct#2"] {
+        for asked in ["thread", "", "mio,", "mio#3", "direct+10%", "direct#2"] {
             let error = rows(Some(asked), None, &["threads", "mio"]).unwrap_err();
             assert!(error.to_string().ends_with("threads, mio, direct"), "{error}");
+        }
+    }
+
+    #[test]
+    fn extra_work_out_of_bounds_is_answered_with_the_bounds() {
+        for asked in ["mio+0%", "mio+1000000%", "mio+1001%", "mio+-5%", "mio+x%", "mio+10", "mio+0%#2"] {
+            let error = rows(Some(asked), None, &["threads", "mio"]).unwrap_err().to_string();
+            assert!(error.contains("give 1 to 1000 percent, as in mio+10%"), "{asked}: {error}");
         }
     }
 

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use roundtable_harness::control::{Control, announce};
-use roundtable_harness::load::{Load, LoadConfig};
+use roundtable_harness::load::{
+    LEAST_TIMEOUT, Load, LoadConfig, MAX_CONCURRENCY, MAX_RATE, MAX_REQUESTS, MOST_TIMEOUT,
+};
 use serde::Serialize;
+
+use super::number;
+use super::usage::OfUsage;
 
 /// Arguments of `roundtable load`.
 #[derive(Debug, clap::Args)]
@@ -16,23 +21,23 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "URL")]
     urls: Vec<String>,
     /// Requests to send, as ab's -n
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = number::whole(1..=MAX_REQUESTS))]
     requests: u64,
     /// Requests outstanding at any time, as ab's -c; with --rate, at most
-    #[arg(short, long, value_name = "C")]
+    #[arg(short, long, value_name = "C", value_parser = number::whole(1..=MAX_CONCURRENCY))]
     concurrency: u32,
     /// Open loop: this many requests per second are due, evenly spaced, on up to C connections; latency counts from
     /// when each was due [default: closed loop, as ab]
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = number::whole(1..=MAX_RATE))]
     rate: Option<u64>,
     /// Keep connections open between requests, as ab's -k
     #[arg(short, long)]
     keep_alive: bool,
     /// Requests to send first, verified but not counted
-    #[arg(long, value_name = "W", default_value_t = 0)]
+    #[arg(long, value_name = "W", default_value_t = 0, value_parser = number::whole(0..=MAX_REQUESTS))]
     warmup: u64,
     /// How long one response may take
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = number::duration::<Duration>(LEAST_TIMEOUT..=MOST_TIMEOUT))]
     timeout: Duration,
     /// A further request field; may be given several times
     #[arg(long = "header", value_name = "NAME: VALUE")]
@@ -41,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: String,
     /// Each body must be that of `roundtable backend --body-bytes N` [default: each must equal the first]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole(0..=roundtable_backends::MAX_BODY_BYTES))]
     expect_body_bytes: Option<usize>,
     /// Print the report as one line of JSON
     #[arg(long)]
@@ -66,14 +71,7 @@ struct WarmedUp {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let expected_body = match args.expect_body_bytes {
-        Some(bytes) if bytes > roundtable_backends::MAX_BODY_BYTES => anyhow::bail!(
-            "--expect-body-bytes {bytes} is more than the {} that a backend serves; ask for fewer",
-            roundtable_backends::MAX_BODY_BYTES
-        ),
-        bytes => bytes.map(roundtable_backends::body),
-    };
-    let mut load = Load::prepare(LoadConfig {
+    let mut load = match Load::prepare(LoadConfig {
         urls: args.urls,
         requests: args.requests,
         concurrency: args.concurrency,
@@ -83,10 +81,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         timeout: args.timeout,
         fields: args.headers,
         method: args.method,
-        expected_body,
+        expected_body: args.expect_body_bytes.map(roundtable_backends::body),
         allow_remote: args.allow_remote,
         record: args.record,
-    })?;
+    }) {
+        Err(error) if error.is_usage() => Err(error).usage()?,
+        load => load?,
+    };
     let failed = load.warm_up()?;
     if args.supervised {
         announce(&WarmedUp { warmed_up: args.warmup, failed, pid: std::process::id() })

@@ -11,6 +11,7 @@ use super::backend::MOST_BACKENDS;
 use super::error::Error;
 use super::exchange::Observer;
 use super::field::{is_authority, is_path};
+use super::health::Watcher;
 use super::limits::Limits;
 use super::location::is_on_this_host;
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// Is told of every exchange.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Is told of backends that are left out, and that are back.
+    pub watcher: Option<Arc<dyn Watcher>>,
 }
 
 /// Backends that can stand in for each other.
@@ -45,7 +48,8 @@ pub struct Group {
     pub policy: Policy,
     /// In the order of their turns.
     pub members: Vec<Member>,
-    /// Not shown in [`Proxy::status`](super::Proxy::status): it belongs to the balancer itself.
+    /// It belongs to the balancer itself: not shown in [`Proxy::status`](super::Proxy::status), and sent each request as
+    /// soon as its head is whole.
     pub hidden: bool,
 }
 
@@ -96,7 +100,14 @@ impl Config {
             members: backends.into_iter().map(Member::at).collect(),
             hidden: false,
         };
-        Config { groups: vec![group], routes: vec![Route::everything(0)], authority, limits, observer: None }
+        Config {
+            groups: vec![group],
+            routes: vec![Route::everything(0)],
+            authority,
+            limits,
+            observer: None,
+            watcher: None,
+        }
     }
 
     /// Refuses what cannot be served, with what to change.
@@ -191,6 +202,14 @@ impl Route {
         {
             return Err(config(format!("'{host}' is no host name; write it without port and final dot")));
         }
+        if let Some(host) = &self.host
+            && is_pattern(host)
+        {
+            return Err(config(format!(
+                "the host '{host}' looks like a pattern, and hosts are compared as they are; write a route for each \
+                 host, or one without a host for all others"
+            )));
+        }
         if self.group >= groups {
             return Err(config(format!("the route {self} leads to no group; name one that exists")));
         }
@@ -202,6 +221,11 @@ impl std::fmt::Display for Route {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}{}", self.host.as_deref().unwrap_or(""), self.prefix)
     }
+}
+
+/// Whether `host` is what other servers take for many hosts: no request would ever ask for it as it is.
+fn is_pattern(host: &str) -> bool {
+    host.contains(['*', '~', '$']) || host.starts_with('.') || host == "_"
 }
 
 fn config(message: String) -> Error {
@@ -246,6 +270,9 @@ mod tests {
         }
         for host in ["", "a:80", "a b", "a.", "[::1]:80"] {
             change("no host name", &|config| config.routes = vec![route(Some(host), "/")]);
+        }
+        for host in ["*", "*.a", "www.a.*", ".a.example", "~a", "_"] {
+            change("looks like a pattern", &|config| config.routes = vec![route(Some(host), "/")]);
         }
         for (told, config) in changes {
             let error = config.validate().unwrap_err().to_string();

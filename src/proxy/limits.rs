@@ -2,6 +2,7 @@
 //!
 //! Owns the numbers and their mutual constraints; enforcing them is the session's business.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::buf::LARGE;
@@ -70,21 +71,33 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// How long a head may be allowed to be, bytes.
+    pub const HEAD_BYTES: RangeInclusive<usize> = 256..=LARGE - 2 * ADDED;
+    /// How long a request line may be allowed to be, bytes; never longer than a head.
+    pub const REQUEST_LINE_BYTES: RangeInclusive<usize> = 16..=LARGE - 2 * ADDED;
+    /// How many fields may be allowed.
+    pub const FIELDS: RangeInclusive<usize> = 1..=MOST_FIELDS;
+    /// How short any timeout may be: nobody can do anything in less.
+    pub const SHORTEST: Duration = Duration::from_millis(1);
+    /// How long any timeout may be.
+    pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
     /// Refuses limits that contradict each other or the buffers.
     pub fn validate(&self) -> Result<(), Error> {
-        let most_head = LARGE - 2 * ADDED;
-        if self.head_bytes > most_head || self.head_bytes < 256 {
-            return Err(Error::Config(format!("the head limit must be between 256 and {most_head} bytes")));
+        if !Self::HEAD_BYTES.contains(&self.head_bytes) {
+            let (least, most) = Self::HEAD_BYTES.into_inner();
+            return Err(Error::Config(format!("the head limit must be between {least} and {most} bytes")));
         }
-        if self.request_line_bytes > self.head_bytes || self.request_line_bytes < 16 {
+        if self.request_line_bytes > self.head_bytes
+            || self.request_line_bytes < *Self::REQUEST_LINE_BYTES.start()
+        {
             return Err(Error::Config(
                 "the request line limit must be between 16 bytes and the head limit".to_owned(),
             ));
         }
-        if self.fields == 0 || self.fields > MOST_FIELDS {
+        if !Self::FIELDS.contains(&self.fields) {
             return Err(Error::Config(format!("the field limit must be between 1 and {MOST_FIELDS}")));
         }
-        let longest = Duration::from_secs(24 * 60 * 60);
         let timeouts = [
             ("header", self.header_timeout),
             ("body", self.body_timeout),
@@ -95,13 +108,13 @@ impl Limits {
             ("linger", self.linger_timeout),
         ];
         for (name, timeout) in timeouts {
-            if timeout.is_zero() || timeout > longest {
+            if timeout < Self::SHORTEST || timeout > Self::LONGEST {
                 return Err(Error::Config(format!(
-                    "the {name} timeout must be more than nothing and at most a day"
+                    "the {name} timeout must be at least 1ms and at most a day"
                 )));
             }
         }
-        if self.retry_interval > longest {
+        if self.retry_interval > Self::LONGEST {
             return Err(Error::Config("the retry interval must be at most a day".to_owned()));
         }
         Ok(())

@@ -32,6 +32,7 @@ pub use buf::{Buf, LARGE, SMALL};
 pub use config::{Config, Group, MOST_PREFIX, MOST_TURNS, MOST_WEIGHT, Member, Policy, Route};
 pub use error::{Blame, Error};
 pub use exchange::{Exchange, Observer};
+pub use health::Watcher;
 pub use limits::Limits;
 pub use session::{CloseReason, Done, Op, Peer, Session};
 pub use shared::Proxy;

@@ -53,7 +53,7 @@
 //! | The system | |
 //! |---|---|
 //! | all backends down | `outages::with_all_backends_down…` |
-//! | one refuses, returns, flaps, is killed | `outages::a_backend_that_refuses…`, `…_returns…`, `…_flaps…`, `outages::no_get_fails…`, `outages::one_request_an_interval…` |
+//! | one refuses, returns, flaps, is killed | `outages::a_backend_that_refuses…`, `…_returns…`, `…_flaps…`, `outages::no_get_fails…`, `outages::one_request_an_interval…`; the operator is told: `outages::an_outage_has_one_line…` |
 //! | connecting takes for ever | `outages::a_connect_timeout_is_paid_once…`, `outages::with_no_backend_that_connects_in_time…` |
 //! | slow heads, bodies, idle clients | `patience::a_slow_head…`, `patience::a_head_that_stops…`, `patience::a_slow_body…`, `patience::an_idle_connection…`; a drip: `deadlines::an_upload_that_drips…`, `deadlines::a_response_head_that_drips…` |
 //! | any timeout | `deadlines::a_client_that_stops_reading…`, `deadlines::a_backend_that_stops_reading…` |
@@ -62,10 +62,12 @@
 //! | more slow peers than workers | `patience::more_slow_clients_than_workers…`, `patience::slow_uploads…`, `patience::slow_backends…` |
 //! | a client resets | `hostility::a_client_that_vanishes…`, `hostility::a_client_that_resets_while_its_backend_is_silent…` |
 //! | no descriptor, no port | `exhaustion::want_of_…` |
+//! | SIGUSR1, SIGHUP | `endings::on_sigusr1…`, `endings::sigusr1_without…`, `endings::sighup_finishes…`, `endings::sighup_is_ignored…` |
 //! | SIGTERM | `endings::sigterm_finishes…`, `endings::what_is_not_finished_by_the_deadline…`, `endings::a_second_signal_ends_at_once` |
 //! | a panic | no peer can provoke one: `src/models/tests.rs` |
 //! | crowds, a soak | `exhaustion::ten_thousand_clients…`, `exhaustion::a_soak_leaves…` (`cargo test --test conformance -- --ignored soak`) |
 //! | the manager page | `manager::access::without_the_right_credentials…`, `manager::access::only_a_form_with_the_nonce…`, `manager::access::other_spellings_of_the_path…` |
+//! | strangers at the manager | `manager::strangers::strangers_who_stall…`, `manager::strangers::a_stranger_is_answered…`, `manager::strangers::a_crowd_that_tries_passwords…`, `manager::strangers::the_same_wrong_password…` |
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]

@@ -119,6 +119,38 @@ fn a_backend_that_returns_is_back_in_rotation() {
     });
 }
 
+#[test]
+fn an_outage_has_one_line_on_standard_error_when_it_begins_and_one_when_it_ends() {
+    let alive = Server::backend("alive", &[]);
+    for_every_model(|model| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("told");
+        let dead = DeadAddress::new();
+        let name = dead.address;
+        let script = format!("exec \"$@\" 2>{}", path.to_str().unwrap());
+        let options = ["--retry-interval", "10ms"];
+        let balancer = Server::balancer_in(&script, model, &[name, alive.address], &options);
+        let lines = || std::fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+        let ask = || assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
+        // It is tried again and again, and told of once.
+        for _ in 0..20 {
+            ask();
+            thread::sleep(Duration::from_millis(10));
+        }
+        let beginning =
+            format!("roundtable: backend {name} is left out: connecting to it fails: Connection refused");
+        eventually(|| !lines().is_empty());
+        serve(dead.revive());
+        eventually(|| {
+            ask();
+            lines().len() > 1
+        });
+        let lines = lines();
+        assert!(lines[0].starts_with(&beginning), "{model}: {lines:?}");
+        assert_eq!(lines[1..], [format!("roundtable: backend {name} is back")], "{model}");
+    });
+}
+
 /// Set when a test is over, be it by a panic: its clients must not go on for ever.
 #[derive(Default)]
 struct Over(AtomicBool);

@@ -197,9 +197,9 @@ fn a_backend_that_fails_health_checks_is_left_out_until_it_answers_them() {
         let backends = format!("[\"{}\", \"{moody}\"]", good.address);
         let text = format!("[[group]]\nname = \"a\"\nbackends = {backends}\nhealth_check = {check}\n");
         fs::write(&path, text).unwrap();
-        let mut command = binary();
-        command.args(["balance", "--listen", "127.0.0.1:0", "--model", model, "--config"]).arg(&path);
-        let balancer = Server::start(&mut command);
+        let told = folder.path().join(format!("{model}.told"));
+        let script = format!("exec \"$@\" 2>{}", told.to_str().unwrap());
+        let balancer = Server::balancer_in(&script, model, &[], &["--config", path.to_str().unwrap()]);
         let mut client = Client::connect(balancer.address);
         let mut answers =
             |name: &str| (0..4).filter(|_| client.get("/").field("X-Backend") == Some(name)).count();
@@ -208,6 +208,11 @@ fn a_backend_that_fails_health_checks_is_left_out_until_it_answers_them() {
         until("left out", || answers("moody") == 0);
         *well.lock().unwrap() = true;
         until("in turn again", || answers("moody") == 2);
+        let lines = [
+            format!("roundtable: backend {moody} is left out: its health checks fail: status 500"),
+            format!("roundtable: backend {moody} is back"),
+        ];
+        until("two lines", || fs::read_to_string(&told).unwrap().lines().eq(&lines));
     });
 }
 

@@ -1,12 +1,12 @@
 //! Where requests go, what backends are asked there, and what is told of it afterwards.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use roundtable::proxy::{
     BackendId, Change, Condition, Config, Exchange, Group, Limits, Member, Mode, Observer, Policy, Proxy,
-    Route,
+    Route, Watcher,
 };
 
 use crate::world::{OK, Outcome, Script, Then, World};
@@ -280,4 +280,58 @@ fn an_observer_is_told_of_every_exchange_once() {
         ["192.0.2.7:4711 | GET / HTTP/1.1 | example |  |  | Some(200) 2 | Some(0) | false"]
     );
     assert_eq!(told(course(), World::new("")).len(), 0, "nothing was asked");
+}
+
+#[derive(Debug, Default)]
+struct Outages(Mutex<Vec<String>>);
+
+impl Watcher for Outages {
+    fn left_out(&self, backend: BackendId, error: &io::Error) {
+        self.0.lock().unwrap().push(format!("{} is left out: {:?}", backend.index(), error.kind()));
+    }
+
+    fn returned(&self, backend: BackendId) {
+        self.0.lock().unwrap().push(format!("{} is back", backend.index()));
+    }
+}
+
+#[test]
+fn a_watcher_is_told_once_when_a_backend_is_left_out_and_once_when_it_is_back() {
+    let outages = Arc::new(Outages::default());
+    let addresses = vec![([127, 0, 0, 1], 1).into()];
+    let config = Config {
+        watcher: Some(Arc::clone(&outages) as Arc<dyn Watcher>),
+        ..Config::round_robin(addresses, "a".into(), Limits::default())
+    };
+    let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
+    let ask = |script| World::new(get("/")).backend(script).run_with(&proxy).status().to_owned();
+    let told = || std::mem::take(&mut *outages.0.lock().unwrap());
+    assert_eq!((ask(Script::always_ok()).as_str(), told()), ("200", vec![]));
+    let refuses = || Script::refuses(ErrorKind::ConnectionRefused);
+    assert_eq!(
+        (ask(refuses()).as_str(), told()),
+        ("503", vec!["0 is left out: ConnectionRefused".to_owned()])
+    );
+    assert_eq!((ask(refuses()).as_str(), told()), ("503", vec![]));
+    assert_eq!((ask(Script::always_ok()).as_str(), told()), ("200", vec!["0 is back".to_owned()]));
+    assert_eq!((ask(Script::always_ok()).as_str(), told()), ("200", vec![]));
+}
+
+#[test]
+fn the_balancers_own_pages_have_a_request_when_its_head_is_whole() {
+    let head = "POST /images/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
+    let denied = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+    for (hidden, status) in [(true, "401"), (false, "408")] {
+        let mut config = course();
+        config.groups[1].hidden = hidden;
+        let world = World::new(head.to_owned() + "ab").client_waits();
+        let outcome = run(&config, world.backend(Script::says("").says_at(1, denied)));
+        assert_eq!((outcome.status(), outcome.saw_backends()), (status, hidden));
+        if hidden {
+            assert!(outcome.backend_text(0).ends_with("\r\n\r\nab"), "{}", outcome.backend_text(0));
+        }
+        let whole = run(&config, World::new(head.to_owned() + "abcdefghi"));
+        assert_eq!(whole.status(), "200");
+        assert!(whole.backend_text(0).ends_with("\r\n\r\nabcdefghi"), "{}", whole.backend_text(0));
+    }
 }

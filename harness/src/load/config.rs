@@ -14,6 +14,11 @@ pub const MAX_REQUESTS: u64 = 1_000_000_000;
 /// The most requests per second of the open loop: beyond it, a nanosecond clock and one thread have no say.
 pub const MAX_RATE: u64 = 1_000_000;
 
+/// The shortest time that one response may be given.
+pub const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
+/// The longest.
+pub const MOST_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// Descriptors beside the connections: standard streams, event queue, whatever the process has open.
 const SPARE_DESCRIPTORS: u64 = 32;
 
@@ -93,7 +98,7 @@ impl LoadConfig {
         if let Some(rate) = self.rate.filter(|rate| !(1..=MAX_RATE).contains(rate)) {
             return Err(LoadError::Rate { asked: rate });
         }
-        if self.timeout < Duration::from_millis(1) || self.timeout > Duration::from_secs(3600) {
+        if !(LEAST_TIMEOUT..=MOST_TIMEOUT).contains(&self.timeout) {
             return Err(LoadError::Timeout { asked: self.timeout });
         }
         Ok(())

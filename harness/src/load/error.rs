@@ -4,9 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use humantime::format_duration;
 use thiserror::Error;
 
-use super::config::MAX_RATE;
+use super::config::{LEAST_TIMEOUT, MAX_RATE, MOST_TIMEOUT};
 
 /// Why no load was driven, or why it was given up.
 #[derive(Debug, Error)]
@@ -21,6 +22,14 @@ pub enum LoadError {
         url: String,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// Nobody can tell where the address ends and the port begins.
+    #[error("the IPv6 address of {url:?} has no brackets; write {bracketed}")]
+    NoBrackets {
+        /// As it was given.
+        url: String,
+        /// Host and port as they should be.
+        bracketed: String,
     },
     /// `https://`.
     #[error("{url:?} asks for TLS, which is not measured here; use an http:// URL")]
@@ -79,7 +88,10 @@ pub enum LoadError {
         asked: u64,
     },
     /// No or too much patience.
-    #[error("a timeout of {asked:?} is not between 1 ms and 1 h; choose another")]
+    #[error(
+        "a timeout of {} is out of bounds; give {} to {}",
+        format_duration(*.asked), format_duration(LEAST_TIMEOUT), format_duration(MOST_TIMEOUT)
+    )]
     Timeout {
         /// As it was given.
         asked: Duration,
@@ -128,6 +140,31 @@ pub enum LoadError {
         /// Responses that were complete before.
         completed: u64,
     },
+}
+
+impl LoadError {
+    /// Whether the caller asked for what no machine could do.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            LoadError::NoUrl
+            | LoadError::Url { .. }
+            | LoadError::NoBrackets { .. }
+            | LoadError::Https { .. }
+            | LoadError::Remote { .. }
+            | LoadError::NoRequests
+            | LoadError::NoConcurrency
+            | LoadError::ConcurrencyAboveRequests { .. }
+            | LoadError::TooMany { .. }
+            | LoadError::Rate { .. }
+            | LoadError::Timeout { .. }
+            | LoadError::Method { .. }
+            | LoadError::Field { .. } => true,
+            LoadError::Unresolvable { .. }
+            | LoadError::Descriptors { .. }
+            | LoadError::Poll(_)
+            | LoadError::GaveUp { .. } => false,
+        }
+    }
 }
 
 fn remedy(reason: &io::Error) -> &'static str {

@@ -41,7 +41,7 @@ mod target;
 mod timer;
 mod verify;
 
-pub use config::{LoadConfig, MAX_CONCURRENCY, MAX_RATE, MAX_REQUESTS};
+pub use config::{LEAST_TIMEOUT, LoadConfig, MAX_CONCURRENCY, MAX_RATE, MAX_REQUESTS, MOST_TIMEOUT};
 pub use engine::{CLOSE_PATIENCE, Load};
 pub use error::LoadError;
 pub use pace::SUSTAINED_PERCENT;

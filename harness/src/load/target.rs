@@ -4,7 +4,7 @@
 //! somebody says otherwise.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use super::config::LoadConfig;
@@ -64,6 +64,13 @@ fn split(url: &str) -> Result<Parts, LoadError> {
         Some((host, "")) => (host, None),
         Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or(broken("its port is broken"))?)),
         None => match authority.rsplit_once(':') {
+            Some((host, port)) if host.contains(':') && !authority.contains('[') => {
+                let bracketed = match host.parse::<Ipv6Addr>() {
+                    Ok(host) => format!("[{host}]:{port}"),
+                    Err(_) => format!("[{authority}]:PORT"),
+                };
+                return Err(LoadError::NoBrackets { url: url.to_owned(), bracketed });
+            }
             Some((host, port)) => (host, Some(port)),
             None => (authority, None),
         },
@@ -181,6 +188,9 @@ mod tests {
             assert!(matches!(split(url), Err(LoadError::Url { .. })), "{url:?}");
         }
         assert!(matches!(split("https://a/"), Err(LoadError::Https { .. })));
+        let error = split("http://::1:9101/x").unwrap_err();
+        assert!(matches!(error, LoadError::NoBrackets { .. }));
+        assert!(error.to_string().ends_with("write [::1]:9101"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::settings::{GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings, Settings};
 use crate::checks::Check;
+use crate::commands::usage::OfUsage;
 use crate::manager;
 use crate::models::LogFormat;
 
@@ -174,6 +175,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Settings> {
         .with_context(|| format!("cannot read {}; name a file that is there", path.display()))?;
     parse(&text, path.parent().unwrap_or(Path::new("")))
         .with_context(|| format!("{} cannot be used; change what is named", path.display()))
+        .usage()
 }
 
 fn parse(text: &str, folder: &Path) -> anyhow::Result<Settings> {
@@ -379,6 +381,14 @@ mod tests {
             (format!("{group}[[route]]\ngroup = \"b\""), "name one of a"),
             (format!("{group}[[route]]\ngroup = \"a\"\nprefix = \"x\""), "begin with '/'"),
             (format!("{group}health_check = {{ path = \"x\" }}"), "begin with '/'"),
+            (
+                format!("{group}health_check = {{ path = \"/\", interval = \"1ns\" }}"),
+                "interval must be at least 10ms",
+            ),
+            (format!("{group}[[route]]\ngroup = \"a\"\nhost = \"*.a\""), "looks like a pattern"),
+            (format!("[limits]\nidle_timeout = \"1ns\"\n{group}"), "idle timeout must be at least 1ms"),
+            ("[[group]]\nname = \"a\"\nbackends = [\"::1:9101\"]".to_owned(), "write [::1]:9101"),
+            (format!("listen = \"::1:9101\"\n{group}"), "write [::1]:9101"),
             (format!("[limits]\nmax_fields = 0\n{group}"), "field limit"),
             (format!("[access_log]\nfile = \"x\"\nformat = \"xml\"\n{group}"), "unknown variant `xml`"),
         ] {

@@ -2,6 +2,7 @@
 //!
 //! Rule: an argument that was not given is `None`, so that `--resume` can tell a contradiction from a default.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,8 +13,13 @@ use roundtable_harness::fault::scenario::Sketch;
 use roundtable_harness::plan::{self, Numbers, PlanError};
 use roundtable_harness::rate::Rate;
 
+use crate::commands::number;
+
 /// Requests of a trial with `--quick`: the 75 cells of the whole grid take 25 s on two idle cores, 33 s on busy ones.
 const QUICK_REQUESTS: u64 = 4000;
+/// How long a run may be allowed to take.
+const BUDGETS: RangeInclusive<Duration> =
+    Duration::from_millis(plan::LEAST_BUDGET_MS)..=Duration::from_millis(plan::MOST_BUDGET_MS);
 
 /// Arguments of `roundtable run`.
 #[derive(Debug, Default, clap::Args)]
@@ -27,10 +33,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     pub(super) aa: Option<String>,
     /// How many backends stand behind the balancer, as in 1-5 or 1,3,5 [default: 1-5]
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", value_parser = number::list(plan::MOST_BACKENDS))]
     pub(super) backends: Option<Numbers>,
     /// How many requests are outstanding at any time (with --rate: at most), as in 2,5,10 [default: 2,5,10]
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", value_parser = number::list(plan::MOST_CONCURRENCY))]
     pub(super) concurrency: Option<Numbers>,
     /// Open loop: so many requests per second are due, evenly spaced, whatever became of those before, and latency
     /// counts from when each was due. For latencies; throughput is then the rate. auto looks for a rate that every row
@@ -40,40 +46,40 @@ pub(crate) struct Args {
     pub(super) rate: Option<Rate>,
     /// Requests that are timed in each trial [default: 10000; with --quick 4000; with --rate one second's, at least 2000
     /// so that a p99 is known, at most 30 s; with --rate and --quick half a second's, at least 2000, at most 15 s]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole(1..=plan::MOST_REQUESTS))]
     pub(super) requests: Option<u64>,
     /// Requests that are sent before and discarded [default: 10 for each connection of the largest concurrency, and
     /// at least a twentieth of --requests; with --rate at most ten seconds of it]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole(0..=plan::MOST_REQUESTS))]
     pub(super) warmup: Option<u64>,
     /// One request on each client connection (close) or many (keepalive) [default: close]
     #[arg(long, value_name = "close|keepalive")]
     pub(super) connections: Option<Kind>,
     /// Length of each response body, bytes [default: 1024]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole(0..=plan::MOST_BODY_BYTES))]
     pub(super) body_bytes: Option<u64>,
     /// Let all processes use all processors (shared), or give the balancer one to itself (pinned) [default: shared]
     #[arg(long, value_name = "shared|pinned")]
     pub(super) layout: Option<LayoutKind>,
-    /// Worker threads of `pool` and `tokio` [default: each model's own]
-    #[arg(long, value_name = "N")]
+    /// Worker threads of `pool` and `tokio`; the other models are measured without [default: each model's own]
+    #[arg(long, value_name = "N", value_parser = number::whole(1..=plan::MOST_WORKERS))]
     pub(super) workers: Option<u32>,
     /// A trial during which the hypervisor took more than this share of the processors' time is invalid [default: 25]
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = number::whole::<u32>(0..=100))]
     pub(super) steal_limit: Option<u32>,
     /// Measure the whole grid so many times
-    #[arg(long, value_name = "N", conflicts_with = "budget")]
+    #[arg(long, value_name = "N", conflicts_with = "budget", value_parser = number::whole(1..=plan::MOST_BLOCKS))]
     pub(super) blocks: Option<u32>,
     /// Measure the whole grid as often as fits into this time, at least three times [default: 5min]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = number::duration::<Duration>(BUDGETS))]
     pub(super) budget: Option<Duration>,
     /// Add blocks where they are needed, until every ratio to the reference model, of throughput (with --rate: of the
     /// median response time) and of CPU per request, is known to so many percent on either side (95 % intervals) or the
     /// budget ends
-    #[arg(long, value_name = "PERCENT", conflicts_with = "blocks")]
+    #[arg(long, value_name = "PERCENT", conflicts_with = "blocks", value_parser = number::whole::<u32>(1..=100))]
     pub(super) precision: Option<u32>,
     /// Decides the random order of the trials; recorded in environment.json [default: drawn]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole(0..=u64::MAX))]
     pub(super) seed: Option<u64>,
     /// Folder for what is measured; must not hold a run [default: results/<UTC time>]
     #[arg(long, value_name = "DIR")]
@@ -342,20 +348,20 @@ mod tests {
             ("--requests many", "--requests"),
             ("--rate fast", "give requests per second, 1 to 1000000, or auto"),
             ("--rate 0", "or auto"),
+            ("--backends 0", "0 is out of bounds; give numbers from 1 to 64"),
+            ("--requests 0", "give a whole number from 1 to 100000000"),
+            ("--blocks 0", "give a whole number from 1 to 1000"),
+            ("--budget 0s", "give 1s to 7days"),
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.contains(told), "{line}: {error}");
         }
         for (line, told) in [
             ("--models thread", "the models are threads, mio, direct"),
-            ("--backends 0", "--backends 0 is out of bounds"),
-            ("--requests 0", "--requests 0 is out of bounds"),
             ("--concurrency 20 --requests 10", "ask for at least as many requests"),
-            ("--blocks 0", "--blocks 0 is out of bounds"),
             ("--rate 1 --requests 1000", "ask for a higher rate, or for fewer --requests"),
             ("--rate 10000 --requests 100", "ask for at least 1000 requests"),
             ("--rate 1 --concurrency 100", "ask for at least as many requests"),
-            ("--budget 0s", "out of bounds"),
         ] {
             let error = parse(line).unwrap().plan(&KNOWN).unwrap_err().to_string();
             assert!(error.contains(told), "{line}: {error}");

@@ -46,7 +46,7 @@ impl Session {
                 self.connected = true;
                 self.reused = reused;
                 if !reused {
-                    self.proxy.backend(self.backend).health.connected();
+                    self.proxy.connected(self.backend);
                 }
                 self.backend_patience = self.proxy.limits.backend_timeout;
                 self.looked(now);
@@ -55,7 +55,7 @@ impl Session {
             Err(error) if is_exhaustion(&error) => self.refuse(Error::Exhausted, now),
             Err(error) => {
                 self.timed_out |= error.kind() == io::ErrorKind::TimedOut;
-                self.proxy.refused(self.backend, now);
+                self.proxy.refused(self.backend, &error, now);
                 match self.next_backend(now) {
                     Some(next) => self.connect(next, true, now),
                     None if self.timed_out => self.refuse(Error::GatewayTimeout, now),

@@ -15,8 +15,9 @@
 //! ```
 //!
 //! Rules: a request goes to a backend when it is whole or fills a buffer, so that slow clients hold no backend and
-//! most requests can be sent again; bytes go one way at a time, but an answer that comes during an upload is noticed
-//! and ends it; after any byte of a response has gone to the client nothing is ever retried.
+//! most requests can be sent again (to a hidden group when its head is whole); bytes go one way at a time, but an answer
+//! that comes during an upload is noticed and ends it; after any byte of a response has gone to the client nothing is
+//! ever retried.
 
 mod accounts;
 mod attempt;

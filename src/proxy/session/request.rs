@@ -140,7 +140,8 @@ impl Session {
         }
     }
 
-    /// Moves body from the inbox to the outbox until the request is whole or the outbox is full.
+    /// Moves body from the inbox to the outbox until the request is whole or the outbox is full. What is in hand goes at
+    /// once to a backend that judges heads.
     fn gather(&mut self, now: Instant) -> Op {
         if let Err(error) = self.scan_upload() {
             return self.refuse(error, now);
@@ -155,7 +156,7 @@ impl Session {
             }
             self.end_of_window();
         }
-        if self.upload.is_done() || self.outbox.room() == 0 {
+        if self.upload.is_done() || self.outbox.room() == 0 || self.proxy.judges_heads(self.asked.route) {
             return self.take_turn(now);
         }
         self.read_body(State::ReadBody, now)
