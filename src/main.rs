@@ -1,6 +1,7 @@
 //! roundtable's command line: which subcommand, nothing else.
 
 mod checks;
+mod clock;
 mod commands;
 mod manager;
 mod models;

@@ -28,6 +28,7 @@ use super::output::{print, tell};
 use super::signals::is_ignored;
 use super::usage::OfUsage;
 use crate::checks::{self, Check};
+use crate::clock;
 use crate::manager::Manager;
 use crate::models::{self, AccessLog, Handicap, MODELS, Model, Server, listen, raise_descriptor_limit};
 use crate::outages::{self, Reporter, Reports};
@@ -58,6 +59,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Prepared { settings, model, proxy, log, .. } = prepared;
     let stopper =
         listener.try_clone().context("cannot duplicate the listener; raise the limit on open files")?;
+    clock::start(&proxy).context("cannot start a thread for the clock; raise the thread limit")?;
     checks::start(&proxy, &prepared.outages, checked(&settings, &proxy))
         .context("cannot start a thread for each health check; raise the thread limit")?;
     outages::start(Arc::clone(&proxy), prepared.reports)

@@ -3,7 +3,7 @@
 //! Owns the lines' forms and the thread that writes them. Rules: lines are written whole, to the file that is at the path
 //! when the log is opened, or opened anew; no model ever waits for the log: lines that the writer
 //! cannot keep up with are left out, and a line says how many; what a client sent cannot end a line or a quoted field, nor
-//! reach a terminal as a control sequence.
+//! reach a terminal as a control sequence: all but printable ASCII is escaped, as by Apache and nginx, or as JSON has it.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
@@ -297,7 +297,23 @@ fn json(entry: &Entry, ended: &Zoned, backend: Option<&str>) -> String {
         user_agent: text(&entry.user_agent),
     };
     // Numbers and text alone: it cannot fail.
-    serde_json::to_string(&line).unwrap_or_default()
+    ascii(&serde_json::to_string(&line).unwrap_or_default())
+}
+
+/// The same JSON in printable ASCII. It has other characters in its strings alone, where each can be escaped; some of them
+/// are control characters to a terminal, or turn the direction of what follows.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if matches!(character, ' '..='~') {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            let escapes = character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}"));
+            text.extend(escapes);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -341,5 +357,25 @@ mod tests {
         assert_eq!((&value["status"], &value["lasted_us"]), (&200.into(), &1500.into()));
         assert_eq!(value["backend"], "localhost:9001");
         assert!(value.get("referer").is_none());
+    }
+
+    #[test]
+    fn nothing_that_a_client_sends_leaves_its_line_or_its_string() {
+        let hostile = "a\"\\\x1b[2J\x7f\u{9b}31m\u{202e}\u{1f600}\r\nb";
+        let told = Entry {
+            request_line: hostile.as_bytes().to_vec(),
+            host: b"\xff\n\"".to_vec(),
+            referer: hostile.as_bytes().to_vec(),
+            user_agent: b"\0".to_vec(),
+            ..entry()
+        };
+        let lines = [common(&told, &noon()), combined(&told, &noon()), json(&told, &noon(), None)];
+        for line in &lines {
+            assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
+        }
+        let quotes = |line: &str| line.replace("\\\\", "").replace("\\\"", "").matches('"').count();
+        assert_eq!((quotes(&lines[0]), quotes(&lines[1])), (2, 6));
+        let value: serde_json::Value = serde_json::from_str(&lines[2]).unwrap();
+        assert_eq!((&value["request"], &value["host"]), (&hostile.into(), &"\u{fffd}\n\"".into()));
     }
 }

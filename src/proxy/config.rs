@@ -10,9 +10,10 @@ use std::sync::Arc;
 use super::backend::MOST_BACKENDS;
 use super::error::Error;
 use super::exchange::Observer;
-use super::field::{is_authority, is_target};
+use super::field::{is_authority, is_path};
 use super::health::Watcher;
 use super::limits::Limits;
+use super::location::is_on_this_host;
 
 /// The largest weight.
 pub const MOST_WEIGHT: u32 = 1000;
@@ -185,12 +186,14 @@ impl Route {
     }
 
     fn validate(&self, groups: usize) -> Result<(), Error> {
-        let is_path = self.prefix.starts_with('/')
+        let is_prefix = self.prefix.starts_with('/')
             && self.prefix.len() <= MOST_PREFIX
-            && self.prefix.bytes().all(|byte| byte != b'?' && is_target(byte));
-        if !is_path {
+            && self.prefix.bytes().all(is_path)
+            // A redirect to it, or a `Location` behind it, would lead a browser to another host.
+            && is_on_this_host(&[self.prefix.as_bytes()]);
+        if !is_prefix {
             return Err(config(format!(
-                "'{}' is no prefix of a path; begin with '/', percent-encode what must be, at most {MOST_PREFIX} bytes",
+                "'{}' is no prefix of a path; begin with '/', which no second one follows, percent-encode what must be, at most {MOST_PREFIX} bytes",
                 self.prefix
             )));
         }
@@ -262,7 +265,7 @@ mod tests {
         });
         change("weight 0", &|config| config.groups[0].members[0].weight = 0);
         change("at least 1", &|config| config.groups[0].members[0].most_connections = Some(0));
-        for prefix in ["", "x", "/a?b", "/a b", "/\u{e9}"] {
+        for prefix in ["", "x", "/a?b", "/a b", "/\u{e9}", "/a\\b", "//a", "/a[1]"] {
             change("no prefix of a path", &|config| config.routes = vec![route(None, prefix)]);
         }
         for host in ["", "a:80", "a b", "a.", "[::1]:80"] {

@@ -7,11 +7,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::backend::{Backend, BackendId, count};
 use super::buf::Pool;
 use super::config::{Config, MOST_WEIGHT};
+use super::date::Date;
 use super::error::Error;
 use super::exchange::Observer;
 use super::health::Watcher;
@@ -28,6 +29,7 @@ pub struct Proxy {
     pub(crate) pool: Pool,
     pub(crate) authority: String,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) date: Date,
     watcher: Option<Arc<dyn Watcher>>,
     backends: Vec<Backend>,
     groups: Vec<Group>,
@@ -69,6 +71,7 @@ impl Proxy {
             pool: Pool::new(),
             authority: config.authority,
             observer: config.observer,
+            date: Date::unknown(),
             watcher: config.watcher,
             backends,
             groups,
@@ -98,6 +101,12 @@ impl Proxy {
     /// Number of backends, those of hidden groups included.
     pub fn backend_count(&self) -> usize {
         self.backends.len()
+    }
+
+    /// It is `now` on the wall clock: responses without `Date` get one from now on (RFC 9110 section 6.6.1). To be called
+    /// about once a second; whoever has no clock leaves it.
+    pub fn tell_time(&self, now: SystemTime) {
+        self.date.tell(now);
     }
 
     /// From now on every response says `Connection: close` and is the last one of its connection.

@@ -26,6 +26,10 @@
 //! | an unknown method | `requests_forwarded::an_unknown_method_is_forwarded`, not idempotent: `retries::any_other_request_is_502…` |
 //! | TRACE, CONNECT, `OPTIONS *` | `trace_and_connect_are_405_and_never_a_tunnel`, `requests_forwarded::options_of_the_server_itself…` |
 //! | Expect | `requests_forwarded::a_client_that_expects_100_gets_it…`, `an_expectation_other_than_100_continue_is_417` |
+//! | what browsers leave bare in a target | `requests_forwarded::what_browsers_leave_bare…`, the rest: `a_request_line_that_is_none_is_400` |
+//! | Max-Forwards | `own_answers::options_that_may_be_forwarded_no_more…`, `requests_forwarded::max_forwards_of_options_counts_down…`, `a_max_forwards_of_options_that_is_not_one_number_is_400` |
+//! | Proxy-Authorization | `requests_forwarded::credentials_for_a_proxy_end_here…` |
+//! | what is answered here | `own_answers::a_connection_lasts…`, `own_answers::a_connection_ends…`, `own_answers::a_client_goes_on…`; in the log: `routing::a_refused_request_is_logged…` |
 //! | hop-by-hop fields | `requests_forwarded::hop_by_hop_fields…`, `requests_forwarded::naming_host_or_framing_in_connection_strips_nothing` |
 //! | pipelined requests, half-closes | `requests_forwarded::pipelined_requests…`, `requests_forwarded::a_client_that_half_closes…` |
 //!
@@ -41,6 +45,8 @@
 //! | ends its body by closing | `a_body_until_close_is_chunked_for_1_1_and_until_close_for_1_0` |
 //! | sends hop-by-hop fields | `hop_by_hop_fields_of_a_response_end_here` |
 //! | refuses an upload early | `uploads::an_early_answer_reaches_a_client_that_waits…`, `uploads::…_goes_on_sending`, `uploads::…_stops_reading…`, `uploads::…_hangs_up_reaches…`; interim ones: `uploads::an_interim_response_passes…` |
+//! | sends no Date | `a_response_without_a_date_gets_the_time…`; own ones: every test of a refusal |
+//! | sends a Location that a browser would take for another host | `routing::a_location_that_would_lead_a_browser_to_another_host…` |
 //! | is silent | `a_backend_that_never_answers_is_504_and_one_that_stalls_in_the_body_is_cut` |
 //! | (the retry rule) | `retries`, whole |
 //!
@@ -78,6 +84,7 @@ mod hostility;
 mod manager;
 mod options;
 mod outages;
+mod own_answers;
 mod patience;
 mod requests_forwarded;
 mod requests_refused;

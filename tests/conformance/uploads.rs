@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::responses::VIA;
-use crate::stage::{DELIVERIES, Delivery, End, OK, OK_RELAYED, Stage, next_bytes, until_end};
+use crate::stage::{DELIVERIES, Delivery, End, OK, OK_RELAYED, Stage, next_bytes, next_relayed, until_end};
 use crate::support::{for_every_model_at_once, read_head};
 
 const PATIENT: [&str; 4] = ["--body-timeout", "1h", "--backend-timeout", "1h"];
@@ -26,7 +26,7 @@ fn head(length: usize) -> String {
 /// The client gets the refusal and nothing more, and both connections end.
 fn assert_denied(model: &str, client: &mut TcpStream, backend: &mut TcpStream) {
     let expected = denied_relayed();
-    let got = next_bytes(client, expected.len());
+    let got = next_relayed(client, expected.len());
     assert_eq!(String::from_utf8_lossy(&got), expected, "{model}");
     assert_ne!(until_end(backend).1, End::Open, "{model}");
     let (rest, end) = until_end(client);
@@ -89,7 +89,7 @@ fn an_early_answer_of_a_backend_that_stops_reading_reaches_the_client() {
             read_head(&mut backend);
             delivery.send(&backend, DENIED);
             let expected = denied_relayed();
-            let got = next_bytes(&mut client, expected.len());
+            let got = next_relayed(&mut client, expected.len());
             assert_eq!(String::from_utf8_lossy(&got), expected, "{model}: {delivery:?}");
             assert_ne!(until_end(&mut backend).1, End::Open, "{model}: {delivery:?}");
             assert!(until_end(&mut client).0.is_empty(), "{model}: {delivery:?}");
@@ -152,7 +152,7 @@ fn an_interim_response_passes_during_an_upload_which_then_goes_on() {
             );
             assert!(is_sent.recv().unwrap(), "{model}");
             Delivery::Whole.send(&backend, OK);
-            let got = next_bytes(&mut client, OK_RELAYED.len());
+            let got = next_relayed(&mut client, OK_RELAYED.len());
             assert_eq!(String::from_utf8_lossy(&got), OK_RELAYED, "{model}: {delivery:?}");
             backend.shutdown(Shutdown::Both).unwrap();
         }

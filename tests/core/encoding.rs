@@ -33,6 +33,7 @@ const CLIENT_CLOSES: u8 = 1;
 const DRAINING: u8 = 2;
 const NARROW: u8 = 4;
 const LONG: u8 = 8;
+const TELLS_TIME: u8 = 32;
 const PACED: u8 = 16;
 
 /// Bytes that one of value 1 stands for.
@@ -65,6 +66,7 @@ impl World {
         let mut world = World::new("").backends(1 + u16::from(bytes.byte() % 4));
         world.client_closes = flags & CLIENT_CLOSES != 0;
         world.draining = flags & DRAINING != 0;
+        world.tells_time = flags & TELLS_TIME != 0;
         if flags & NARROW != 0 {
             world.limits = narrow();
         }
@@ -93,6 +95,7 @@ impl World {
         let mut flags = if self.client_closes { CLIENT_CLOSES } else { 0 };
         flags |= if self.draining { DRAINING } else { 0 };
         flags |= if is_narrow { NARROW } else { 0 };
+        flags |= if self.tells_time { TELLS_TIME } else { 0 };
         flags |= if self.is_paced() { PACED } else { 0 };
         let mut out = vec![flags, u8::try_from(self.backends).ok()?.checked_sub(1)?];
         for pace in self.pace.iter().filter(|_| self.is_paced()) {

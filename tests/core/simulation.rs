@@ -15,7 +15,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 use rand::{RngExt, SeedableRng};
@@ -27,6 +27,8 @@ use self::origin::{Health, Wire};
 use crate::strict::{self, Reading, Request};
 use crate::world::{CLIENT, proxy};
 
+/// It is long after the origins' time, in any simulation.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Seeds that a run plays when nothing else is asked for.
 const SEEDS: u64 = 400;
 /// Tries that a request that may be repeated can take: one on an idle connection and one on a fresh one to its
@@ -128,6 +130,7 @@ impl Simulation {
         let mut stuck = 0;
         while !self.waiting.is_empty() || !self.running.is_empty() {
             self.now += Duration::from_micros(self.rng.random_range(0..100));
+            self.proxy.tell_time(SystemTime::UNIX_EPOCH + YEAR + self.now);
             self.disturb();
             self.accept();
             let mut wake = self.waiting.iter().map(|client| client.arrives).min().unwrap_or(Duration::MAX);

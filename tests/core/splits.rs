@@ -42,7 +42,13 @@ pub fn request_head(input: &[u8]) {
                 panic!("{complaint}: {:?} from {:?}", String::from_utf8_lossy(&head), shown());
             }
         }
-        (Judgement::Forwarded { .. }, other) => {
+        (Judgement::Answered { length }, Ok(Some(received))) => {
+            assert_eq!(received.length - received.body.length, length, "{:?}", shown());
+            let hops = oracle::value(&received.fields, "max-forwards").map(String::from_utf8_lossy);
+            assert_eq!(received.start.method, "OPTIONS", "{:?}", shown());
+            assert!(hops.is_some_and(|hops| hops.parse() == Ok(0u64)), "{:?}", shown());
+        }
+        (Judgement::Forwarded { .. } | Judgement::Answered { .. }, other) => {
             panic!("forwarded, although {other:?}: {:?}", shown());
         }
         (Judgement::Refused(Error::Malformed(reason)), Ok(Some(received))) => {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use roundtable::proxy::{BackendId, CloseReason, Config, Done, Limits, Op, Peer, Proxy, Session, internals};
 
@@ -18,6 +18,10 @@ pub use crate::peers::{Fault, OK, Refusal, Script, Then};
 pub const CLIENT: &str = "192.0.2.7";
 /// What backends are told that a client of HTTP/1.0 asked.
 pub const AUTHORITY: &str = "balancer";
+/// What time it is for a balancer that is told.
+pub const TIME: SystemTime = SystemTime::UNIX_EPOCH;
+/// The same as `Date` has it.
+pub const DATE: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
 /// Free buffers of each size before a scenario: more than one session uses.
 const STOCK: usize = 4;
 
@@ -35,6 +39,8 @@ pub struct Outcome {
     pub reason: CloseReason,
     pub elapsed: Duration,
     pub half_closed: bool,
+    /// The `Date` that the balancer knows, if it was told the time.
+    pub date: Option<String>,
 }
 
 impl Outcome {
@@ -69,6 +75,8 @@ pub struct World {
     pub(crate) pieces: Vec<usize>,
     pub(crate) limits: Limits,
     pub(crate) draining: bool,
+    /// The balancer is told that it is [`TIME`].
+    pub(crate) tells_time: bool,
     /// Time from one transfer with the client, or the backend, to the next that it is ready for.
     pub(crate) pace: [Duration; 2],
     /// By the number of the operation, from 0.
@@ -114,6 +122,7 @@ impl World {
             pieces: Vec::new(),
             limits: Limits::default(),
             draining: false,
+            tells_time: false,
             pace: [Duration::ZERO; 2],
             faults: BTreeMap::new(),
         }
@@ -167,6 +176,12 @@ impl World {
 
     pub fn draining(mut self) -> Self {
         self.draining = true;
+        self
+    }
+
+    /// The balancer knows what time it is.
+    pub fn tells_time(mut self) -> Self {
+        self.tells_time = true;
         self
     }
 
@@ -225,7 +240,11 @@ impl World {
             reason: CloseReason::DriverFault,
             elapsed: Duration::ZERO,
             half_closed: false,
+            date: self.tells_time.then(|| DATE.to_owned()),
         };
+        if self.tells_time {
+            proxy.tell_time(TIME);
+        }
         let mut backend: Option<Connection> = None;
         let mut idle: Vec<Connection> = Vec::new();
         let mut client = Client {

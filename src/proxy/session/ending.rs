@@ -1,4 +1,4 @@
-//! Endings other than a whole response: the refusal, and the close that does not destroy it.
+//! Endings other than a backend's response: the balancer's own, and the close that does not destroy a refusal.
 //!
 //! A socket that is closed with unread bytes in it is reset, and the reset can overtake the answer (RFC 9112 section
 //! 9.6). So: answer, send the end of the stream, read and discard until the client closes too or a total deadline.
@@ -8,10 +8,17 @@ use std::time::Instant;
 
 use super::{CloseReason, Op, Peer, Session, State};
 use crate::proxy::error::Error;
+use crate::proxy::reply::{Connection, Reply};
 
 impl Session {
-    /// Answers with the error's status and closes. The backend in hand, if any, is let go first.
+    /// Answers with the error's status. The backend in hand, if any, is let go first.
     pub(super) fn refuse(&mut self, error: Error, now: Instant) -> Op {
+        self.blame_backend_for(&error);
+        self.answer_here(&Reply::Refusal(error), now)
+    }
+
+    /// Answers for the balancer itself, and closes unless another request can follow.
+    pub(super) fn answer_here(&mut self, reply: &Reply, now: Instant) -> Op {
         if self.reply.capacity() == 0 {
             self.reply = match std::mem::take(&mut self.outbox) {
                 unused if unused.capacity() == 0 => self.proxy.pool.large(),
@@ -21,9 +28,19 @@ impl Session {
         self.reply.clear();
         // A head that was refused may be one of a HEAD request nevertheless.
         let is_head = self.asked.is_head || (!self.counted && begins_with_head(self.inbox.window()));
-        let response = error.response(is_head);
-        self.answers(error.code(), response.find("\r\n\r\n").map_or(0, |end| end + 4));
-        self.blame_backend_for(&error);
+        if !self.counted
+            && let Some(notes) = &mut self.notes
+        {
+            notes.note_refused(self.inbox.window(), self.proxy.limits.request_line_bytes);
+        }
+        self.response.client_persists = reply.leaves_connection() && self.has_read_request();
+        let connection = match (self.response.client_persists, self.asked.is_1_1) {
+            (false, _) => Connection::Closes,
+            (true, true) => Connection::Lasts,
+            (true, false) => Connection::LastsFor1_0,
+        };
+        let response = reply.response(is_head, connection, &self.proxy.date);
+        self.answers(reply.code(), response.find("\r\n\r\n").map_or(0, |end| end + 4));
         self.give_slot();
         let fits = self.reply.push(response.as_bytes());
         debug_assert!(fits, "a refusal is shorter than a buffer");
@@ -33,6 +50,12 @@ impl Session {
             return Op::Discard;
         }
         self.write_refusal(now)
+    }
+
+    /// What is next from the client is another request, and it would be answered here.
+    fn has_read_request(&self) -> bool {
+        let is_whole = self.counted && self.upload.is_done() && !self.streaming;
+        is_whole && self.asked.persistent && !self.proxy.is_draining()
     }
 
     pub(super) fn write_refusal(&mut self, now: Instant) -> Op {
@@ -48,6 +71,9 @@ impl Session {
                 self.reply.advance(count);
                 if !self.reply.is_empty() {
                     return self.write_refusal(now);
+                }
+                if self.response.client_persists {
+                    return self.end_exchange(now);
                 }
                 self.report(true);
                 self.half_close(now)

@@ -8,7 +8,8 @@ use crate::proxy::body::Body;
 use crate::proxy::buf::{LARGE, SMALL};
 use crate::proxy::chunk::Output;
 use crate::proxy::error::Error;
-use crate::proxy::head::{self, Context, Request};
+use crate::proxy::head::{self, Context, Request, RequestHead};
+use crate::proxy::reply::Reply;
 
 impl Session {
     /// Waits for the next request on a persistent connection, or begins with what was pipelined.
@@ -63,17 +64,17 @@ impl Session {
         }
         match self.parse_head() {
             Ok(None) => self.read_client(State::ReadHead),
-            Ok(Some((request, length))) => {
-                self.inbox.advance(length);
-                self.asked = request;
-                self.begin(now)
+            Ok(Some(head)) => {
+                self.inbox.advance(head.length);
+                self.asked = head.request;
+                self.begin(head.reply, now)
             }
             Err(error) => self.refuse(error, now),
         }
     }
 
     /// Leaves the rewritten head in the outbox when the head is whole.
-    fn parse_head(&mut self) -> Result<Option<(Request, usize)>, Error> {
+    fn parse_head(&mut self) -> Result<Option<RequestHead>, Error> {
         self.parsed = self.inbox.len();
         let mut outbox = self.proxy.pool.large();
         let context = Context {
@@ -95,8 +96,8 @@ impl Session {
         if self.parsed == self.inbox.len() { None } else { self.parse_head().err() }
     }
 
-    /// A whole head is in hand: the exchange begins.
-    fn begin(&mut self, now: Instant) -> Op {
+    /// A whole head is in hand: the exchange begins, and with a `reply` it ends as soon.
+    fn begin(&mut self, reply: Option<Reply>, now: Instant) -> Op {
         self.proxy.enter();
         self.counted = true;
         self.accounts.open();
@@ -106,6 +107,9 @@ impl Session {
         self.streaming = false;
         self.streamed = false;
         self.client_patience = self.proxy.limits.body_timeout;
+        if let Some(reply) = reply {
+            return self.answer_here(&reply, now);
+        }
         if self.asked.expects_continue && self.asked.framing.has_body() {
             self.answer = self.proxy.pool.large();
             // The buffer is empty and larger than this.

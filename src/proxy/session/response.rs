@@ -88,8 +88,8 @@ impl Session {
             return None;
         }
         self.prepare_reply();
-        head::response(self.answer.window(), &self.proxy.limits, &self.asked, false, None, &mut self.reply)
-            .err()
+        let (window, proxy) = (self.answer.window(), &self.proxy);
+        head::response(window, &proxy.limits, &self.asked, false, None, &proxy.date, &mut self.reply).err()
     }
 
     /// A head for the client can be written: nothing is sent again from here on, and a request that is sent leaves its
@@ -125,8 +125,8 @@ impl Session {
                 }),
                 _ => None,
             };
-            let (window, reply) = (self.answer.window(), &mut self.reply);
-            match head::response(window, limits, &self.asked, persistent, locations.as_ref(), reply) {
+            let (window, date, reply) = (self.answer.window(), &self.proxy.date, &mut self.reply);
+            match head::response(window, limits, &self.asked, persistent, locations.as_ref(), date, reply) {
                 Ok(None) => return self.read_more_head(now),
                 Ok(Some((Answer::Interim, length))) => {
                     self.answer.advance(length);
@@ -323,7 +323,7 @@ impl Session {
         self.finish(if told_by_framing { CloseReason::Truncated } else { CloseReason::Aborted })
     }
 
-    fn end_exchange(&mut self, now: Instant) -> Op {
+    pub(super) fn end_exchange(&mut self, now: Instant) -> Op {
         self.leave();
         self.report(true);
         for buf in [&mut self.outbox, &mut self.answer, &mut self.reply] {
