@@ -163,7 +163,7 @@ fn a_rate_that_nobody_sustains_leaves_cells_invalid_and_the_run_failed() {
     let done = output(&dir, &format!("{grid} --rate 50000 --requests 5000 --warmup 0"));
     assert_eq!(done.status.code(), Some(1), "{}", stderr(&done));
     assert!(stderr(&done).contains("3 cells stayed invalid after 3 attempts"), "{}", stderr(&done));
-    assert!(stderr(&done).contains("or give a lower --rate, and run again"), "{}", stderr(&done));
+    assert!(stderr(&done).contains("or give a lower --rate, and begin a new run"), "{}", stderr(&done));
     let told = "the rate of 50000 per second was not sustained: ";
     for trial in &stored(&dir).trials {
         let Outcome::Invalid { reasons } = &trial.outcome else { panic!("{trial:?}") };
@@ -272,8 +272,8 @@ fn a_backend_that_is_killed_is_started_again_and_the_run_goes_on() {
 fn a_run_that_cannot_be_begun_leaves_nothing_behind() {
     for (args, told) in [
         ("--models thread --out out", "the models are threads, pool, mio, tokio, direct"),
-        ("--backends 65 --out out", "give 1 to 64"),
-        ("--requests 0 --out out", "--requests 0 is out of bounds"),
+        ("--backends 65 --out out", "give numbers from 1 to 64"),
+        ("--requests 0 --out out", "give a whole number from 1 to 100000000"),
         ("--reports /proc/reports --out out", "give --reports a folder that you may write to"),
         ("--blocks 1 --budget 1m --out out", "cannot be used with"),
         ("--rate fast --out out", "or auto"),
@@ -293,13 +293,13 @@ fn a_run_is_resumed_with_its_own_plan_or_not_at_all() {
     let one = output(&dir, "--models mio --backends 1 --concurrency 1 --requests 50 --blocks 1 --out out");
     assert!(one.status.success(), "{}", stderr(&one));
     let lines = fs::read_to_string(dir.path().join("out/trials.jsonl")).unwrap();
-    for (args, told) in [
-        ("--resume out --requests 60", "--requests 60 (the run has 50)"),
-        ("--resume nowhere", "there is no run \"nowhere\""),
-        ("--out out", "already holds a run"),
+    for (args, code, told) in [
+        ("--resume out --requests 60", 2, "--requests 60 (the run has 50)"),
+        ("--resume nowhere", 1, "there is no run \"nowhere\""),
+        ("--out out", 1, "already holds a run"),
     ] {
         let refused = output(&dir, args);
-        assert_eq!(refused.status.code(), Some(1), "{args}");
+        assert_eq!(refused.status.code(), Some(code), "{args}");
         assert!(stderr(&refused).contains(told), "{args}: {}", stderr(&refused));
     }
     fs::create_dir(dir.path().join("altered")).unwrap();

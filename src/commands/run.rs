@@ -6,6 +6,7 @@ mod args;
 mod build;
 mod factors;
 mod fault;
+mod other_runs;
 mod passes;
 mod rate;
 
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, bail};
 use nix::unistd::{AccessFlags, access};
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
 use roundtable_harness::plan::schedule::{self, Schedule};
@@ -30,10 +31,13 @@ use roundtable_harness::trial::rate_search::{Rate, RateError};
 use roundtable_harness::trial::runner::{self, Ending, Observer};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use self::other_runs::{OtherRuns, Watched};
 use super::output::{print, tell};
+use super::usage::OfUsage;
 use crate::models::MODELS;
 
 pub(crate) use args::Args;
+pub(super) use factors::Counted;
 
 /// Where runs are kept unless told otherwise.
 const RESULTS: &str = "results";
@@ -45,10 +49,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(sketch) = &args.fault {
         return fault::run(args, sketch, &interrupt);
     }
-    let (mut store, trials) = match &args.resume {
-        Some(run) => resume(args, run.as_deref())?,
+    let (mut store, trials, others) = match &args.resume {
+        Some(run) => {
+            let (store, trials) = resume(args, run.as_deref())?;
+            (store, trials, None)
+        }
         None => match begin(args, &interrupt)? {
-            Some(store) => (store, Vec::new()),
+            Some((store, others)) => (store, Vec::new(), others),
             None => return Ok(ExitCode::from(INTERRUPTED)),
         },
     };
@@ -56,8 +63,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut schedule = Schedule::new(&plan, &trials);
     let mut crew = Crew::new(Program::running(), &plan, Arc::clone(&interrupt));
     let ending = {
-        let mut observer = observer();
-        runner::run(&mut schedule, &mut crew, &mut store, observer.as_mut())?
+        let mut observer = Watched::new(observer(), others);
+        runner::run(&mut schedule, &mut crew, &mut store, &mut observer)?
     };
     drop(crew);
 
@@ -72,7 +79,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    print_report(&stored, &dir, &args.reports)?;
+    print_report(&stored, &dir, &args.reports).with_context(|| kept(stored.trials.len(), &dir))?;
     let found = passes::run(args, &plan, &names(&models()), &dir, &interrupt)?;
     print(&found)?;
     Ok(tell_invalid(&stored))
@@ -89,6 +96,27 @@ fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<(
 /// Tables for the terminal, and the files of the report.
 fn write_report(stored: &Stored, reports: &Path) -> anyhow::Result<(String, Vec<PathBuf>)> {
     Ok((report::tables::terminal(stored), report::write(stored, reports)?))
+}
+
+/// What is left when a report could not be made, and how to have one.
+fn kept(trials: usize, dir: &Path) -> String {
+    format!("{trials} trials are kept; `roundtable report {}` makes their report", dir.display())
+}
+
+/// Says which models `--workers` does not apply to.
+fn tell_of_workers(plan: &Plan) {
+    let Some(workers) = plan.base.workers else { return };
+    let fixed: Vec<String> = MODELS
+        .iter()
+        .filter(|model| plan.competitors.iter().any(|row| row.name == model.name))
+        .filter_map(|model| Some(format!("{} ({})", model.name, model.workers.fixed()?)))
+        .collect();
+    if !fixed.is_empty() {
+        tell(format_args!(
+            "warning: --workers {workers} does not apply to {}: measured as they are",
+            fixed.join(" and ")
+        ));
+    }
 }
 
 /// Every model of this binary, with the direct row at their head.
@@ -110,14 +138,16 @@ fn names(models: &[ModelInfo]) -> Vec<&str> {
 }
 
 /// A new run, as the arguments ask; `None` when the user stopped the search for its rate.
-fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<Store>> {
+fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Store, Option<OtherRuns>)>> {
     let known = models();
-    let plan = args.plan(&names(&known))?;
+    let plan = args.plan(&names(&known)).usage()?;
     check_machine(&plan, &args.reports)?;
     let mut environment = describe(plan, known);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
+    let mut others = None;
     if args.factors.rate() == Some(Rate::Auto) {
         store::check_free(&dir)?;
+        others = Some(OtherRuns::announce(|line| tell(format_args!("warning: {line}"))));
         let found = match rate::find(&environment.plan, interrupt) {
             Err(RateError::Interrupted) => {
                 tell(format_args!(
@@ -127,7 +157,7 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<Stor
             }
             found => found?,
         };
-        environment.plan = args.at_rate(environment.plan, found.rate)?;
+        environment.plan = args.at_rate(environment.plan, found.rate).usage()?;
         environment.rate_found = Some(found.to_string());
     }
     let store = Store::create(&dir, &environment)?;
@@ -135,7 +165,8 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<Stor
         tell(format_args!("warning: {warning}"));
     }
     announce(&environment.plan, &dir);
-    Ok(Some(store))
+    tell_of_workers(&environment.plan);
+    Ok(Some((store, others)))
 }
 
 /// A run that was interrupted, with its trials.
@@ -155,13 +186,15 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
             runner::place(foreign)
         );
     }
-    let contradictions = args.contradictions(&plan, &names(&known))?;
-    ensure!(
-        contradictions.is_empty(),
+    let contradictions = args.contradictions(&plan, &names(&known)).usage()?;
+    if !contradictions.is_empty() {
+        return Err(anyhow!(
         "{} was begun with another plan: {}; leave these options out, or begin a new run without --resume",
-        dir.display(),
-        contradictions.join(", ")
-    );
+            dir.display(),
+            contradictions.join(", ")
+        ))
+        .usage();
+    }
     if let Some(gone) = plan.competitors.iter().find(|row| described(row, &known, None).is_none()) {
         bail!(
             "{} measures {gone}, which this roundtable does not have; resume it with the roundtable that began it",
@@ -261,7 +294,7 @@ fn tell_invalid(stored: &Stored) -> ExitCode {
     let slower = if stored.environment.plan.base.rate.is_some() { ", or give a lower --rate," } else { "" };
     tell(format_args!(
         "roundtable: {} cells stayed invalid after {} attempts; the reasons are in the report: mend the cause{slower} and \
-         run again",
+         begin a new run",
         invalid.len(),
         schedule::MOST_ATTEMPTS
     ));

@@ -62,8 +62,13 @@ impl Server {
         backends: &[SocketAddr],
         options: &[&str],
     ) -> Self {
+        Server::balancer_in(&format!("ulimit -n {descriptors}; exec \"$@\""), model, backends, options)
+    }
+
+    /// The same, started by this shell script, which has the command as its arguments.
+    pub fn balancer_in(script: &str, model: &str, backends: &[SocketAddr], options: &[&str]) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$@\""), "sh"]);
+        command.args(["-c", script, "sh"]);
         command.arg(binary().get_program());
         command.args(["balance", "--listen", "127.0.0.1:0", "--model", model]).args(options);
         for backend in backends {

@@ -237,7 +237,7 @@ pub static WORKERS: Factor = Factor {
     title: "workers",
     unit: "",
     placeholder: "N",
-    help: "Worker threads of `pool` and `tokio` [default: each model's own]",
+    help: "Worker threads of `pool` and `tokio`; the other models are measured without [default: each model's own]",
     is_axis: false,
     values: Values::Whole { least: 1, most: 1024, unset: Some((DEFAULT, "each model's own number")) },
     get: |c| c.workers.map_or(Value::word(DEFAULT), Value::from),
@@ -275,45 +275,42 @@ impl Factor {
     /// Sets it in `condition`, or says why it cannot be that.
     pub fn set(&self, condition: &mut Condition, value: &Value) -> Result<(), PlanError> {
         self.check(value)?;
-        (self.set)(condition, value).ok_or_else(|| PlanError::NoValue {
-            factor: self.name,
-            value: value.to_string(),
-            known: self.known(),
-        })
+        (self.set)(condition, value).ok_or_else(|| self.refusal(value))
     }
 
     /// Whether it may be `value`.
     pub fn check(&self, value: &Value) -> Result<(), PlanError> {
-        match (self.values, value) {
-            (Values::Whole { least, most, .. }, Value::Number(number)) => {
-                if (least..=most).contains(number) {
-                    return Ok(());
-                }
-                Err(PlanError::OutOfBounds { what: self.name, value: *number, least, most })
-            }
-            (Values::Whole { unset: Some((word, _)), .. }, Value::Word(given)) if word == given => Ok(()),
-            (Values::Words(words), Value::Word(given)) if words.iter().any(|(word, _)| word == given) => {
-                Ok(())
-            }
-            _ => Err(PlanError::NoValue { factor: self.name, value: value.to_string(), known: self.known() }),
-        }
+        let is_one = match (self.values, value) {
+            (Values::Whole { least, most, .. }, Value::Number(number)) => (least..=most).contains(number),
+            (Values::Whole { unset: Some((word, _)), .. }, Value::Word(given)) => word == given,
+            (Values::Words(words), Value::Word(given)) => words.iter().any(|(word, _)| word == given),
+            _ => false,
+        };
+        if is_one { Ok(()) } else { Err(self.refusal(value)) }
     }
 
-    /// The values that `text` names: of an axis a list, where ranges may stand for their numbers; else one. Their bounds are
-    /// not looked at.
+    fn refusal(&self, value: &Value) -> PlanError {
+        PlanError::NoValue { factor: self.name, value: value.to_string(), remedy: self.remedy() }
+    }
+
+    /// Whether its values are numbers, or at least can be.
+    pub fn is_number(&self) -> bool {
+        matches!(self.values, Values::Whole { .. })
+    }
+
+    /// The values that `text` names: of an axis a list, where ranges may stand for their numbers; else one.
     pub fn parse(&self, text: &str) -> Result<Vec<Value>, PlanError> {
-        if text.trim().is_empty() {
-            return Err(PlanError::EmptyList);
-        }
         if !self.is_axis {
             return Ok(vec![self.one(text.trim())?]);
         }
         let mut values = Vec::new();
         for part in text.split(',') {
-            let range = part.split_once('-').filter(|_| matches!(self.values, Values::Whole { .. }));
+            // A number that begins with its sign is no range.
+            let range =
+                part.trim().split_once('-').filter(|(first, _)| self.is_number() && !first.is_empty());
             let run = match range {
                 None => vec![self.one(part.trim())?],
-                Some((first, last)) => range_of(part, first, last)?,
+                Some((first, last)) => self.range(first, last)?,
             };
             for value in run {
                 if !values.contains(&value) {
@@ -328,29 +325,43 @@ impl Factor {
     }
 
     fn one(&self, text: &str) -> Result<Value, PlanError> {
-        match self.values {
-            Values::Whole { unset: Some((word, _)), .. } if word == text => Ok(Value::word(text)),
-            Values::Whole { .. } => text.parse().map(Value::Number).map_err(|_| match self.is_axis {
-                true => PlanError::NotANumber(text.to_owned()),
-                false => {
-                    PlanError::NoValue { factor: self.name, value: text.to_owned(), known: self.known() }
-                }
-            }),
-            Values::Words(_) => {
-                let word = Value::word(text);
-                self.check(&word).map(|()| word)
-            }
-        }
+        let value = match (self.values, text.parse()) {
+            (Values::Whole { .. }, Ok(number)) => Value::Number(number),
+            _ => Value::word(text),
+        };
+        self.check(&value).map(|()| value)
     }
 
-    /// What it may be, as the end of a sentence.
-    fn known(&self) -> String {
+    /// The numbers from `first` to `last`.
+    fn range(&self, first: &str, last: &str) -> Result<Vec<Value>, PlanError> {
+        let number = |text: &str| match self.one(text.trim())? {
+            Value::Number(number) => Ok(number),
+            word @ Value::Word(_) => Err(self.refusal(&word)),
+        };
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(PlanError::Backwards(first, last));
+        }
+        if last - first >= MOST_VALUES as u64 {
+            return Err(PlanError::TooMany);
+        }
+        Ok((first..=last).map(Value::Number).collect())
+    }
+
+    /// What it may be, as an order.
+    fn remedy(&self) -> String {
         match self.values {
+            Values::Whole { least, most, .. } if self.is_axis => {
+                format!("give numbers from {least} to {most}, as in 1-5 or 2,5,10")
+            }
             Values::Whole { least, most, unset } => {
                 let or = unset.map_or(String::new(), |(word, _)| format!(", or {word}"));
-                format!("{least} to {most}{or}")
+                format!("give a whole number from {least} to {most}{or}")
             }
-            Values::Words(words) => words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "),
+            Values::Words(words) => {
+                let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+                format!("possible values: {}", words.join(", "))
+            }
         }
     }
 
@@ -371,20 +382,6 @@ impl Factor {
             None => format!("{value} {}", self.unit),
         }
     }
-}
-
-fn range_of(part: &str, first: &str, last: &str) -> Result<Vec<Value>, PlanError> {
-    let number =
-        |text: &str| text.trim().parse::<u32>().map_err(|_| PlanError::NotANumber(text.trim().to_owned()));
-    let (first, last) = (number(first)?, number(last)?);
-    if first > last {
-        return Err(PlanError::Backwards(first, last));
-    }
-    if u64::from(last - first) >= MOST_VALUES as u64 {
-        return Err(PlanError::TooMany);
-    }
-    debug_assert!(!part.is_empty(), "a range has two numbers");
-    Ok((first..=last).map(Value::from).collect())
 }
 
 /// A factor that a plan varies, with its values in their order: more than one.
@@ -443,12 +440,18 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_refused_in_words() {
-        assert_eq!(numbers(""), Err(PlanError::EmptyList));
+        let told = |text: &str| numbers(text).unwrap_err().to_string();
         assert_eq!(numbers("5-1"), Err(PlanError::Backwards(5, 1)));
-        for text in ["1,", "x", "-1", "1-2-3", "1.5", "99999999999999999999"] {
-            assert!(matches!(numbers(text), Err(PlanError::NotANumber(_))), "{text}");
+        for text in
+            ["", "1,", "x", "-1", "1,-2", "1-2-3", "1.5", "99999999999999999999", "0", "1-65", "0-4294967295"]
+        {
+            assert!(
+                told(text).ends_with("give numbers from 1 to 64, as in 1-5 or 2,5,10"),
+                "{text}: {}",
+                told(text)
+            );
         }
-        assert_eq!(numbers("0-4294967295"), Err(PlanError::TooMany));
+        assert_eq!(CONCURRENCY.parse("1-300"), Err(PlanError::TooMany));
     }
 
     #[test]
@@ -487,7 +490,10 @@ mod tests {
         let open = CONNECTIONS.set(&mut condition, &Value::word("open")).unwrap_err().to_string();
         assert!(open.contains("possible values: close, keepalive"), "{open}");
         let none = WORKERS.set(&mut condition, &Value::Number(0)).unwrap_err().to_string();
-        assert!(none.contains("--workers 0 is out of bounds; give 1 to 1024"), "{none}");
+        assert!(
+            none.contains("--workers cannot be 0: give a whole number from 1 to 1024, or default"),
+            "{none}"
+        );
         assert_eq!(condition, Condition::default());
     }
 

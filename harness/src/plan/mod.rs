@@ -19,6 +19,7 @@ pub use competitor::{Competitor, DIRECT, Family, Kind, MOST_SLOWDOWN_PERCENT};
 pub use condition::{BODY_BYTES, Cell, Condition, Connections, Layout, REQUESTS};
 pub use factor::{Axis, FACTORS, Factor, Value};
 
+use crate::load::latency::REQUESTS_BEYOND_A_PERCENTILE;
 use comparisons::REFERENCE;
 
 /// Wall-clock budget unless told otherwise, milliseconds.
@@ -28,12 +29,16 @@ pub const MINIMUM_BLOCKS: u32 = 3;
 /// Share of the processors' time that the hypervisor may take during a valid trial, percent, unless told otherwise.
 pub const STEAL_LIMIT_PERCENT: u32 = 25;
 
-const MOST_BLOCKS: u32 = 1000;
+/// Most blocks that can be asked for.
+pub const MOST_BLOCKS: u32 = 1000;
+/// Shortest budget, milliseconds.
+pub const LEAST_BUDGET_MS: u64 = 1000;
+/// Longest budget, milliseconds.
+pub const MOST_BUDGET_MS: u64 = 7 * 24 * 3600 * 1000;
 /// Longest window at a fixed rate, seconds.
 const MOST_SECONDS: u64 = 600;
 /// Shortest window at a fixed rate, milliseconds: a hundredth of it is what the last answer may be late.
 const LEAST_MS: u64 = 100;
-const MOST_BUDGET_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// Who is measured under which conditions, and how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,24 +94,21 @@ pub enum PlanError {
     /// Nothing in a list.
     #[error("the list is empty; give numbers as 1-5 or 2,5,10")]
     EmptyList,
-    /// A part of a list that is neither a number nor a range.
-    #[error("{0:?} is neither a number nor a range; give numbers as 1-5 or 2,5,10")]
-    NotANumber(String),
     /// A range that counts down.
     #[error("the range {0}-{1} counts down; write {1}-{0}")]
-    Backwards(u32, u32),
+    Backwards(u64, u64),
     /// A range of which nobody means every value.
     #[error("the list has more than 256 values; name fewer")]
     TooMany,
     /// Something that a factor cannot be.
-    #[error("--{factor} cannot be {value:?}; the possible values: {known}")]
+    #[error("--{factor} cannot be {value}: {remedy}")]
     NoValue {
         /// The factor's name.
         factor: &'static str,
         /// What was given.
         value: String,
         /// What it can be.
-        known: String,
+        remedy: String,
     },
     /// A number outside its bounds.
     #[error("--{what} {value} is out of bounds; give {least} to {most}")]
@@ -156,6 +158,17 @@ pub enum PlanError {
         /// Requests per second.
         rate: u64,
     },
+    /// A model with more extra work than there can be, or none.
+    #[error(
+        "{label:?} asks for extra CPU work that there cannot be; give 1 to {MOST_SLOWDOWN_PERCENT} percent, as in \
+         {model}+10%"
+    )]
+    Slowdown {
+        /// What was asked for.
+        label: String,
+        /// The model in it.
+        model: String,
+    },
     /// A name that is no model.
     #[error("there is no model {name:?}; the models are {known}")]
     UnknownModel {
@@ -186,6 +199,9 @@ pub fn competitors(
             Kind::Peer => false,
         };
         if !is_known {
+            if let Some((model, _)) = label.split_once('+').filter(|(model, _)| known.contains(model)) {
+                return Err(PlanError::Slowdown { label: label.to_owned(), model: model.to_owned() });
+            }
             let known = [known, &[DIRECT]].concat().join(", ");
             return Err(PlanError::UnknownModel { name: label.to_owned(), known });
         }
@@ -209,9 +225,9 @@ pub fn competitors(
 }
 
 /// Requests of a window at a fixed rate unless told otherwise: one second's, but at least as many as a p99 of one trial
-/// takes (a percentile is printed where 20 requests lie beyond it), and at most half a minute's.
+/// takes ([`REQUESTS_BEYOND_A_PERCENTILE`]), and at most half a minute's.
 pub fn requests_at(rate: u64) -> u64 {
-    const FOR_A_P99: u64 = 2000;
+    const FOR_A_P99: u64 = 100 * REQUESTS_BEYOND_A_PERCENTILE;
     const MOST_SECONDS_BY_DEFAULT: u64 = 30;
     rate.max(FOR_A_P99).min(rate.saturating_mul(MOST_SECONDS_BY_DEFAULT))
 }
@@ -309,7 +325,7 @@ impl Plan {
         }
         match self.length {
             Length::Blocks(blocks) => within("blocks", blocks.into(), 1, MOST_BLOCKS.into())?,
-            Length::Budget { budget_ms, .. } if !(1000..=MOST_BUDGET_MS).contains(&budget_ms) => {
+            Length::Budget { budget_ms, .. } if !(LEAST_BUDGET_MS..=MOST_BUDGET_MS).contains(&budget_ms) => {
                 return Err(PlanError::Budget(budget_ms));
             }
             Length::Budget { .. } => {}
@@ -422,9 +438,17 @@ mod tests {
 
     #[test]
     fn an_unknown_model_is_answered_with_the_known_ones() {
-        for asked in ["thread", "", "mio,", "mio#3", "mio+0%", "direct#2"] {
+        for asked in ["thread", "", "mio,", "mio#3", "direct+10%", "direct#2"] {
             let error = labels(Some(asked), None, &["threads", "mio"]).unwrap_err();
             assert!(error.to_string().ends_with("threads, mio, direct"), "{error}");
+        }
+    }
+
+    #[test]
+    fn extra_work_out_of_bounds_is_answered_with_the_bounds() {
+        for asked in ["mio+0%", "mio+1000000%", "mio+1001%", "mio+-5%", "mio+x%", "mio+10", "mio+0%#2"] {
+            let error = labels(Some(asked), None, &["threads", "mio"]).unwrap_err().to_string();
+            assert!(error.contains("give 1 to 1000 percent, as in mio+10%"), "{asked}: {error}");
         }
     }
 

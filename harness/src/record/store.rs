@@ -20,6 +20,13 @@ use crate::trial::faults::store::holds_faults;
 
 pub(crate) const ENVIRONMENT: &str = "environment.json";
 const TRIALS: &str = "trials.jsonl";
+/// What to do where a run cannot begin.
+pub(crate) const ELSEWHERE: &str = "free some space or give --out a folder that you may write to";
+/// What to do where one that has begun cannot be added to.
+pub(crate) const HERE: &str = "free some space, or see to it that this can be written to";
+/// What to do where one cannot go on.
+const A_COPY: &str =
+    "see to it that you may write to it, or copy the run's folder to where you may, and resume the copy";
 /// The folder under `results/` that holds the tables of 2021: no run.
 const PUBLISHED: &str = "published";
 
@@ -63,7 +70,7 @@ pub enum StoreError {
     OfFaults(PathBuf),
     /// Another process is appending to the run.
     #[error(
-        "another roundtable is writing to {}; wait until it ends, or give --out another folder",
+        "another roundtable is writing to {}; wait until it ends, or begin another run",
         .0.display()
     )]
     Busy(PathBuf),
@@ -76,15 +83,14 @@ pub enum StoreError {
         reason: io::Error,
     },
     /// The system refused to write.
-    #[error(
-        "cannot write {} ({reason}); free some space or give --out a folder that you may write to",
-        .path.display()
-    )]
+    #[error("cannot write {} ({reason}); {remedy}", .path.display())]
     Unwritable {
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
         reason: io::Error,
+        /// What the user can do: where a run is to begin, another than where one is to go on.
+        remedy: &'static str,
     },
     /// The file is of another version of roundtable.
     #[error(
@@ -121,7 +127,7 @@ pub fn check_free(dir: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(dir)
         .and_then(|()| access(dir, AccessFlags::W_OK).map_err(io::Error::from))
         .and_then(|()| if was_there { Ok(()) } else { fs::remove_dir(dir) })
-        .map_err(|reason| unwritable(dir, reason))
+        .map_err(|reason| unwritable(dir, reason, ELSEWHERE))
 }
 
 /// Keeps `value` as the file `name` of the run in `dir`: what a pass beside the trials found. One of before is replaced.
@@ -131,7 +137,7 @@ pub fn keep(dir: &Path, name: &str, value: &impl Serialize) -> Result<PathBuf, S
         .map_err(io::Error::from)
         .and_then(|text| fs::write(&draft, text + "\n"))
         .and_then(|()| fs::rename(&draft, &path));
-    written.map_err(|reason| unwritable(&path, reason))?;
+    written.map_err(|reason| unwritable(&path, reason, HERE))?;
     Ok(path)
 }
 
@@ -149,7 +155,7 @@ pub struct Store {
 impl Store {
     /// Begins a run in `dir`, which is made if need be. Refuses a folder that already holds one.
     pub fn create(dir: &Path, environment: &Environment) -> Result<Store, StoreError> {
-        fs::create_dir_all(dir).map_err(|reason| unwritable(dir, reason))?;
+        fs::create_dir_all(dir).map_err(|reason| unwritable(dir, reason, ELSEWHERE))?;
         if dir.join(ENVIRONMENT).exists() {
             return Err(StoreError::Occupied(dir.to_path_buf()));
         }
@@ -158,16 +164,16 @@ impl Store {
             OpenOptions::new().write(true).create_new(true).open(&path).map_err(|reason| {
                 match reason.kind() {
                     io::ErrorKind::AlreadyExists => StoreError::Occupied(dir.to_path_buf()),
-                    _ => unwritable(&path, reason),
+                    _ => unwritable(&path, reason, ELSEWHERE),
                 }
             })?;
         let store = Store {
             dir: dir.to_path_buf(),
             environment: environment.clone(),
-            trials: lock(dir, file)?,
+            trials: lock(dir, file, ELSEWHERE)?,
             length: 0,
         };
-        store.write_environment()?;
+        store.write_environment(ELSEWHERE)?;
         Ok(store)
     }
 
@@ -180,8 +186,8 @@ impl Store {
             .read(true)
             .write(true)
             .open(&path)
-            .map_err(|reason| unwritable(&path, reason))?;
-        let mut trials = lock(dir, file)?;
+            .map_err(|reason| unwritable(&path, reason, A_COPY))?;
+        let mut trials = lock(dir, file, A_COPY)?;
         let (stored, tail) = read_all(dir)?;
         let mut end = || -> io::Result<u64> {
             trials.set_len(tail.whole)?;
@@ -193,7 +199,7 @@ impl Store {
             trials.sync_data()?;
             Ok(length)
         };
-        let length = end().map_err(|reason| unwritable(&path, reason))?;
+        let length = end().map_err(|reason| unwritable(&path, reason, A_COPY))?;
         let environment = stored.environment.clone();
         Ok((Store { dir: dir.to_path_buf(), environment, trials, length }, stored))
     }
@@ -213,7 +219,7 @@ impl Store {
                 let restored =
                     self.trials.set_len(self.length).and_then(|()| self.trials.seek(SeekFrom::End(0)));
                 let path = self.dir.join(TRIALS);
-                Err(unwritable(&path, restored.err().unwrap_or(reason)))
+                Err(unwritable(&path, restored.err().unwrap_or(reason), HERE))
             }
         }
     }
@@ -224,7 +230,7 @@ impl Store {
             return Ok(());
         }
         self.environment.notes.push(note);
-        self.write_environment()
+        self.write_environment(A_COPY)
     }
 
     /// The run's folder.
@@ -238,7 +244,7 @@ impl Store {
     }
 
     /// By way of another name, so that a reader never meets half of it.
-    fn write_environment(&self) -> Result<(), StoreError> {
+    fn write_environment(&self, remedy: &'static str) -> Result<(), StoreError> {
         let path = self.dir.join(ENVIRONMENT);
         let unfinished = self.dir.join(".environment.json.unfinished");
         let mut text = serde_json::to_string_pretty(&self.environment)
@@ -247,7 +253,7 @@ impl Store {
         File::create(&unfinished)
             .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_data()))
             .and_then(|()| fs::rename(&unfinished, &path))
-            .map_err(|reason| unwritable(&path, reason))
+            .map_err(|reason| unwritable(&path, reason, remedy))
     }
 }
 
@@ -429,15 +435,15 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-fn lock(dir: &Path, file: File) -> Result<Flock<File>, StoreError> {
+fn lock(dir: &Path, file: File, remedy: &'static str) -> Result<Flock<File>, StoreError> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         nix::errno::Errno::EWOULDBLOCK => StoreError::Busy(dir.to_path_buf()),
-        other => unwritable(&dir.join(TRIALS), other.into()),
+        other => unwritable(&dir.join(TRIALS), other.into(), remedy),
     })
 }
 
-pub(crate) fn unwritable(path: &Path, reason: io::Error) -> StoreError {
-    StoreError::Unwritable { path: path.to_path_buf(), reason }
+pub(crate) fn unwritable(path: &Path, reason: io::Error, remedy: &'static str) -> StoreError {
+    StoreError::Unwritable { path: path.to_path_buf(), reason, remedy }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod told;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::plan::schedule::{self, Schedule};
 use crate::plan::{Competitor, Family};
 use crate::record::Stored;
 use crate::report::bottleneck::Bottlenecks;
@@ -22,6 +23,9 @@ use crate::report::verdicts::Verdicts;
 use crate::report::words;
 use crate::statistics::verdict::{self, CONFIDENCE, Judged, LEVEL, judge};
 use crate::statistics::{geometric_mean, log_ratios, median};
+
+/// What to do about a run whose trials are invalid and will not be run again.
+const ALL_MEASURED: &str = "the reasons of its invalid trials are in its report, by `roundtable report`: mend the cause, then begin a new run";
 
 /// Why two families cannot be compared.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -39,12 +43,14 @@ pub enum ComparisonError {
     },
     /// No block of any cell has a valid trial of every model.
     #[error(
-        "no cell of the run {run} has a block with a valid trial of every model; finish it by `roundtable run --resume`, \
-         and see the reasons of its invalid trials in the report"
+        "no cell of the run {run} has a block with a valid trial of every model; {}",
+        if *.is_complete { ALL_MEASURED } else { "finish it by `roundtable run --resume`" }
     )]
     NothingPaired {
         /// The run.
         run: String,
+        /// Nothing is left to measure in it.
+        is_complete: bool,
     },
 }
 
@@ -157,7 +163,16 @@ impl Comparison {
         let summary = Summary::of(stored);
         let bottlenecks = Bottlenecks::of(&summary);
         let verdicts = Verdicts::of(&summary, &bottlenecks);
-        Self::within(&stored.name, &summary, &bottlenecks, &verdicts)
+        Self::within(&stored.name, &summary, &bottlenecks, &verdicts).map_err(|error| match error {
+            ComparisonError::NothingPaired { run, .. } => {
+                let plan = &stored.environment.plan;
+                // A trial that is not the plan's would make a schedule without end.
+                let is_foreign = schedule::foreign(plan, &stored.trials).is_some();
+                let is_complete = is_foreign || Schedule::new(plan, &stored.trials).upcoming().is_none();
+                ComparisonError::NothingPaired { run, is_complete }
+            }
+            other => other,
+        })
     }
 
     /// The same, of a run that has been reduced already.
@@ -203,7 +218,7 @@ impl Comparison {
             .map(|&place| family_log_ratios(summary, families, place, Metric::Throughput).len())
             .collect();
         if blocks.iter().all(|&blocks| blocks == 0) {
-            return Err(ComparisonError::NothingPaired { run: run.to_owned() });
+            return Err(ComparisonError::NothingPaired { run: run.to_owned(), is_complete: true });
         }
         let cells = places.iter().enumerate().map(|(index, &place)| {
             let pairs = pairs(summary, families, place);

@@ -5,9 +5,10 @@
 
 use crate::load::OpenLoop;
 use crate::load::latency;
+use crate::load::latency::percentile_ms;
 use crate::plan::Connections;
 use crate::report::bottleneck::Bottlenecks;
-use crate::report::summary::{Measured, Summarised, Summary, percentile_ms};
+use crate::report::summary::{Measured, Summarised, Summary};
 use crate::report::table::{Column, Table};
 use crate::report::tables::{NOTHING, blocks, cells, figure, why_not};
 use crate::report::words;

@@ -17,10 +17,6 @@ use crate::record::{Outcome, Reason, Sample, Stored, Trial};
 use crate::report::open_loop::Kept;
 use crate::statistics::{self, Spread};
 
-/// How many requests must lie beyond a percentile before it is printed. p99.9 of one trial of 10000 rests on 10
-/// and is not; p99 of it rests on 100 and is.
-pub const REQUESTS_BEYOND_A_PERCENTILE: u64 = 20;
-
 /// A run, reduced.
 #[derive(Debug, Clone)]
 pub struct Summary {
@@ -328,17 +324,8 @@ impl Measured {
 
     /// A percentile of the response time, ms, where the count supports it.
     pub fn percentile_ms(&self, percentile: f64) -> Option<f64> {
-        percentile_ms(&self.latency, percentile)
+        latency::percentile_ms(&self.latency, percentile)
     }
-}
-
-/// A percentile of `latency` (ns) in ms; `None` where fewer than [`REQUESTS_BEYOND_A_PERCENTILE`] requests lie
-/// beyond it.
-pub fn percentile_ms(latency: &Histogram<u64>, percentile: f64) -> Option<f64> {
-    let beyond = latency.len() as f64 * (1.0 - percentile / 100.0);
-    // Half a request of slack: 1 - 0.999 is not a thousandth in binary.
-    (beyond + 0.5 >= REQUESTS_BEYOND_A_PERCENTILE as f64)
-        .then(|| latency.value_at_percentile(percentile) as f64 / 1e6)
 }
 
 fn measured(trial: &Trial, processors: u32, rate: Option<u64>) -> Result<Measured, Vec<Reason>> {

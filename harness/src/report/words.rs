@@ -1,9 +1,10 @@
 //! Sentences that charts, report and terminal share, each made from the run that it speaks of.
 
+use crate::load::latency::REQUESTS_BEYOND_A_PERCENTILE;
 use crate::plan::{Competitor, Condition, Connections, DIRECT, Plan};
 use crate::record::in_words;
 use crate::report::open_loop;
-use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Refused, Summary};
+use crate::report::summary::{Refused, Summary};
 use crate::statistics::verdict::{Judged, LEVEL};
 
 /// A row's name as it is read: "threads again", "threads +10 % CPU".

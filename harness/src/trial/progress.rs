@@ -172,9 +172,8 @@ fn result(trial: &Trial) -> String {
         Outcome::Measured(sample) if sample.open_loop.is_some() => {
             let open = sample.open_loop.as_ref();
             let latency = open.and_then(|open| latency::decode(&open.latency_ns_hdr).ok());
-            latency.map_or("measured".to_owned(), |latency| {
-                format!("p50 {:.2} ms", latency.value_at_quantile(0.5) as f64 / 1e6)
-            })
+            let median = latency.and_then(|latency| latency::percentile_ms(&latency, 50.0));
+            median.map_or("measured".to_owned(), |ms| format!("p50 {ms:.2} ms"))
         }
         Outcome::Measured(sample) => {
             format!("{:.0} requests/s", sample.completed as f64 / (sample.elapsed_ns.max(1) as f64 / 1e9))
@@ -191,7 +190,7 @@ fn left(forecast: &Forecast) -> String {
 }
 
 /// To the second below two minutes, to the ten seconds above.
-fn rounded(duration: Duration) -> String {
+pub(crate) fn rounded(duration: Duration) -> String {
     let seconds = duration.as_millis().div_ceil(1000);
     match seconds {
         0..120 => format!("{seconds} s"),

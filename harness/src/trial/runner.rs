@@ -65,9 +65,18 @@ pub enum Ending {
 /// Why a run could not go on.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// Its folder cannot be written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// A trial cannot be stored.
+    #[error(
+        "{reason}; {stored} trials are kept: then go on with `roundtable run --resume {}`", .dir.display()
+    )]
+    NotStored {
+        /// Why, with what is to be done about it.
+        reason: StoreError,
+        /// How many were before.
+        stored: usize,
+        /// The run's folder.
+        dir: PathBuf,
+    },
     /// Processes do not come up.
     #[error(
         "{MOST_START_FAILURES} trials in a row could not be started, the last because {reason}; \
@@ -100,7 +109,13 @@ pub fn run(
         }
         let came_up = attempt.came_up;
         let trial = trial(job, attempt);
-        store.append(&trial)?;
+        if let Err(reason) = store.append(&trial) {
+            return Err(RunError::NotStored {
+                reason,
+                stored: crate::record::store::read(store.dir()).map_or(0, |run| run.trials.len()),
+                dir: store.dir().to_path_buf(),
+            });
+        }
         schedule.record(&trial);
         if let Outcome::Invalid { reasons } = &trial.outcome {
             observer.warn(&format!("invalid trial ({}): {}", place(&trial), in_words(reasons)));

@@ -2,6 +2,7 @@
 //!
 //! Rule: an argument that was not given is `None`, so that `--resume` can tell a contradiction from a default.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,9 +12,13 @@ use roundtable_harness::trial::faults::scenario::Sketch;
 use roundtable_harness::trial::rate_search::Rate;
 
 use super::factors::FactorArgs;
+use crate::commands::number;
 
 /// Requests of a trial with `--quick`: the 75 cells of the whole grid take 25 s on two idle cores, 33 s on busy ones.
 const QUICK_REQUESTS: u64 = 4000;
+/// How long a run may be allowed to take.
+const BUDGETS: RangeInclusive<Duration> =
+    Duration::from_millis(plan::LEAST_BUDGET_MS)..=Duration::from_millis(plan::MOST_BUDGET_MS);
 
 /// Arguments of `roundtable run`.
 #[derive(Debug, Default, clap::Args)]
@@ -29,21 +34,21 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(super) factors: FactorArgs,
     /// A trial during which the hypervisor took more than this share of the processors' time is invalid [default: 25]
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = number::whole::<u32>(0..=100))]
     pub(super) steal_limit: Option<u32>,
     /// Measure the whole grid so many times
-    #[arg(long, value_name = "N", conflicts_with = "budget")]
+    #[arg(long, value_name = "N", conflicts_with = "budget", value_parser = number::whole(1..=plan::MOST_BLOCKS))]
     pub(super) blocks: Option<u32>,
     /// Measure the whole grid as often as fits into this time, at least three times [default: 5min]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = number::duration::<Duration>(BUDGETS))]
     pub(super) budget: Option<Duration>,
     /// Add blocks where they are needed, until every ratio to the reference model, of throughput (with --rate: of the
     /// median response time) and of CPU per request, is known to so many percent on either side (95 % intervals) or the
     /// budget ends
-    #[arg(long, value_name = "PERCENT", conflicts_with = "blocks")]
+    #[arg(long, value_name = "PERCENT", conflicts_with = "blocks", value_parser = number::whole::<u32>(1..=100))]
     pub(super) precision: Option<u32>,
     /// Decides the random order of the trials; recorded in environment.json [default: drawn]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole(0..=u64::MAX))]
     pub(super) seed: Option<u64>,
     /// Folder for what is measured; must not hold a run [default: results/<UTC time>]
     #[arg(long, value_name = "DIR")]
@@ -284,26 +289,26 @@ mod tests {
     fn a_value_that_means_nothing_is_refused_with_its_remedy() {
         for (line, told) in [
             ("--backends 5-1", "write 1-5"),
-            ("--concurrency x", "neither a number nor a range"),
+            ("--concurrency x", "give numbers from 1 to 20000"),
             ("--connections open", "possible values: close, keepalive"),
             ("--budget soon", "--budget"),
             ("--requests many", "--requests"),
             ("--rate fast", "give requests per second, 1 to 1000000, or auto"),
             ("--rate 0", "or auto"),
+            ("--backends 0", "cannot be 0: give numbers from 1 to 64"),
+            ("--requests 0", "give a whole number from 1 to 100000000"),
+            ("--blocks 0", "give a whole number from 1 to 1000"),
+            ("--budget 0s", "give 1s to 7days"),
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.contains(told), "{line}: {error}");
         }
         for (line, told) in [
             ("--models thread", "the models are threads, mio, direct"),
-            ("--backends 0", "--backends 0 is out of bounds"),
-            ("--requests 0", "--requests 0 is out of bounds"),
             ("--concurrency 20 --requests 10", "ask for at least as many requests"),
-            ("--blocks 0", "--blocks 0 is out of bounds"),
             ("--rate 1 --requests 1000", "ask for a higher rate, or for fewer --requests"),
             ("--rate 10000 --requests 100", "ask for at least 1000 requests"),
             ("--rate 1 --concurrency 100", "ask for at least as many requests"),
-            ("--budget 0s", "out of bounds"),
         ] {
             let error = parse(line).unwrap().plan(&KNOWN).unwrap_err().to_string();
             assert!(error.contains(told), "{line}: {error}");

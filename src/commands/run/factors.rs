@@ -7,6 +7,10 @@ use roundtable_harness::trial::rate_search::Rate;
 /// The one value that a rate can have on a command line and nowhere else.
 const AUTO: &str = "auto";
 
+/// The values of a factor that is a number: known to [`crate::commands::number`] by this type.
+#[derive(Debug, Clone)]
+pub(crate) struct Counted(Vec<Value>);
+
 /// What was asked of each factor; those that nobody spoke of are absent.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FactorArgs {
@@ -55,8 +59,13 @@ fn parse(factor: &'static Factor, text: &str) -> anyhow::Result<Vec<Value>> {
 impl Args for FactorArgs {
     fn augment_args(command: Command) -> Command {
         FACTORS.into_iter().fold(command, |command, factor| {
-            let option = Arg::new(factor.name).long(factor.name).value_name(factor.placeholder);
-            command.arg(option.help(factor.help).value_parser(move |text: &str| parse(factor, text)))
+            let option =
+                Arg::new(factor.name).long(factor.name).value_name(factor.placeholder).help(factor.help);
+            command.arg(if factor.is_number() {
+                option.value_parser(move |text: &str| parse(factor, text).map(Counted))
+            } else {
+                option.value_parser(move |text: &str| parse(factor, text))
+            })
         })
     }
 
@@ -67,9 +76,14 @@ impl Args for FactorArgs {
 
 impl clap::FromArgMatches for FactorArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = FACTORS
-            .into_iter()
-            .filter_map(|factor| Some((factor, matches.get_one::<Vec<Value>>(factor.name)?.clone())));
+        let given = FACTORS.into_iter().filter_map(|factor| {
+            let values = if factor.is_number() {
+                &matches.get_one::<Counted>(factor.name)?.0
+            } else {
+                matches.get_one::<Vec<Value>>(factor.name)?
+            };
+            Some((factor, values.clone()))
+        });
         Ok(FactorArgs { given: given.collect() })
     }
 

@@ -20,7 +20,11 @@ use roundtable_harness::trial::faults::store::{self, FaultStore};
 use roundtable_harness::trial::rate_search::Rate;
 use roundtable_harness::trial::runner::Ending;
 
-use super::{Args, INTERRUPTED, RESULTS, check_machine, describe, models, names, print, tell};
+use super::other_runs::OtherRuns;
+use super::{
+    Args, INTERRUPTED, RESULTS, check_machine, describe, kept, models, names, print, tell, tell_of_workers,
+};
+use crate::commands::usage::OfUsage;
 
 /// Backends unless told otherwise: one may fail, and the others can still be told apart.
 const BACKENDS: u32 = 3;
@@ -42,15 +46,20 @@ const BUCKET_MS: u64 = 100;
 
 pub(super) fn run(args: &Args, sketch: &Sketch, interrupt: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
     let known = models();
-    let (plan, fault) = plans(args, sketch, &names(&known))?;
+    let (plan, fault) = plans(args, sketch, &names(&known)).usage()?;
     check_machine(&plan, &args.reports)?;
     let environment = FaultEnvironment { environment: describe(plan.clone(), known), fault: fault.clone() };
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
     let mut store = FaultStore::create(&dir, &environment)?;
     announce(&plan, &fault, &dir);
+    tell_of_workers(&plan);
+    let others = OtherRuns::announce(|line| tell(format_args!("warning: {line}")));
 
     let mut theatre = Theatre::new(Program::running(), &plan, &fault, Arc::clone(interrupt));
-    let ending = run::run(&plan, &mut theatre, &mut store, &mut |line| tell(format_args!("{line}")))?;
+    let ending = run::run(&plan, &mut theatre, &mut store, &mut |line| {
+        others.look(|line| tell(format_args!("warning: {line}")));
+        tell(format_args!("{line}"));
+    })?;
     drop(store);
     let stored = store::read(&dir)?;
     if ending == Ending::Interrupted {
@@ -61,7 +70,7 @@ pub(super) fn run(args: &Args, sketch: &Sketch, interrupt: &Arc<AtomicBool>) -> 
         ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    print_report(&stored, &dir, &args.reports)?;
+    print_report(&stored, &dir, &args.reports).with_context(|| kept(stored.trials.len(), &dir))?;
     Ok(tell_invalid(&stored))
 }
 
@@ -226,11 +235,9 @@ mod tests {
         for (line, told) in [
             ("--backends 1-5", "give --backends one number"),
             ("--concurrency 2,5", "give --concurrency one number"),
-            ("--backends 0", "--backends 0 is out of bounds"),
             ("--models mio+10%", "name models alone"),
             ("--models direct", "give --models a model"),
             ("--models none", "the models are threads, mio"),
-            ("--blocks 0", "--blocks 0 is out of bounds"),
         ] {
             let error = format!("{:#}", plans_of(line).unwrap_err());
             assert!(error.contains(told), "{line}: {error}");

@@ -11,8 +11,9 @@ use super::axis::Axis;
 use super::frame::{Area, Content, Drawn, Frame, line, mark};
 use super::palette::{self, Look};
 use super::{backends_heading, columns, left_out, legend, some_of};
+use crate::load::latency::REQUESTS_BEYOND_A_PERCENTILE;
 use crate::plan::{Competitor, Plan};
-use crate::report::summary::{REQUESTS_BEYOND_A_PERCENTILE, Summary};
+use crate::report::summary::Summary;
 use crate::report::words;
 
 /// The median, where the curves begin, in nines: log10 of 1 / (1 − 0.5).

@@ -91,6 +91,19 @@ fn a_run_without_a_whole_block_is_refused_with_a_remedy() {
 }
 
 #[test]
+fn a_run_whose_trials_are_all_invalid_for_good_is_not_sent_back_to_be_resumed() {
+    let mut stored = small().blocks(1).build();
+    for trial in &mut stored.trials {
+        trial.attempt = crate::plan::schedule::MOST_ATTEMPTS;
+        trial.outcome = crate::record::Outcome::Invalid {
+            reasons: vec![crate::record::Reason::Words("steal".to_owned())],
+        };
+    }
+    let told = Comparison::of(&stored).unwrap_err().to_string();
+    assert!(!told.contains("--resume") && told.ends_with("mend the cause, then begin a new run"), "{told}");
+}
+
+#[test]
 fn of_an_open_loop_response_times_are_compared_and_throughput_is_not() {
     let stored = small().rate(2000).blocks(8).build();
     let comparison = Comparison::of(&stored).unwrap();

@@ -67,8 +67,8 @@ fn p99_9_needs_more_than_one_trial_of_10000() {
     let cell = summary.cell(&of("threads"), 1, 2);
     assert!(cell.valid[0].percentile_ms(99.0).is_some());
     assert!(cell.valid[0].percentile_ms(99.9).is_none());
-    assert!(percentile_ms(&cell.pooled().unwrap(), 99.9).is_some());
-    assert!(percentile_ms(&cell.pooled().unwrap(), 99.99).is_none());
+    assert!(latency::percentile_ms(&cell.pooled().unwrap(), 99.9).is_some());
+    assert!(latency::percentile_ms(&cell.pooled().unwrap(), 99.99).is_none());
 }
 
 #[test]

@@ -57,26 +57,17 @@ fn load_report(failed: u64) -> LoadReport {
     let mut histogram = crate::load::latency::histogram();
     histogram.saturating_record_n(2_000, 100 - failed);
     LoadReport {
-        urls: Vec::new(),
         concurrency: 5,
-        keep_alive: false,
         requests: 100,
         completed: 100 - failed,
         failed: Failures { receive: failed, ..Failures::default() },
-        non_2xx: 0,
         elapsed_ns: 5,
         received_bytes: 9,
-        body_bytes: 0,
         latency_ns_hdr: crate::load::latency::encode(&histogram),
         per_backend: [("b1".to_owned(), 50), ("b2".to_owned(), 50 - failed)].into(),
         connections_opened: 100,
-        keep_alive_requests: 0,
-        closed_by_client: 0,
-        server_software: None,
-        document_bytes: 0,
         warmup_requests: 10,
-        warmup_failed: 0,
-        open_loop: None,
+        ..LoadReport::default()
     }
 }
 

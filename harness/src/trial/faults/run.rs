@@ -37,9 +37,19 @@ pub struct Attempt {
 /// Why a fault run could not go on.
 #[derive(Debug, Error)]
 pub enum FaultRunError {
-    /// Its folder cannot be written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// A trial cannot be stored.
+    #[error(
+        "{reason}; {stored} trials are kept, `roundtable report {dir}` shows them: then run again",
+        dir = .dir.display()
+    )]
+    NotStored {
+        /// Why, with what is to be done about it.
+        reason: StoreError,
+        /// How many were before.
+        stored: usize,
+        /// The run's folder.
+        dir: PathBuf,
+    },
     /// Processes do not come up.
     #[error(
         "{MOST_START_FAILURES} trials in a row could not be started, the last because {reason}; mend the cause, then run \
@@ -76,7 +86,11 @@ pub fn run(
                 let schema = FAULT_SCHEMA;
                 let trial =
                     FaultTrial { schema, block, position, attempt, model, started_unix_ms, took_ms, outcome };
-                store.append(&trial)?;
+                if let Err(reason) = store.append(&trial) {
+                    let dir = store.dir().to_path_buf();
+                    let stored = super::store::read(&dir).map_or(0, |run| run.trials.len());
+                    return Err(FaultRunError::NotStored { reason, stored, dir });
+                }
                 start_failures = if came_up { 0 } else { start_failures + 1 };
                 let FaultOutcome::Invalid { reasons } = &trial.outcome else {
                     done += 1;
