@@ -97,8 +97,8 @@ impl Exchange {
                     Done::Transferred(Ok(buf.window().len()), buf)
                 }
                 Op::Connect { .. } => Done::Connected(Ok(true)),
-                Op::Look => Done::Looked { is_gone: false },
-                Op::Release(_) | Op::Discard | Op::HalfClose => Done::Complete,
+                Op::Look => Done::Looked { client_is_gone: false, backend_has_spoken: false },
+                Op::Release { .. } | Op::Discard | Op::HalfClose => Done::Complete,
                 Op::Finish(reason) => panic!("the session ended: {reason:?}"),
             };
             self.op = Some(self.session.step(done, self.now));

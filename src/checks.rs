@@ -13,12 +13,16 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use roundtable::proxy::{BackendId, Proxy};
 
-use crate::commands::tell;
+use crate::outages::Reporter;
 
 /// A checking thread calls nothing deep.
 const STACK_BYTES: usize = 128 * 1024;
 /// An answer's head that is longer is none.
 const MOST_HEAD: usize = 16 * 1024;
+/// A check at shorter intervals would be a load of its own: a hundred a second for each backend are enough.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+/// No answer can be there sooner.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 /// Longest interval and longest timeout.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
@@ -50,10 +54,13 @@ impl Check {
             "'{}' cannot be asked for by a health check; begin with '/', without spaces",
             self.path
         );
-        for (name, time) in [("interval", self.interval), ("timeout", self.timeout)] {
+        for (name, time, shortest) in
+            [("interval", self.interval, SHORTEST_INTERVAL), ("timeout", self.timeout, SHORTEST_TIMEOUT)]
+        {
             ensure!(
-                !time.is_zero() && time <= LONGEST,
-                "the health check's {name} must be more than nothing and at most an hour"
+                (shortest..=LONGEST).contains(&time),
+                "the health check's {name} must be at least {}ms and at most an hour; write such as \"2s\"",
+                shortest.as_millis()
             );
         }
         ensure!(
@@ -64,25 +71,21 @@ impl Check {
     }
 }
 
-/// Checks each of these from now on.
-pub(crate) fn start(proxy: &Arc<Proxy>, checked: Vec<(BackendId, Check)>) -> io::Result<()> {
+/// Checks each of these from now on, and reports what has changed to `outages`.
+pub(crate) fn start(
+    proxy: &Arc<Proxy>,
+    outages: &Reporter,
+    checked: Vec<(BackendId, Check)>,
+) -> io::Result<()> {
     for (backend, check) in checked {
-        let proxy = Arc::clone(proxy);
+        let (proxy, outages) = (Arc::clone(proxy), outages.clone());
         thread::Builder::new().name("health check".into()).stack_size(STACK_BYTES).spawn(move || {
             let mut record = Record::new(check.fall, check.rise);
             loop {
                 let outcome = ask(proxy.address(backend), proxy.name(backend), &check);
                 if let Some(is_up) = record.add(outcome.is_ok()) {
                     proxy.checked(backend, is_up);
-                    let name = proxy.name(backend);
-                    match outcome {
-                        Ok(()) => {
-                            tell(format_args!("roundtable: {name} answers health checks again: in turn"));
-                        }
-                        Err(reason) => {
-                            tell(format_args!("roundtable: {name} fails health checks ({reason}): left out"));
-                        }
-                    }
+                    outages.checked(backend, outcome.err());
                 }
                 thread::sleep(check.interval);
             }
@@ -125,7 +128,7 @@ impl Record {
 
 /// Why a check failed.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     Io(io::Error),
     Status(u16),
     NotHttp,
@@ -250,6 +253,8 @@ mod tests {
             Check::of("x".into()),
             Check::of("/a b".into()),
             Check { interval: Duration::ZERO, ..Check::of("/".into()) },
+            Check { interval: Duration::from_nanos(1), ..Check::of("/".into()) },
+            Check { timeout: Duration::from_nanos(1), ..Check::of("/".into()) },
             Check { timeout: LONGEST * 2, ..Check::of("/".into()) },
             Check { fall: 0, ..Check::of("/".into()) },
         ] {

@@ -4,8 +4,8 @@
 //! hop-by-hop fields, routes, turns, failover, retries, limits and timeouts. Out of scope: sockets, clocks, threads — a
 //! *driver* has those, and the concurrency models of the `roundtable` binary are such drivers.
 //!
-//! Deliberate limits: relaying is half-duplex (an early response during an upload is noticed when the upload's write
-//! fails or times out); CONNECT and Upgrade are refused or ignored, never tunnelled; TLS is somebody else's.
+//! Deliberate limits: bytes go one way at a time (an answer that comes during an upload is noticed within half a second, and
+//! ends it; no answer is relayed while its request goes on); CONNECT and Upgrade are refused or ignored, never tunnelled; TLS is somebody else's.
 //!
 //! # A driver
 //!
@@ -39,11 +39,11 @@
 //!                 let outcome = socket.write(buf.window());
 //!                 Done::Transferred(outcome, buf)
 //!             }
-//!             Op::Release(_) | Op::Discard => {
+//!             Op::Release { .. } | Op::Discard => {
 //!                 backend = None;
 //!                 Done::Complete
 //!             }
-//!             Op::Look => Done::Looked { is_gone: false },
+//!             Op::Look => Done::Looked { client_is_gone: false, backend_has_spoken: false },
 //!             Op::HalfClose => {
 //!                 client.shutdown(Shutdown::Write)?;
 //!                 Done::Complete

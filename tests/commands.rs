@@ -43,7 +43,7 @@ fn a_backend_that_nobody_can_reach_is_refused() {
         roundtable(&["balance", "--model", "mio", "--listen", "127.0.0.1:0", "--backend", "127.0.0.1:0"])
             .output()
             .unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("port 0 of 127.0.0.1:0"), "{}", stderr(&output));
 }
 

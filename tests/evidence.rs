@@ -29,7 +29,7 @@ fn readme() -> String {
 /// What is concluded of each injected slowdown, by the row's label, such as `mio+10%`.
 fn slowdowns(run: &str) -> Vec<(String, Conclusion)> {
     let cpu = on(run, Metric::BalancerCpu);
-    let each = cpu.slowdowns.iter().map(|of| (of.row.clone(), of.ratio.unwrap().conclusion()));
+    let each = cpu.slowdowns.iter().map(|of| (of.row.to_string(), of.ratio.unwrap().conclusion()));
     each.collect()
 }
 

@@ -61,6 +61,21 @@ pub enum BackendError {
     Poll(io::Error),
 }
 
+impl BackendError {
+    /// Whether the caller asked for what no machine could do.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            BackendError::BodyTooLarge { .. }
+            | BackendError::DelayTooLong { .. }
+            | BackendError::Name { .. } => true,
+            BackendError::Unresolvable { .. }
+            | BackendError::Listen { .. }
+            | BackendError::Root { .. }
+            | BackendError::Poll(_) => false,
+        }
+    }
+}
+
 fn root_remedy(reason: &io::Error) -> &'static str {
     match reason.kind() {
         io::ErrorKind::NotFound => "make this directory, or give one that is there",

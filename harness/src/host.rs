@@ -17,8 +17,6 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::plan::{Connections, Plan};
-
 pub use clock::monotonic_ns;
 pub use counters::{Counters, HostWindow};
 pub use limit::ensure_descriptors;
@@ -126,16 +124,17 @@ pub fn facts() -> Host {
     }
 }
 
-/// Closed connections hold their port for a minute unless the kernel may use it again: told when `plan` may run out.
-pub fn port_warning(host: &Host, plan: &Plan) -> Option<String> {
+/// Closed connections hold their port for a minute unless the kernel may use it again: told when trials of so many
+/// connections may run out.
+pub fn port_warning(host: &Host, connections_a_trial: u64) -> Option<String> {
     let setting = |name: &str| host.sysctls.get(name).map_or("", String::as_str);
     let mut range =
         setting("net.ipv4.ip_local_port_range").split_whitespace().map_while(|port| port.parse().ok());
     let (first, last): (u64, u64) = (range.next()?, range.next()?);
     let ports = last.saturating_sub(first) + 1;
-    let needed = plan.requests + plan.warmup;
+    let needed = connections_a_trial;
     // Three rows in a minute may have the same backend behind them.
-    let short = plan.connections == Connections::Close && 3 * needed > ports;
+    let short = 3 * needed > ports;
     (short && setting("net.ipv4.tcp_tw_reuse") == "0").then(|| {
         format!(
             "net.ipv4.tcp_tw_reuse is 0 and there are {ports} ephemeral ports for trials of {needed} connections: \
@@ -212,19 +211,15 @@ mod tests {
 
     #[test]
     fn ports_that_may_run_out_are_a_warning() {
-        use crate::plan::Length;
         let host = |reuse: &str| {
             let settings =
                 [("net.ipv4.ip_local_port_range", "32768 60999"), ("net.ipv4.tcp_tw_reuse", reuse)];
             let sysctls = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
             Host { sysctls, ..crate::fixtures::environment().host }
         };
-        let plan = |requests| Plan { requests, ..crate::fixtures::plan(Length::Blocks(1)) };
-        assert!(port_warning(&host("0"), &plan(10_000)).is_some_and(|told| told.contains("28232 ephemeral")));
-        assert_eq!(port_warning(&host("2"), &plan(10_000)), None);
-        assert_eq!(port_warning(&host("0"), &plan(1000)), None);
-        let kept = Plan { connections: Connections::Keepalive, ..plan(10_000) };
-        assert_eq!(port_warning(&host("0"), &kept), None);
+        assert!(port_warning(&host("0"), 10_010).is_some_and(|told| told.contains("28232 ephemeral")));
+        assert_eq!(port_warning(&host("2"), 10_010), None);
+        assert_eq!(port_warning(&host("0"), 1010), None);
     }
 
     #[test]

@@ -5,10 +5,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use roundtable_backends::{Config, Content, Server};
+use roundtable_backends::{Config, Content, MAX_BODY_BYTES, MAX_DELAY, Server};
 use roundtable_harness::testbed::control::{Control, Order, Ready, announce};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+use super::address;
+use super::number;
+use super::usage::OfUsage;
 
 /// Arguments of `roundtable backend`.
 #[derive(Debug, clap::Args)]
@@ -20,14 +24,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     name: Option<String>,
     /// Length of the body of each response, bytes
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = number::whole(0..=MAX_BODY_BYTES))]
     body_bytes: usize,
     /// Serve the files in DIR instead: index.html or a listing for a directory, nothing under a name that begins with
     /// a dot, and no link leads out of DIR
     #[arg(long, value_name = "DIR", conflicts_with = "body_bytes")]
     root: Option<PathBuf>,
     /// How much later than it could each response leaves, as in 5ms
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = number::duration::<Duration>(Duration::ZERO..=MAX_DELAY))]
     delay: Duration,
     /// Obey the harness on standard input, and end with it
     #[arg(long, hide = true)]
@@ -40,7 +44,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         None => Content::Body { bytes: args.body_bytes },
     };
     let config = Config { name: args.name, content, delay: args.delay };
-    let server = Server::bind(&args.listen, &config)?;
+    address::check(&args.listen).usage()?;
+    let server = match Server::bind(&args.listen, &config) {
+        Err(error) if error.is_usage() => Err(error).usage()?,
+        server => server?,
+    };
     end_on_signal(&server)?;
     announce(&Ready::at(server.address()))
         .context("cannot write the ready line to standard output; leave it open")?;

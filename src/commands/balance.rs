@@ -1,30 +1,38 @@
 //! `roundtable balance`: one balancer, as a program of its own.
 //!
-//! Owns the start, the ready line, and the ending: on the first SIGTERM or SIGINT no more connections are accepted and
-//! exchanges in hand are finished, until the deadline; a second signal ends at once. What is asked for stands in `args`
-//! (command line), `file` (TOML) and `settings` (both).
+//! Owns the start, the ready line, and what signals do: on the first SIGTERM, SIGINT or SIGHUP no more connections are
+//! accepted and exchanges in hand are finished, until the deadline; a second SIGTERM or SIGINT ends at once; on SIGUSR1
+//! the access log is opened anew. What is asked for stands in `args` (command line), `file` (TOML) and `settings`
+//! (both). Rule: `--check` goes through everything that the start goes through, but for the threads.
 
 mod args;
 mod file;
 mod settings;
 
+use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use roundtable::proxy::{BackendId, Config, Observer, Proxy};
 use roundtable_harness::testbed::control::{Control, Ready, announce};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
+use super::address::resolve;
 use super::output::{print, tell};
+use super::signals::is_ignored;
+use super::usage::OfUsage;
 use crate::checks::{self, Check};
-use crate::models::{self, AccessLog, Handicap, MODELS, Server, listen, raise_descriptor_limit};
-use settings::{Settings, resolve};
+use crate::clock;
+use crate::manager::Manager;
+use crate::models::{self, AccessLog, Handicap, MODELS, Model, Server, listen, raise_descriptor_limit};
+use crate::outages::{self, Reporter, Reports};
+use settings::Settings;
 
 pub(crate) use args::Args;
 
@@ -40,52 +48,28 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 const QUIET_LOOKS: u32 = 4;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = args.settings()?;
-    let Some(model) = models::find(&settings.model) else {
-        let known: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
-        bail!("there is no model '{}'; choose one of {}", settings.model, known.join(", "));
-    };
-    let address = resolve(&settings.listen)?;
-    let mut config = settings.config(address.to_string())?;
-    let manager = settings.manager.as_ref().map(|manager| manager.bind(model.name, address)).transpose()?;
-    if let Some(manager) = &manager {
-        manager.add_to(&mut config)?;
-    }
-    if args.check {
-        print(&summary(&settings, &config))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    raise_descriptor_limit()
-        .context("cannot raise the limit on open files; raise it before, by `ulimit -n`")?;
-    // Blocked before any thread starts, so that only this one gets them.
+    // First of all, so that none comes too early.
     let mut signals =
-        Signals::new([SIGTERM, SIGINT]).context("cannot handle signals; raise the limit on open files")?;
-    let listener = listen(address, &settings.limits).with_context(|| {
-        format!("cannot listen at {address}; choose a free address with --listen, or end who uses it")
-    })?;
-    let listening = listener.local_addr().context("cannot tell the address listened at")?;
-    let mut members = config.groups.iter().flat_map(|group| &group.members);
-    if let Some(own) = members.find(|member| reaches(member.address, listening)) {
-        bail!(
-            "the backend {} is this balancer, which listens at {listening}; name another backend",
-            own.address
-        );
-    }
-    config.authority = listening.to_string();
-    let log = open_log(&settings, &config)?;
-    config.observer =
-        log.as_ref().filter(|log| log.observes()).map(|log| Arc::clone(log) as Arc<dyn Observer>);
-    let proxy = Proxy::new(config, Instant::now()).context("the configuration cannot work")?;
-    let proxy = Arc::new(proxy);
+        Signals::new(handled_signals()).context("cannot handle signals; raise the limit on open files")?;
+    let prepared = Prepared::of(args)?;
+    let (Some(listener), false) = (prepared.listener, args.check) else {
+        print(&prepared.summary)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Prepared { settings, model, proxy, log, .. } = prepared;
     let stopper =
         listener.try_clone().context("cannot duplicate the listener; raise the limit on open files")?;
-    checks::start(&proxy, checked(&settings, &proxy))
+    clock::start(&proxy).context("cannot start a thread for the clock; raise the thread limit")?;
+    checks::start(&proxy, &prepared.outages, checked(&settings, &proxy))
         .context("cannot start a thread for each health check; raise the thread limit")?;
-    if let Some(manager) = manager {
+    outages::start(Arc::clone(&proxy), prepared.reports)
+        .context("cannot start a thread; raise the thread limit")?;
+    if let Some(manager) = prepared.manager {
         manager
             .serve(Arc::clone(&proxy))
             .context("cannot start the manager; raise the limits on threads and open files")?;
     }
+    let listening = prepared.listening;
     let server = Arc::new(Server {
         listener,
         proxy: Arc::clone(&proxy),
@@ -110,12 +94,108 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.supervised {
         Control::start().context("cannot listen on standard input")?;
     }
-    signals.forever().next();
-    let code = drain(&proxy, &stopper, &mut signals, settings.drain_timeout)?;
+    for signal in signals.forever() {
+        match signal {
+            SIGUSR1 => reopen(log.as_deref()),
+            _ => break,
+        }
+    }
+    let code = drain(&proxy, &stopper, &mut signals, log.as_deref(), settings.drain_timeout)?;
     if let Some(log) = log {
         log.flush(LOG_PATIENCE);
     }
     Ok(code)
+}
+
+/// A balancer that is about to serve: whatever could be refused of what the operator asks for has been tried.
+struct Prepared {
+    settings: Settings,
+    model: &'static Model,
+    summary: String,
+    /// None where only a check is asked for, and another process listens there.
+    listener: Option<TcpListener>,
+    listening: SocketAddr,
+    manager: Option<Manager>,
+    proxy: Arc<Proxy>,
+    log: Option<Arc<AccessLog>>,
+    outages: Reporter,
+    reports: Reports,
+}
+
+impl Prepared {
+    fn of(args: &Args) -> anyhow::Result<Prepared> {
+        let settings = args.settings()?;
+        let Some(model) = models::find(&settings.model) else {
+            let known: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
+            let known = known.join(", ");
+            return Err(anyhow!("there is no model '{}'; choose one of {known}", settings.model)).usage();
+        };
+        let address = resolve(&settings.listen)?;
+        let mut config = settings.config(address.to_string())?;
+        let manager =
+            settings.manager.as_ref().map(|manager| manager.bind(model.name, address)).transpose()?;
+        if let Some(manager) = &manager {
+            manager.add_to(&mut config).usage()?;
+        }
+        if let (Some(workers), Some(own)) = (settings.workers, model.workers.fixed())
+            && !args.supervised
+        {
+            tell(format_args!(
+                "roundtable: {workers} workers do not apply to {}, which has {own}; choose a model that has workers, \
+                 or leave them out",
+                model.name
+            ));
+        }
+        raise_descriptor_limit()
+            .context("cannot raise the limit on open files; raise it before, by `ulimit -n`")?;
+        let listener = match listen(address, &settings.limits) {
+            // What is checked may be what a balancer serves already.
+            Err(error) if args.check && error.kind() == io::ErrorKind::AddrInUse => None,
+            outcome => Some(outcome.with_context(|| {
+                format!("cannot listen at {address}; choose a free address with --listen, or end who uses it")
+            })?),
+        };
+        let listening = match &listener {
+            Some(listener) => listener.local_addr().context("cannot tell the address listened at")?,
+            None => address,
+        };
+        let mut members = config.groups.iter().flat_map(|group| &group.members);
+        if let Some(own) = members.find(|member| reaches(member.address, listening)) {
+            return Err(anyhow!(
+                "the backend {} is this balancer, which listens at {listening}; name another backend",
+                own.address
+            ))
+            .usage();
+        }
+        config.authority = listening.to_string();
+        let log = open_log(&settings, &config, args.check)?;
+        config.observer =
+            log.as_ref().filter(|log| log.observes()).map(|log| Arc::clone(log) as Arc<dyn Observer>);
+        let (outages, reports) = outages::reports();
+        config.watcher = Some(Arc::new(outages.clone()));
+        let summary = summary(&settings, &config);
+        let proxy = Proxy::new(config, Instant::now()).context("the configuration cannot work")?;
+        let proxy = Arc::new(proxy);
+        Ok(Prepared { settings, model, summary, listener, listening, manager, proxy, log, outages, reports })
+    }
+}
+
+/// The signals that mean something here. One of a terminal that was closed stays ignored where it is, as under `nohup`.
+fn handled_signals() -> Vec<i32> {
+    let hangs_up = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+    [SIGTERM, SIGINT, SIGUSR1].into_iter().chain(hangs_up).collect()
+}
+
+/// After a log rotation.
+fn reopen(log: Option<&AccessLog>) {
+    if let Some(log) = log
+        && let Err(error) = log.reopen(LOG_PATIENCE)
+    {
+        tell(format_args!(
+            "roundtable: the access log was not opened anew ({error}); see whether its file can be written, then send \
+             SIGUSR1 again, or start the balancer anew"
+        ));
+    }
 }
 
 /// Accepts no more, and gives exchanges in hand this long to finish.
@@ -123,6 +203,7 @@ fn drain(
     proxy: &Proxy,
     stopper: &TcpListener,
     signals: &mut Signals,
+    log: Option<&AccessLog>,
     timeout: Duration,
 ) -> anyhow::Result<ExitCode> {
     // The accepting thread finds its socket shut down; nobody can connect any more.
@@ -133,8 +214,13 @@ fn drain(
     let mut quiet_looks = 0;
     while quiet_looks < QUIET_LOOKS && Instant::now() < deadline {
         quiet_looks = if proxy.in_flight() == 0 { quiet_looks + 1 } else { 0 };
-        if signals.pending().next().is_some() {
-            return Ok(ExitCode::FAILURE);
+        for signal in signals.pending() {
+            match signal {
+                SIGUSR1 => reopen(log),
+                // It is stopping already, and nothing in hand is cut.
+                SIGHUP => {}
+                _ => return Ok(ExitCode::FAILURE),
+            }
         }
         thread::sleep(DRAIN_LOOK);
     }
@@ -147,13 +233,23 @@ fn drain(
     Ok(ExitCode::SUCCESS)
 }
 
-fn open_log(settings: &Settings, config: &Config) -> anyhow::Result<Option<Arc<AccessLog>>> {
+/// The access log, if one is asked for; with `only_checks` it is only tried.
+fn open_log(
+    settings: &Settings,
+    config: &Config,
+    only_checks: bool,
+) -> anyhow::Result<Option<Arc<AccessLog>>> {
     let Some(asked) = &settings.log else { return Ok(None) };
     let names = config.groups.iter().flat_map(|group| &group.members).map(|member| member.name.clone());
-    let log = AccessLog::open(&asked.file, asked.format, names.collect()).with_context(|| {
+    let log = if only_checks {
+        AccessLog::check(&asked.file).map(|()| None)
+    } else {
+        AccessLog::open(&asked.file, asked.format, names.collect()).map(Some)
+    };
+    let log = log.with_context(|| {
         format!("cannot write the access log {}; choose another file", asked.file.display())
     })?;
-    Ok(Some(Arc::new(log)))
+    Ok(log.map(Arc::new))
 }
 
 /// Which backends are checked, and how.

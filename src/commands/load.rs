@@ -1,47 +1,94 @@
 //! `roundtable load`: the load generator, for people and for the harness.
+//!
+//! Owns its options, its exit codes and who is told what; [`roundtable_harness::load`] drives the load. Rules: whatever
+//! ends a load, what it has measured is printed; a load that the harness supervises ends as the harness says, and
+//! fails where its report would be incomplete.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
-use roundtable_harness::load::{Load, LoadConfig};
+use anyhow::{Context, bail};
+use roundtable_harness::load::{
+    LEAST_DURATION, LEAST_TIMEOUT, Load, LoadConfig, LoadError, LoadReport, MAX_CONCURRENCY, MAX_DATA_BYTES,
+    MAX_DURATION, MAX_RATE, MAX_REQUESTS, MOST_TIMEOUT, bar,
+};
 use roundtable_harness::testbed::control::{Control, announce};
 use serde::Serialize;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::signals::is_ignored;
+use super::usage::OfUsage;
+use super::{number, tell};
+
+/// Every request was right, but the rate was not sustained.
+const RATE_MISSED: u8 = 3;
+/// A shell's exit code of a command that a signal has ended is this and the signal's number.
+const SIGNALLED: u8 = 128;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    every request was answered with 2xx and the right body, at the rate that was asked for
+  1    a request failed or was not answered so, nobody answered any more, or the load could not be started
+  2    the command line is wrong
+  3    every request was answered right, but --rate was not sustained
+  128+ and the number of the signal that interrupted it: 130 after Ctrl-C, 143 after SIGTERM
+
+Interrupted, or when nobody answers any more, it reports what there is so far, marked as incomplete. A second
+signal ends it at once.";
 
 /// Arguments of `roundtable load`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+#[command(group = clap::ArgGroup::new("end").args(["requests", "duration"]).required(true).multiple(true))]
 pub(crate) struct Args {
     /// Where the requests go, as in http://127.0.0.1:18000/; several take turns
     #[arg(required = true, value_name = "URL")]
     urls: Vec<String>,
     /// Requests to send, as ab's -n
-    #[arg(short = 'n', long, value_name = "N")]
-    requests: u64,
+    #[arg(short = 'n', long, value_name = "N", value_parser = number::whole(1..=MAX_REQUESTS))]
+    requests: Option<u64>,
+    /// How long to send requests, as in 30s or 5m; those in hand are then waited for. With -n, whichever comes first
+    #[arg(short = 'z', long, value_name = "DURATION", value_parser = number::duration::<Duration>(LEAST_DURATION..=MAX_DURATION))]
+    duration: Option<Duration>,
     /// Requests outstanding at any time, as ab's -c; with --rate, at most
-    #[arg(short, long, value_name = "C")]
+    #[arg(short, long, value_name = "C", value_parser = number::whole(1..=MAX_CONCURRENCY))]
     concurrency: u32,
     /// Open loop: this many requests per second are due, evenly spaced, on up to C connections; latency counts from
     /// when each was due [default: closed loop, as ab]
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = number::whole(1..=MAX_RATE))]
     rate: Option<u64>,
     /// Keep connections open between requests, as ab's -k
     #[arg(short, long)]
     keep_alive: bool,
     /// Requests to send first, verified but not counted
-    #[arg(long, value_name = "W", default_value_t = 0)]
+    #[arg(long, value_name = "W", default_value_t = 0, value_parser = number::whole(0..=MAX_REQUESTS))]
     warmup: u64,
     /// How long one response may take
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = number::duration::<Duration>(LEAST_TIMEOUT..=MOST_TIMEOUT))]
     timeout: Duration,
     /// A further request field; may be given several times
-    #[arg(long = "header", value_name = "NAME: VALUE")]
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// Request method
-    #[arg(long, value_name = "METHOD", default_value = "GET")]
-    method: String,
+    /// Request method [default: GET; POST with --data or --data-file]
+    #[arg(short, long, value_name = "METHOD")]
+    method: Option<String>,
+    /// Body of each request, sent with its Content-Length; its type is for --header to say
+    #[arg(short, long, value_name = "TEXT")]
+    data: Option<String>,
+    /// The same, from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    data_file: Option<PathBuf>,
+    /// Basic authentication; other users of this machine can see it in the list of processes
+    #[arg(short = 'A', long, value_name = "USER:PASSWORD")]
+    auth: Option<String>,
     /// Each body must be that of `roundtable backend --body-bytes N` [default: each must equal the first]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole(0..=roundtable_backends::MAX_BODY_BYTES))]
     expect_body_bytes: Option<usize>,
     /// Print the report as one line of JSON
     #[arg(long)]
@@ -66,51 +113,125 @@ struct WarmedUp {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let expected_body = match args.expect_body_bytes {
-        Some(bytes) if bytes > roundtable_backends::MAX_BODY_BYTES => anyhow::bail!(
-            "--expect-body-bytes {bytes} is more than the {} that a backend serves; ask for fewer",
-            roundtable_backends::MAX_BODY_BYTES
-        ),
-        bytes => bytes.map(roundtable_backends::body),
+    let data = match (args.data, &args.data_file) {
+        (Some(text), _) => Some(text.into_bytes()),
+        (None, Some(file)) => Some(read(file)?),
+        (None, None) => None,
     };
-    let mut load = Load::prepare(LoadConfig {
+    let method = args.method.unwrap_or_else(|| if data.is_some() { "POST" } else { "GET" }.to_owned());
+    let load = match Load::prepare(LoadConfig {
         urls: args.urls,
         requests: args.requests,
+        duration: args.duration,
         concurrency: args.concurrency,
         rate: args.rate,
         keep_alive: args.keep_alive,
         warmup: args.warmup,
         timeout: args.timeout,
         fields: args.headers,
-        method: args.method,
-        expected_body,
+        method,
+        data,
+        auth: args.auth,
+        expected_body: args.expect_body_bytes.map(roundtable_backends::body),
         allow_remote: args.allow_remote,
         record: args.record,
-    })?;
-    let failed = load.warm_up()?;
-    if args.supervised {
-        announce(&WarmedUp { warmed_up: args.warmup, failed, pid: std::process::id() })
-            .context("cannot write the ready line to standard output; leave it open")?;
-        Control::start()
-            .context("cannot start the thread that obeys the harness; raise the thread limit")?
-            .wait_for_go()
-            .context("the harness left before it said go; start it again")?;
+    }) {
+        Err(error) if error.is_usage() => Err(error).usage()?,
+        load => load?,
+    };
+    if args.supervised { obey(load, args.warmup) } else { drive(load, args.json) }
+}
+
+/// The body in `file`. One that is too long is read no further than it takes to see that.
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut data = Vec::new();
+    File::open(file)
+        .and_then(|open| open.take(MAX_DATA_BYTES as u64 + 1).read_to_end(&mut data))
+        .with_context(|| {
+            format!("cannot read --data-file {}; give a file that can be read", file.display())
+        })?;
+    Ok(data)
+}
+
+/// For people: the report, whatever ends the load.
+fn drive(mut load: Load, json: bool) -> anyhow::Result<ExitCode> {
+    let signal = stop_on_signals(&mut load)?;
+    if !json && io::stderr().is_terminal() {
+        load.report_progress_to(bar());
     }
-    let report = load.measure()?;
-    if args.json || args.supervised {
-        announce(&report).context("cannot write the report to standard output; leave it open")?;
-        if let Some(recording) = load.take_recording() {
-            announce(&recording).context("cannot write the recording to standard output; leave it open")?;
+    let report = match load.warm_up().and_then(|_| load.measure()) {
+        Err(error @ LoadError::Interrupted) => {
+            tell(format_args!("roundtable: {error}; nothing was measured yet"));
+            return Ok(signalled(&signal));
         }
+        report => report?,
+    };
+    if json {
+        announce(&report).context("cannot write the report to standard output; leave it open")?;
     } else {
-        let told = io::stdout().lock().write_all(load.summary(&report)?.as_bytes());
+        let told = io::stdout().lock().write_all(load.summary(&report).as_bytes());
         told.context("cannot write the summary to standard output; leave it open")?;
     }
-    if args.supervised {
-        // The control thread answers until the harness closes standard input, and ends the process then.
-        loop {
-            std::thread::park();
+    if let Some(incomplete) = &report.incomplete {
+        tell(format_args!("roundtable: the report is incomplete: {}", incomplete.reason));
+        if signal.load(Ordering::Relaxed) != 0 {
+            return Ok(signalled(&signal));
         }
     }
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(verdict(&report))
+}
+
+fn verdict(report: &LoadReport) -> ExitCode {
+    if !report.is_clean() {
+        ExitCode::FAILURE
+    } else if report.missed_its_rate() {
+        ExitCode::from(RATE_MISSED)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Has the first signal break the load off and a second one end the process. The number of the signal, once one has come.
+fn stop_on_signals(load: &mut Load) -> anyhow::Result<Arc<AtomicUsize>> {
+    let (stop, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    // `nohup` wants the hangup to be ignored.
+    let signals =
+        [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| signal != SIGHUP || !is_ignored(signal));
+    for signal in signals {
+        let value = usize::try_from(signal).unwrap_or_default();
+        flag::register_conditional_shutdown(signal, i32::from(SIGNALLED) + signal, Arc::clone(&stop))
+            .and_then(|_| flag::register_usize(signal, Arc::clone(&number), value))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .context("cannot handle signals; raise the limit on open files")?;
+    }
+    load.stop_on(stop);
+    Ok(number)
+}
+
+fn signalled(signal: &AtomicUsize) -> ExitCode {
+    let number = u8::try_from(signal.load(Ordering::Relaxed)).unwrap_or_default();
+    ExitCode::from(SIGNALLED.saturating_add(number))
+}
+
+/// For the harness: warms up, waits for its word, and has no more to say than a whole report.
+fn obey(mut load: Load, warmup: u64) -> anyhow::Result<ExitCode> {
+    let failed = load.warm_up()?;
+    announce(&WarmedUp { warmed_up: warmup, failed, pid: std::process::id() })
+        .context("cannot write the ready line to standard output; leave it open")?;
+    Control::start()
+        .context("cannot start the thread that obeys the harness; raise the thread limit")?
+        .wait_for_go()
+        .context("the harness left before it said go; start it again")?;
+    let report = load.measure()?;
+    if let Some(incomplete) = report.incomplete {
+        bail!(incomplete.reason);
+    }
+    announce(&report).context("cannot write the report to standard output; leave it open")?;
+    if let Some(recording) = load.take_recording() {
+        announce(&recording).context("cannot write the recording to standard output; leave it open")?;
+    }
+    // The control thread answers until the harness closes standard input, and ends the process then.
+    loop {
+        std::thread::park();
+    }
 }

@@ -1,17 +1,23 @@
 //! The subcommands: one file each, with its arguments and what it does with them.
 
+mod address;
 mod backend;
 mod balance;
 mod compare;
 mod load;
 mod models;
+mod number;
 mod output;
 mod report;
 mod run;
+mod signals;
+mod usage;
 
 use std::process::ExitCode;
 
+pub(crate) use number::taken_as_values;
 pub(crate) use output::tell;
+pub(crate) use usage::is_usage;
 
 use clap::Subcommand;
 

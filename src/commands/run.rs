@@ -4,7 +4,9 @@
 
 mod args;
 mod build;
+mod factors;
 mod fault;
+mod other_runs;
 mod passes;
 mod rate;
 
@@ -14,12 +16,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, bail};
 use nix::unistd::{AccessFlags, access};
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
-use roundtable_harness::plan::Row;
 use roundtable_harness::plan::schedule::{self, Schedule};
-use roundtable_harness::plan::{DIRECT, Family, Layout, Plan};
+use roundtable_harness::plan::{Competitor, Family, Layout, Plan};
 use roundtable_harness::record::environment;
 use roundtable_harness::record::store::{self, Store};
 use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial};
@@ -30,10 +31,13 @@ use roundtable_harness::trial::rate_search::{Rate, RateError};
 use roundtable_harness::trial::runner::{self, Ending, Observer};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use self::other_runs::{OtherRuns, Watched};
 use super::output::{print, tell};
+use super::usage::OfUsage;
 use crate::models::MODELS;
 
 pub(crate) use args::Args;
+pub(super) use factors::Counted;
 
 /// Where runs are kept unless told otherwise.
 const RESULTS: &str = "results";
@@ -45,10 +49,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(sketch) = &args.fault {
         return fault::run(args, sketch, &interrupt);
     }
-    let (mut store, trials) = match &args.resume {
-        Some(run) => resume(args, run.as_deref())?,
+    let (mut store, trials, others) = match &args.resume {
+        Some(run) => {
+            let (store, trials) = resume(args, run.as_deref())?;
+            (store, trials, None)
+        }
         None => match begin(args, &interrupt)? {
-            Some(store) => (store, Vec::new()),
+            Some((store, others)) => (store, Vec::new(), others),
             None => return Ok(ExitCode::from(INTERRUPTED)),
         },
     };
@@ -56,8 +63,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut schedule = Schedule::new(&plan, &trials);
     let mut crew = Crew::new(Program::running(), &plan, Arc::clone(&interrupt));
     let ending = {
-        let mut observer = observer();
-        runner::run(&mut schedule, &mut crew, &mut store, observer.as_mut())?
+        let mut observer = Watched::new(observer(), others);
+        runner::run(&mut schedule, &mut crew, &mut store, &mut observer)?
     };
     drop(crew);
 
@@ -72,7 +79,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    print_report(&stored, &dir, &args.reports)?;
+    print_report(&stored, &dir, &args.reports).with_context(|| kept(stored.trials.len(), &dir))?;
     let found = passes::run(args, &plan, &names(&models()), &dir, &interrupt)?;
     print(&found)?;
     Ok(tell_invalid(&stored))
@@ -91,31 +98,56 @@ fn write_report(stored: &Stored, reports: &Path) -> anyhow::Result<(String, Vec<
     Ok((report::terminal::of_run(stored), report::write(stored, reports)?))
 }
 
+/// What is left when a report could not be made, and how to have one.
+fn kept(trials: usize, dir: &Path) -> String {
+    format!("{trials} trials are kept; `roundtable report {}` makes their report", dir.display())
+}
+
+/// Says which models `--workers` does not apply to.
+fn tell_of_workers(plan: &Plan) {
+    let Some(workers) = plan.base.workers else { return };
+    let fixed: Vec<String> = MODELS
+        .iter()
+        .filter(|model| plan.competitors.iter().any(|row| row.name == model.name))
+        .filter_map(|model| Some(format!("{} ({})", model.name, model.workers.fixed()?)))
+        .collect();
+    if !fixed.is_empty() {
+        tell(format_args!(
+            "warning: --workers {workers} does not apply to {}: measured as they are",
+            fixed.join(" and ")
+        ));
+    }
+}
+
 /// Every model of this binary, with the direct row at their head.
 fn models() -> Vec<ModelInfo> {
     let direct = ModelInfo {
-        name: DIRECT.to_owned(),
+        competitor: Competitor::direct(),
         family: Family::None,
         summary: "no balancer: the load generator takes turns between the backends itself".to_owned(),
         unit_of_work: "none".to_owned(),
+        workers: None,
         manifest: [].into(),
     };
     std::iter::once(direct).chain(MODELS.iter().map(|model| super::models::info(model, None))).collect()
 }
 
 fn names(models: &[ModelInfo]) -> Vec<&str> {
-    models.iter().map(|model| model.name.as_str()).filter(|&name| name != DIRECT).collect()
+    let balancers = models.iter().filter(|model| !model.competitor.is_direct());
+    balancers.map(|model| model.competitor.name.as_str()).collect()
 }
 
 /// A new run, as the arguments ask; `None` when the user stopped the search for its rate.
-fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<Store>> {
+fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Store, Option<OtherRuns>)>> {
     let known = models();
-    let plan = args.plan(&names(&known))?;
+    let plan = args.plan(&names(&known)).usage()?;
     check_machine(&plan, &args.reports)?;
     let mut environment = describe(plan, known);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
-    if args.rate == Some(Rate::Auto) {
+    let mut others = None;
+    if args.factors.rate() == Some(Rate::Auto) {
         store::check_free(&dir)?;
+        others = Some(OtherRuns::announce(|line| tell(format_args!("warning: {line}"))));
         let found = match rate::find(&environment.plan, interrupt) {
             Err(RateError::Interrupted) => {
                 tell(format_args!(
@@ -125,15 +157,16 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<Stor
             }
             found => found?,
         };
-        environment.plan = args.at_rate(environment.plan, found.rate)?;
-        environment.notes.push(found.to_string());
+        environment.plan = args.at_rate(environment.plan, found.rate).usage()?;
+        environment.rate_found = Some(found.to_string());
     }
     let store = Store::create(&dir, &environment)?;
-    if let Some(warning) = port_warning(&environment.host, &environment.plan) {
+    if let Some(warning) = port_warning(&environment.host, environment.plan.connections_a_trial()) {
         tell(format_args!("warning: {warning}"));
     }
     announce(&environment.plan, &dir);
-    Ok(Some(store))
+    tell_of_workers(&environment.plan);
+    Ok(Some((store, others)))
 }
 
 /// A run that was interrupted, with its trials.
@@ -153,16 +186,18 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
             runner::place(foreign)
         );
     }
-    let contradictions = args.contradictions(&plan, &names(&known))?;
-    ensure!(
-        contradictions.is_empty(),
+    let contradictions = args.contradictions(&plan, &names(&known)).usage()?;
+    if !contradictions.is_empty() {
+        return Err(anyhow!(
         "{} was begun with another plan: {}; leave these options out, or begin a new run without --resume",
-        dir.display(),
-        contradictions.join(", ")
-    );
-    if let Some(gone) = plan.models.iter().find(|label| described(label, &known, None).is_none()) {
+            dir.display(),
+            contradictions.join(", ")
+        ))
+        .usage();
+    }
+    if let Some(gone) = plan.competitors.iter().find(|row| described(row, &known, None).is_none()) {
         bail!(
-            "{} measures {gone:?}, which this roundtable does not have; resume it with the roundtable that began it",
+            "{} measures {gone}, which this roundtable does not have; resume it with the roundtable that began it",
             dir.display()
         );
     }
@@ -181,23 +216,23 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
 }
 
 fn describe(plan: Plan, known: Vec<ModelInfo>) -> Environment {
-    let measured = plan.models.iter().filter_map(|label| described(label, &known, plan.workers)).collect();
+    let measured =
+        plan.competitors.iter().filter_map(|row| described(row, &known, plan.base.workers)).collect();
     environment::describe(std::env::args().collect(), plan, measured, build::build())
 }
 
-/// The row with that label: its model, under the row's name, with what is peculiar to the row.
-fn described(label: &str, known: &[ModelInfo], workers: Option<u32>) -> Option<ModelInfo> {
-    let row = Row::of(label);
-    let mut info = match super::models::find(&row.model) {
+/// A competitor's model, with what is peculiar to the competitor.
+fn described(row: &Competitor, known: &[ModelInfo], workers: Option<u32>) -> Option<ModelInfo> {
+    let mut info = match super::models::find(&row.name) {
         Some(model) => super::models::info(model, workers),
-        None => known.iter().find(|model| model.name == row.model)?.clone(),
+        None => known.iter().find(|model| model.competitor.name == row.name)?.clone(),
     };
-    info.name = label.to_owned();
-    if row.handicap_percent > 0 {
+    info.competitor = row.clone();
+    if row.slowdown_percent > 0 {
         info.summary =
-            format!("{}, with {} % more CPU work for each request", info.summary, row.handicap_percent);
+            format!("{}, with {} % more CPU work for each request", info.summary, row.slowdown_percent);
     }
-    if row.twin {
+    if row.replicate {
         info.summary = format!("{}, measured once more: what differs is noise", info.summary);
     }
     Some(info)
@@ -206,7 +241,7 @@ fn described(label: &str, known: &[ModelInfo], workers: Option<u32>) -> Option<M
 /// Everything that would fail only after minutes of measuring, or spoil them.
 fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
     Counters::now()?;
-    if plan.layout == Layout::Pinned && allowed_processors().len() < 2 {
+    if plan.base.layout == Layout::Pinned && allowed_processors().len() < 2 {
         bail!(HostError::TooFewProcessors(allowed_processors().len()));
     }
     ensure_descriptors(plan.descriptors())?;
@@ -219,13 +254,13 @@ fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
 }
 
 fn announce(plan: &Plan, dir: &Path) {
-    let at = plan.rate.map_or(String::new(), |rate| format!(" at {rate} per second (open loop)"));
+    let at = plan.base.rate.map_or(String::new(), |rate| format!(" at {rate} per second (open loop)"));
     tell(format_args!(
         "measuring {} rows x {} backend counts x {} concurrencies, {} requests a trial{at}, seed {}, into {}",
-        plan.models.len(),
-        plan.backends.len(),
-        plan.concurrency.len(),
-        plan.requests,
+        plan.competitors.len(),
+        plan.backends().len(),
+        plan.concurrency().len(),
+        plan.base.requests,
         plan.seed,
         dir.display()
     ));
@@ -256,10 +291,10 @@ fn tell_invalid(stored: &Stored) -> ExitCode {
     if invalid.is_empty() {
         return ExitCode::SUCCESS;
     }
-    let slower = if stored.environment.plan.rate.is_some() { ", or give a lower --rate," } else { "" };
+    let slower = if stored.environment.plan.base.rate.is_some() { ", or give a lower --rate," } else { "" };
     tell(format_args!(
         "roundtable: {} cells stayed invalid after {} attempts; the reasons are in the report: mend the cause{slower} and \
-         run again",
+         begin a new run",
         invalid.len(),
         schedule::MOST_ATTEMPTS
     ));

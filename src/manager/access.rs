@@ -1,11 +1,13 @@
 //! Who may use the manager: basic authentication (RFC 7617) against the users, or everybody of this machine.
 //!
 //! Rules: an unknown name costs as much as a known one with a wrong password, and all comparisons take constant time; at
-//! most two passwords are hashed at a time, on threads of their own, others wait; credentials that were right are
-//! remembered by a keyed SHA-256, so that a page view costs no bcrypt.
+//! most two passwords are hashed at a time, on threads of their own; how fast they can be tried is `tries`' business.
+//! Credentials that were judged are remembered by a keyed SHA-256: those that were right wait for nobody, and sending the
+//! same wrong ones again costs no bcrypt.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
@@ -14,16 +16,18 @@ use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::htpasswd::Users;
+use super::tries::{Fingerprint, Origin, PAUSE, Tries, Wait};
 
 /// Passwords that are hashed at the same time.
 pub(super) const MOST_AT_ONCE: usize = 2;
 /// Longest `Authorization` that is looked at, bytes.
 const MOST_BYTES: usize = 1024;
-/// Credentials that are remembered.
+/// Right credentials that are remembered, and wrong ones: the latest.
 const REMEMBERED: usize = 64;
 
 /// Lets in, or not.
@@ -40,15 +44,36 @@ struct Guard {
     key: [u8; 32],
     decoys: RandomState,
     hashing: Arc<Semaphore>,
-    /// Credentials that were right, with the user's index.
-    verified: Mutex<VecDeque<(Fingerprint, u32)>>,
+    tries: Arc<Tries>,
+    judged: Arc<Judged>,
 }
 
-type Fingerprint = [u8; 32];
+/// Credentials that were judged.
+#[derive(Debug, Default)]
+struct Judged {
+    /// With the user's index. Only right ones can push out a right one.
+    right: Memory<u32>,
+    wrong: Memory<()>,
+}
 
-/// Nobody known: to be answered with 401.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stranger;
+/// The latest last.
+#[derive(Debug)]
+struct Memory<T>(Mutex<VecDeque<(Fingerprint, T)>>);
+
+impl<T> Default for Memory<T> {
+    fn default() -> Self {
+        Memory(Mutex::default())
+    }
+}
+
+/// Who is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stranger {
+    /// Nobody known: to be answered with 401.
+    Unknown,
+    /// Not judged, since newer ones came from the same address: to be answered with 429.
+    Hasty,
+}
 
 impl Gate {
     pub(super) fn new(users: Option<Users>) -> Gate {
@@ -60,12 +85,16 @@ impl Gate {
         self.guard.is_none()
     }
 
-    /// The name of the user who sends `headers`; none where nobody is asked.
-    pub(super) async fn admit(&self, headers: &HeaderMap) -> Result<Option<&str>, Stranger> {
+    /// The name of the user at `client` who sends `headers`; none where nobody is asked.
+    pub(super) async fn admit(
+        &self,
+        headers: &HeaderMap,
+        client: Option<IpAddr>,
+    ) -> Result<Option<&str>, Stranger> {
         let Some(guard) = &self.guard else { return Ok(None) };
-        let credentials = credentials(headers).ok_or(Stranger)?;
-        let user = guard.admit(credentials).await.ok_or(Stranger)?;
-        Ok(guard.users.all().get(user).map(|user| user.name.as_str()))
+        let credentials = credentials(headers).ok_or(Stranger::Unknown)?;
+        let user = guard.admit(&credentials, Origin::of(client)).await?;
+        Ok(guard.users.all().get(user as usize).map(|user| user.name.as_str()))
     }
 }
 
@@ -79,57 +108,102 @@ impl Guard {
             key,
             decoys: RandomState::new(),
             hashing: Arc::new(Semaphore::new(MOST_AT_ONCE)),
-            verified: Mutex::default(),
+            tries: Arc::default(),
+            judged: Arc::default(),
         }
     }
 
     /// The user's index.
-    async fn admit(&self, credentials: Vec<u8>) -> Option<usize> {
-        let whole = fingerprint(&self.key, &credentials);
-        if let Some(user) = self.recall(&whole) {
-            return Some(user);
-        }
-        let (name, password) = split(&credentials)?;
+    async fn admit(&self, credentials: &[u8], origin: Origin) -> Result<u32, Stranger> {
+        let whole = fingerprint(&self.key, credentials);
+        let (name, password) = split(credentials).ok_or(Stranger::Unknown)?;
+        let turn = loop {
+            if let Some(judged) = self.judged.find(&whole) {
+                return judged;
+            }
+            match self.tries.turn(origin, whole).await {
+                Wait::Turn(turn) => break turn,
+                Wait::Judged => {}
+                Wait::SentAway => return Err(Stranger::Hasty),
+            }
+        };
         let own = fingerprint(&self.key, name);
         let known = find(&own, self.names.iter().zip(0..));
         // Always the same decoy for a name: of several costs in the file, a stranger has one like anybody else.
-        let decoy = self.decoys.hash_one(name) as usize % self.users.all().len();
-        let hash = self.users.all().get(known.unwrap_or(decoy))?.hash.clone();
-        let password = password.to_vec();
-        // The permit goes along: who hangs up meanwhile does not make room for a third.
-        let permit = Arc::clone(&self.hashing).acquire_owned().await.ok()?;
-        let hashed = spawn_blocking(move || {
-            let _permit = permit;
-            bcrypt::verify(password, &hash).unwrap_or(false)
+        let users = self.users.all();
+        let decoy = self.decoys.hash_one(name) as usize % users.len();
+        let user = known.map_or(decoy, |known| known as usize);
+        let hash = users.get(user).ok_or(Stranger::Unknown)?.hash.clone();
+        let (password, hashing, judged) =
+            (password.to_vec(), Arc::clone(&self.hashing), Arc::clone(&self.judged));
+        let (mut told, verdict) = oneshot::channel();
+        // A task of its own: who hangs up while a password is hashed makes no room for others, and has the pause too.
+        tokio::spawn(async move {
+            let permit = tokio::select! {
+                permit = hashing.acquire_owned() => permit,
+                () = told.closed() => return,
+            };
+            let hashed = spawn_blocking(move || {
+                let _permit = permit;
+                bcrypt::verify(password, &hash)
+            });
+            let outcome = match (hashed.await, known) {
+                (Ok(Ok(true)), Some(user)) => Ok(user),
+                (Ok(Ok(_)), _) => Err(Stranger::Unknown),
+                // Nothing is known of them: the next time they are hashed again.
+                (Ok(Err(_)) | Err(_), _) => return,
+            };
+            judged.add(whole, outcome);
+            turn.is_judged();
+            // Whoever asked may have hung up.
+            let _ = told.send(outcome);
+            if outcome.is_err() {
+                sleep(PAUSE).await;
+            }
+            drop(turn);
         });
-        let is_right = hashed.await.unwrap_or(false);
-        let user = known.filter(|_| is_right)?;
-        self.remember(whole, user);
-        Some(user)
+        verdict.await.unwrap_or(Err(Stranger::Unknown))
+    }
+}
+
+impl Judged {
+    /// What these credentials have been found to be.
+    fn find(&self, whole: &Fingerprint) -> Option<Result<u32, Stranger>> {
+        let right = self.right.find(whole).map(Ok);
+        right.or_else(|| self.wrong.find(whole).map(|()| Err(Stranger::Unknown)))
     }
 
-    fn recall(&self, whole: &Fingerprint) -> Option<usize> {
-        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        find(whole, verified.iter().map(|(fingerprint, user)| (fingerprint, *user)))
-    }
-
-    fn remember(&self, whole: Fingerprint, user: usize) {
-        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        let Ok(user) = u32::try_from(user) else { return };
-        if verified.len() == REMEMBERED {
-            verified.pop_front();
+    fn add(&self, whole: Fingerprint, outcome: Result<u32, Stranger>) {
+        match outcome {
+            Ok(user) => self.right.add(whole, user),
+            Err(_) => self.wrong.add(whole, ()),
         }
-        verified.push_back((whole, user));
+    }
+}
+
+impl<T: Copy> Memory<T> {
+    fn find(&self, whole: &Fingerprint) -> Option<T> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = find(whole, all.iter().map(|(fingerprint, _)| fingerprint).zip(0..))?;
+        all.get(place as usize).map(|(_, value)| *value)
+    }
+
+    fn add(&self, whole: Fingerprint, value: T) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == REMEMBERED {
+            all.pop_front();
+        }
+        all.push_back((whole, value));
     }
 }
 
 /// The number that stands beside `wanted`; looks at all of them, whichever it is.
-fn find<'a>(wanted: &Fingerprint, all: impl Iterator<Item = (&'a Fingerprint, u32)>) -> Option<usize> {
+fn find<'a>(wanted: &Fingerprint, all: impl Iterator<Item = (&'a Fingerprint, u32)>) -> Option<u32> {
     let mut found = u32::MAX;
     for (fingerprint, number) in all {
         found.conditional_assign(&number, fingerprint.ct_eq(wanted));
     }
-    (found != u32::MAX).then_some(found as usize)
+    (found != u32::MAX).then_some(found)
 }
 
 fn fingerprint(key: &[u8; 32], text: &[u8]) -> Fingerprint {
@@ -157,7 +231,7 @@ fn split(credentials: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use std::future::Future;
-    use std::pin::pin;
+    use std::pin::{Pin, pin};
     use std::task::{Context, Poll, Waker};
 
     use hyper::header::HeaderValue;
@@ -182,29 +256,38 @@ mod tests {
         headers
     }
 
-    /// `None` while it waits for its turn to hash.
-    fn at_once<'a>(gate: &'a Gate, headers: &HeaderMap) -> Option<Result<Option<&'a str>, Stranger>> {
-        match pin!(gate.admit(headers)).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    /// `None` while it waits for its password to be hashed.
+    fn at_once<'a>(
+        gate: &'a Gate,
+        headers: &HeaderMap,
+        client: u8,
+    ) -> Option<Result<Option<&'a str>, Stranger>> {
+        let client = Some([192, 0, 2, client].into());
+        match pin!(gate.admit(headers, client)).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => Some(outcome),
             Poll::Pending => None,
         }
+    }
+
+    fn polled<F: Future>(one: &mut Pin<Box<F>>) -> Poll<F::Output> {
+        one.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     }
 
     #[tokio::test]
     async fn right_credentials_are_let_in_by_name() {
         let gate = gate();
         assert!(!gate.is_open());
-        assert_eq!(gate.admit(&basic("anna:open sesame")).await, Ok(Some("anna")));
-        assert_eq!(gate.admit(&basic("büro:pass:wört")).await, Ok(Some("büro")));
+        assert_eq!(gate.admit(&basic("anna:open sesame"), None).await, Ok(Some("anna")));
+        assert_eq!(gate.admit(&basic("büro:pass:wört"), None).await, Ok(Some("büro")));
         let lower_case = format!("bAsIc   {}", STANDARD.encode("anna:open sesame"));
-        assert_eq!(gate.admit(&headers(&[lower_case])).await, Ok(Some("anna")));
+        assert_eq!(gate.admit(&headers(&[lower_case]), None).await, Ok(Some("anna")));
     }
 
     #[tokio::test]
     async fn everything_else_is_a_stranger() {
         let gate = gate();
         let right = format!("Basic {}", STANDARD.encode("anna:open sesame"));
-        assert_eq!(gate.admit(&HeaderMap::new()).await, Err(Stranger));
+        assert_eq!(gate.admit(&HeaderMap::new(), None).await, Err(Stranger::Unknown));
         for value in [
             "",
             "Basic",
@@ -217,9 +300,13 @@ mod tests {
             &format!("{right}{}", "A".repeat(8000)),
             &format!("Basic {}", STANDARD.encode(format!("anna:{}", "x".repeat(7000)))),
         ] {
-            assert_eq!(gate.admit(&headers(&[value.to_owned()])).await, Err(Stranger), "{value}");
+            assert_eq!(
+                gate.admit(&headers(&[value.to_owned()]), None).await,
+                Err(Stranger::Unknown),
+                "{value}"
+            );
         }
-        for credentials in [
+        for (client, credentials) in (0..).zip([
             "",
             ":",
             "anna",
@@ -233,44 +320,85 @@ mod tests {
             "büro:open sesame",
             "anna:open sesame\0open sesame",
             "anna:open sesame\n",
-        ] {
-            assert_eq!(gate.admit(&basic(credentials)).await, Err(Stranger), "{credentials}");
+        ]) {
+            let client = Some([192, 0, 2, client].into());
+            assert_eq!(
+                gate.admit(&basic(credentials), client).await,
+                Err(Stranger::Unknown),
+                "{credentials}"
+            );
         }
         let twice = [right.clone(), right];
-        assert_eq!(gate.admit(&headers(&twice)).await, Err(Stranger));
+        assert_eq!(gate.admit(&headers(&twice), None).await, Err(Stranger::Unknown));
     }
 
     #[tokio::test]
-    async fn only_what_was_right_is_remembered_and_everything_else_is_hashed() {
+    async fn what_was_judged_is_not_hashed_again_and_everything_else_is() {
         let gate = gate();
         let guard = gate.guard.as_ref().unwrap();
-        assert!(gate.admit(&basic("anna:open sesame")).await.is_ok());
-        assert!(gate.admit(&basic("anna:wrong")).await.is_err());
+        assert!(gate.admit(&basic("anna:open sesame"), None).await.is_ok());
+        assert!(gate.admit(&basic("anna:wrong"), None).await.is_err());
         let all = guard.hashing.try_acquire_many(MOST_AT_ONCE as u32).unwrap();
-        assert_eq!(at_once(&gate, &basic("anna:open sesame")), Some(Ok(Some("anna"))));
-        for credentials in ["anna:wrong", "nobody:open sesame", "büro:pass:wört"] {
-            assert_eq!(at_once(&gate, &basic(credentials)), None, "{credentials} was not hashed");
+        assert_eq!(at_once(&gate, &basic("anna:open sesame"), 1), Some(Ok(Some("anna"))));
+        assert_eq!(at_once(&gate, &basic("anna:wrong"), 1), Some(Err(Stranger::Unknown)));
+        for (client, credentials) in (2..).zip(["anna:wronger", "nobody:open sesame", "büro:pass:wört"]) {
+            assert_eq!(at_once(&gate, &basic(credentials), client), None, "{credentials} was not hashed");
         }
         drop(all);
-        assert_eq!(gate.admit(&basic("büro:pass:wört")).await, Ok(Some("büro")));
-        assert_eq!(guard.verified.lock().unwrap().len(), 2);
+        assert_eq!(gate.admit(&basic("büro:pass:wört"), None).await, Ok(Some("büro")));
+    }
+
+    #[tokio::test]
+    async fn a_crowd_of_wrong_passwords_does_not_keep_the_right_one_out() {
+        let gate = &gate();
+        let mut crowd: Vec<_> = (0..100)
+            .map(|number| {
+                let headers = basic(&format!("anna:wrong {number}"));
+                Box::pin(async move { gate.admit(&headers, None).await })
+            })
+            .collect();
+        assert!(crowd.iter_mut().all(|one| polled(one).is_pending()));
+        assert_eq!(gate.admit(&basic("anna:open sesame"), None).await, Ok(Some("anna")));
+        let mut tally = [0; 3];
+        for one in &mut crowd {
+            tally[match polled(one) {
+                Poll::Ready(Err(Stranger::Unknown)) => 0,
+                Poll::Ready(Err(Stranger::Hasty)) => 1,
+                Poll::Pending => 2,
+                Poll::Ready(Ok(_)) => panic!("a wrong password was right"),
+            }] += 1;
+        }
+        assert_eq!(tally[0], 1, "{tally:?}: only the first one has had its turn");
+        assert!(tally[2] <= 8, "{tally:?}: few wait");
+    }
+
+    #[tokio::test]
+    async fn wrong_passwords_of_one_address_can_be_tried_twice_a_second() {
+        let gate = gate();
+        let start = std::time::Instant::now();
+        for number in 0..3 {
+            let wrong = basic(&format!("anna:wrong {number}"));
+            assert_eq!(gate.admit(&wrong, None).await, Err(Stranger::Unknown));
+        }
+        assert!(start.elapsed() >= PAUSE * 2);
+        let elsewhere = Some([192, 0, 2, 1].into());
+        assert_eq!(gate.admit(&basic("anna:open sesame"), elsewhere).await, Ok(Some("anna")));
     }
 
     #[test]
     fn no_more_is_remembered_than_there_is_room_for() {
-        let gate = gate();
-        let guard = gate.guard.as_ref().unwrap();
+        let memory = Memory::default();
         for number in 0..200u8 {
-            guard.remember([number; 32], 1);
+            memory.add([number; 32], number);
         }
-        assert_eq!(guard.verified.lock().unwrap().len(), REMEMBERED);
-        assert_eq!((guard.recall(&[199; 32]), guard.recall(&[0; 32])), (Some(1), None));
+        assert_eq!(memory.0.lock().unwrap().len(), REMEMBERED);
+        assert_eq!((memory.find(&[199; 32]), memory.find(&[0; 32])), (Some(199), None));
     }
 
     #[tokio::test]
     async fn without_users_nobody_is_asked() {
         let gate = Gate::new(None);
         assert!(gate.is_open());
-        assert_eq!(gate.admit(&HeaderMap::new()).await, Ok(None));
+        assert_eq!(gate.admit(&HeaderMap::new(), None).await, Ok(None));
     }
 }

@@ -16,6 +16,8 @@ mod paths;
 mod reply;
 mod server;
 mod site;
+mod slots;
+mod tries;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,11 +26,14 @@ use std::sync::Arc;
 
 use anyhow::{bail, ensure};
 use roundtable::proxy::{Config, Group, Member, Policy, Proxy, Route};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use access::Gate;
 pub(crate) use htpasswd::Users;
 use paths::{Paths, is_at_or_below};
 use site::Site;
+
+use crate::models::BACKLOG;
 
 /// Where the manager is unless the operator says otherwise.
 pub(crate) const DEFAULT_PATH: &str = "/balancer-manager";
@@ -72,7 +77,10 @@ impl Manager {
     /// Takes a free port. `settings` are to have passed [`check`].
     pub(crate) fn bind(settings: Settings) -> io::Result<Manager> {
         let paths = Paths::of(&settings).map_err(io::Error::other)?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from(socket);
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         Ok(Manager { listener, address, paths, users: settings.users, model: settings.model })

@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
-    REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use sha2::{Digest, Sha256};
@@ -62,6 +62,15 @@ pub(super) fn unauthorized() -> Reply {
     let reply =
         refusal(StatusCode::UNAUTHORIZED, "Give the name and the password of a user of this manager.");
     with(reply, WWW_AUTHENTICATE, r#"Basic realm="roundtable", charset="UTF-8""#)
+}
+
+/// To be tried again a little later.
+pub(super) fn too_many_tries() -> Reply {
+    let reply = refusal(
+        StatusCode::TOO_MANY_REQUESTS,
+        "Too many passwords are being tried from your address: try again in a moment.",
+    );
+    with(reply, RETRY_AFTER, "1")
 }
 
 /// Only the `allowed` methods are.

@@ -1,6 +1,7 @@
 //! What is answered to a request: who may, what is there, and what a form changes.
 //!
-//! Rules: who is not let in learns nothing, not even what exists; GET and HEAD change nothing.
+//! Rules: who is not let in learns nothing, not even what exists, and no byte of what they send along is read; GET and
+//! HEAD change nothing.
 
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
@@ -11,7 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode};
 use roundtable::proxy::{Change, Mode, Proxy};
 
 use super::access::{Gate, Stranger};
@@ -20,13 +21,11 @@ use super::metrics;
 use super::order::{Nonce, Order, Refused};
 use super::page::{self, Page};
 use super::paths::{Paths, Place};
-use super::reply::{HTML, JSON, Reply, not_allowed, refusal, reply, see_other, unauthorized};
+use super::reply::{HTML, JSON, Reply, not_allowed, refusal, reply, see_other, too_many_tries, unauthorized};
 use crate::commands::tell;
 
 /// Longest form, bytes.
 const MOST_FORM: usize = 4096;
-/// Bytes that are read behind what was of use.
-const MOST_DRAINED: usize = 1 << 20;
 
 /// One balancer's manager.
 #[derive(Debug)]
@@ -43,26 +42,26 @@ impl Site {
         Site { proxy, paths, gate, nonce: Nonce::new(), model }
     }
 
-    /// Answers `request`. What it sends along is read to its end, within bounds: an answer beside unread bytes would be
-    /// lost when the connection is closed.
-    pub(super) async fn answer<B: Body<Data = Bytes>>(&self, request: Request<B>) -> Reply {
-        let (head, body) = request.into_parts();
-        let mut body = pin!(body);
-        let reply = self.reply(&head, &mut body).await;
-        let mut drained = 0;
-        while drained < MOST_DRAINED
-            && let Some(Ok(frame)) = body.frame().await
-        {
-            drained += frame.data_ref().map_or(0, Bytes::len);
-        }
-        reply
+    /// The name of the user who sends a request with this head, where anybody is asked for one.
+    pub(super) async fn admit(&self, head: &Parts) -> Result<Option<&str>, Stranger> {
+        self.gate.admit(&head.headers, client(&head.headers)).await
     }
 
-    async fn reply<B: Body<Data = Bytes>>(&self, head: &Parts, body: &mut Pin<&mut B>) -> Reply {
-        let user = match self.gate.admit(&head.headers).await {
-            Ok(user) => user,
-            Err(Stranger) => return unauthorized(),
-        };
+    /// What somebody is told who was not let in.
+    pub(super) fn turn_away(stranger: Stranger) -> Reply {
+        match stranger {
+            Stranger::Unknown => unauthorized(),
+            Stranger::Hasty => too_many_tries(),
+        }
+    }
+
+    /// Answers somebody who was let in. Of the body only a form is read.
+    pub(super) async fn answer<B: Body<Data = Bytes>>(
+        &self,
+        user: Option<&str>,
+        head: &Parts,
+        body: B,
+    ) -> Reply {
         if self.gate.is_open() && !is_asked_as_this_machine(&head.headers) {
             return refusal(
                 StatusCode::FORBIDDEN,
@@ -74,7 +73,7 @@ impl Site {
             return refusal(StatusCode::NOT_FOUND, "The manager has no such page.");
         };
         match (place, &head.method) {
-            (Place::Page, &Method::POST) => self.change(user, head, body).await,
+            (Place::Page, &Method::POST) => self.change(user, head, pin!(body)).await,
             (Place::Page, &Method::GET | &Method::HEAD) => self.page(user, head.uri.path()),
             (Place::Json, &Method::GET | &Method::HEAD) => match self.figures().json() {
                 Ok(text) => reply(StatusCode::OK, JSON, text),
@@ -114,7 +113,7 @@ impl Site {
         &self,
         user: Option<&str>,
         head: &Parts,
-        body: &mut Pin<&mut B>,
+        mut body: Pin<&mut B>,
     ) -> Reply {
         if !is_form(&head.headers) {
             return refusal(

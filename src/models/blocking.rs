@@ -1,76 +1,94 @@
 //! One session on blocking sockets: perform the operation, take its outcome, go on.
 //!
-//! Owns the translation of deadlines into socket timeouts. Rule: a timeout is set only when it differs from the one
-//! that the socket has, so that in steady state no operation costs a second system call.
+//! Owns the translation of deadlines into waits in the kernel. Rules: a read waits in the call itself, under the socket's
+//! timeout, which is set only when it differs from the one that the socket has, so that in steady state no operation
+//! costs a second system call. A write never does: under a socket's timeout it gives back what it could send when the
+//! timeout is over, and the next one begins the time anew. It sends what there is room for, and where there is none it
+//! waits for room with poll(2), until the deadline.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
 use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
-use socket2::SockRef;
 
 use super::Server;
-use super::idle::{IdlePool, is_silent};
+use super::common::{abort, lock, look, timed_out};
+use super::idle::{IdlePool, is_usable};
 
 /// Idle connections to backends, shared by the threads.
 pub(super) type SharedIdle = Arc<Mutex<IdlePool<TimedStream>>>;
 
-/// A panic in one connection must not take the pool from the others: what it holds is valid at any time.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A blocking socket and the timeouts that it has.
+/// A blocking socket and the timeout that its reads have.
 #[derive(Debug)]
 pub(super) struct TimedStream {
     stream: TcpStream,
     read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
 }
 
 impl TimedStream {
-    /// A connected socket whose timeouts are `read_timeout` and `write_timeout`.
-    fn new(stream: TcpStream, read_timeout: Option<Duration>, write_timeout: Option<Duration>) -> Self {
-        TimedStream { stream, read_timeout, write_timeout }
+    /// A connected socket whose reads have that timeout.
+    fn new(stream: TcpStream, read_timeout: Option<Duration>) -> Self {
+        TimedStream { stream, read_timeout }
     }
 
     fn connect(address: SocketAddr, timeout: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, timeout)?;
         stream.set_nodelay(true)?;
-        Ok(TimedStream::new(stream, None, None))
+        Ok(TimedStream::new(stream, None))
     }
 
-    fn read(&mut self, room: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
-        if timeout != self.read_timeout {
-            self.stream.set_read_timeout(timeout)?;
-            self.read_timeout = timeout;
+    /// Reads once, from now to `deadline`.
+    fn read(&mut self, room: &mut [u8], mut now: Instant, deadline: Option<Instant>) -> io::Result<usize> {
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            if left != self.read_timeout {
+                self.stream.set_read_timeout(left)?;
+                self.read_timeout = left;
+            }
+            match self.stream.read(room) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => now = Instant::now(),
+                // A socket's timeout shows as EAGAIN.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                outcome => return outcome,
+            }
         }
-        performed(|| self.stream.read(room))
     }
 
-    fn write(&mut self, data: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
-        if timeout != self.write_timeout {
-            self.stream.set_write_timeout(timeout)?;
-            self.write_timeout = timeout;
+    /// Writes once what there is room for, from now to `deadline`.
+    fn write(&self, data: &[u8], deadline: Option<Instant>) -> io::Result<usize> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        loop {
+            match send(self.stream.as_raw_fd(), data, flags) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => wait_for_room(&self.stream, deadline)?,
+                outcome => return Ok(outcome?),
+            }
         }
-        performed(|| self.stream.write(data))
     }
 }
 
-/// A socket timeout shows as `EAGAIN`.
-fn performed(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match operation() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            outcome => return outcome,
-        }
+/// Returns when there may be room, or an error to be fetched by the next write.
+fn wait_for_room(stream: &TcpStream, deadline: Option<Instant>) -> io::Result<()> {
+    let timeout = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+        None => PollTimeout::NONE,
+        Some(Duration::ZERO) => return Err(io::ErrorKind::TimedOut.into()),
+        // A wait of less than a millisecond must not become one of nothing, over and over.
+        Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
+    };
+    match poll(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)], timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -91,7 +109,7 @@ impl<'a> Connection<'a> {
         client: TcpStream,
         address: SocketAddr,
     ) -> Self {
-        let client = TimedStream::new(client, read_timeout_of(server), write_timeout_of(server));
+        let client = TimedStream::new(client, Some(server.proxy.limits().header_timeout));
         Connection { server, idle, client, address, backend: None }
     }
 
@@ -100,24 +118,26 @@ impl<'a> Connection<'a> {
         let mut now = Instant::now();
         let (mut session, mut op) = Session::start(Arc::clone(&self.server.proxy), self.address, now);
         loop {
-            let left = session.deadline().map(|deadline| deadline.saturating_duration_since(now));
+            let deadline = session.deadline();
             let done = match op {
                 Op::Finish(reason) => return self.finish(reason),
-                _ if left.is_some_and(|left| left.is_zero()) => timed_out(op),
+                _ if deadline.is_some_and(|deadline| deadline <= now) => timed_out(op),
                 Op::Connect { backend, reuse } => {
-                    Done::Connected(self.connect(backend, reuse, left.unwrap_or(Duration::MAX), now))
+                    let left = deadline.map_or(Duration::MAX, |deadline| deadline - now);
+                    Done::Connected(self.connect(backend, reuse, left, now))
                 }
                 Op::Read(peer, mut buf) => {
-                    let outcome = self.socket(peer).and_then(|socket| socket.read(buf.spare_mut(), left));
+                    let outcome =
+                        self.socket(peer).and_then(|socket| socket.read(buf.spare_mut(), now, deadline));
                     Done::Transferred(outcome, buf)
                 }
                 Op::Write(peer, buf) => {
-                    let outcome = self.socket(peer).and_then(|socket| socket.write(buf.window(), left));
+                    let outcome = self.socket(peer).and_then(|socket| socket.write(buf.window(), deadline));
                     Done::Transferred(outcome, buf)
                 }
-                Op::Release(backend) => {
+                Op::Release { backend, is_suspect } => {
                     if let Some(stream) = self.backend.take() {
-                        drop(lock(self.idle).put(backend, stream, now));
+                        drop(lock(self.idle).put(backend, stream, is_suspect, now));
                     }
                     Done::Complete
                 }
@@ -125,7 +145,7 @@ impl<'a> Connection<'a> {
                     self.backend = None;
                     Done::Complete
                 }
-                Op::Look => Done::Looked { is_gone: is_gone(&self.client.stream) },
+                Op::Look => look(&self.client.stream, self.backend.as_ref().map(|backend| &backend.stream)),
                 Op::HalfClose => {
                     // It fails when the client is gone, which the next read tells.
                     let _ = self.client.stream.shutdown(Shutdown::Write);
@@ -153,8 +173,8 @@ impl<'a> Connection<'a> {
     fn take_idle(&self, backend: BackendId, now: Instant) -> Option<TimedStream> {
         loop {
             // The look at it needs no lock.
-            let idle = lock(self.idle).take(backend, now, drop)?;
-            if is_silent(&idle.stream) {
+            let idle = lock(self.idle).take(backend, now, drop)?.connection;
+            if is_usable(&self.server.proxy, backend, &idle.stream) {
                 return Some(idle);
             }
         }
@@ -172,34 +192,4 @@ impl<'a> Connection<'a> {
             abort(&self.client.stream);
         }
     }
-}
-
-fn read_timeout_of(server: &Server) -> Option<Duration> {
-    Some(server.proxy.limits().header_timeout)
-}
-
-fn write_timeout_of(server: &Server) -> Option<Duration> {
-    Some(server.proxy.limits().write_timeout)
-}
-
-/// The outcome of an operation whose time was up before it began.
-pub(super) fn timed_out(op: Op) -> Done {
-    match op {
-        Op::Connect { .. } => Done::Connected(Err(io::ErrorKind::TimedOut.into())),
-        Op::Read(_, buf) | Op::Write(_, buf) => Done::Transferred(Err(io::ErrorKind::TimedOut.into()), buf),
-        Op::Look => Done::Looked { is_gone: false },
-        Op::Release(_) | Op::Discard | Op::HalfClose | Op::Finish(_) => Done::Complete,
-    }
-}
-
-/// Whether the other side of `connection` has reset it. One that has only sent its end may still be reading.
-pub(super) fn is_gone(connection: &impl AsFd) -> bool {
-    // Nothing is asked for: errors and the end of both directions are told without being asked for.
-    let mut look = [PollFd::new(connection.as_fd(), PollFlags::empty())];
-    poll(&mut look, PollTimeout::ZERO).is_ok_and(|told| told > 0)
-}
-
-/// Makes the coming close a reset. If that fails it is an ordinary close.
-pub(super) fn abort(socket: &impl AsFd) {
-    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }

@@ -1,7 +1,7 @@
 //! The sockets' settings that every model has alike, and what to do when accepting fails.
 //!
-//! Owns backlog, NODELAY, the timeouts that blocking models need, and the descriptor limit. Linux: a connection
-//! inherits TCP_NODELAY and the SO_*TIMEO of its listener, which saves a system call for each on every connection.
+//! Owns backlog, NODELAY, the read timeout that blocking models need, and the descriptor limit. Linux: a connection
+//! inherits TCP_NODELAY and the SO_RCVTIMEO of its listener, which saves a system call for each on every connection.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -23,7 +23,6 @@ pub(crate) fn listen(address: SocketAddr, limits: &Limits) -> io::Result<TcpList
     socket.set_reuse_address(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_read_timeout(Some(limits.header_timeout))?;
-    socket.set_write_timeout(Some(limits.write_timeout))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

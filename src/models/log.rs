@@ -1,13 +1,14 @@
 //! The access log: who connected and where each request was forwarded, or a line for each exchange.
 //!
-//! Owns the lines' forms and the thread that writes them. Rules: no model ever waits for the log: lines that the writer
+//! Owns the lines' forms and the thread that writes them. Rules: lines are written whole, to the file that is at the path
+//! when the log is opened, or opened anew; no model ever waits for the log: lines that the writer
 //! cannot keep up with are left out, and a line says how many; what a client sent cannot end a line or a quoted field, nor
-//! reach a terminal as a control sequence.
+//! reach a terminal as a control sequence: all but printable ASCII is escaped, as by Apache and nginx, or as JSON has it.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -44,6 +45,8 @@ enum Event {
     Exchange(Box<Entry>),
     /// All before it has been written.
     Flush(Sender<()>),
+    /// What follows goes to the file that is at the path then.
+    Reopen,
 }
 
 /// An exchange as it waits to be written.
@@ -74,22 +77,37 @@ pub(crate) struct AccessLog {
 impl AccessLog {
     /// Appends to the file at `path`; `-` is standard error, since standard output carries the ready line.
     pub(crate) fn open(path: &Path, format: LogFormat, backends: Vec<String>) -> io::Result<Self> {
-        let out: Box<dyn Write + Send> = if path == Path::new("-") {
-            Box::new(io::stderr())
-        } else {
-            Box::new(OpenOptions::new().create(true).append(true).open(path)?)
-        };
+        let (path, out) = (path.to_owned(), open_output(path)?);
         let (events, waiting) = bounded(WAITING);
         let left_out = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&left_out);
         std::thread::Builder::new().name("access log".into()).spawn(move || {
-            let writer = Writer { format, backends, zone: TimeZone::system(), out: BufWriter::new(out) };
+            let writer = Writer { format, backends, zone: TimeZone::system(), path, out };
             if let Err(error) = writer.write(&waiting, &counter) {
                 // `eprintln!` would panic when nobody reads it any more.
                 drop(writeln!(io::stderr(), "roundtable: the access log ends here: {error}"));
             }
         })?;
         Ok(AccessLog { format, events, left_out })
+    }
+
+    /// Fails as [`open`](Self::open) would, and leaves no file behind that was not there.
+    pub(crate) fn check(path: &Path) -> io::Result<()> {
+        let was_there = path == Path::new("-") || path.exists();
+        open_output(path)?;
+        if was_there { Ok(()) } else { std::fs::remove_file(path) }
+    }
+
+    /// Opens the file anew: what was told so far is written to the one in hand, what is told from now on to the one that is
+    /// at the path. Fails when the log is not written any more, or has not taken this up within `patience`.
+    pub(crate) fn reopen(&self, patience: Duration) -> io::Result<()> {
+        self.events.send_timeout(Event::Reopen, patience).map_err(|error| {
+            io::Error::from(if error.is_timeout() {
+                io::ErrorKind::TimedOut
+            } else {
+                io::ErrorKind::BrokenPipe
+            })
+        })
     }
 
     /// Whether it has a line for each exchange, and so has to be told of them.
@@ -143,16 +161,29 @@ impl Observer for AccessLog {
     }
 }
 
+type Output = BufWriter<Box<dyn Write + Send>>;
+
+/// What is written at `path`; `-` is standard error.
+fn open_output(path: &Path) -> io::Result<Output> {
+    let out: Box<dyn Write + Send> = if path == Path::new("-") {
+        Box::new(io::stderr())
+    } else {
+        Box::new(OpenOptions::new().create(true).append(true).open(path)?)
+    };
+    Ok(BufWriter::new(out))
+}
+
 /// The other end.
-struct Writer<W> {
+struct Writer {
     format: LogFormat,
     /// The backends' names, by index.
     backends: Vec<String>,
     zone: TimeZone,
-    out: W,
+    path: PathBuf,
+    out: Output,
 }
 
-impl<W: Write> Writer<W> {
+impl Writer {
     fn write(mut self, waiting: &Receiver<Event>, left_out: &AtomicU64) -> io::Result<()> {
         while let Ok(first) = waiting.recv() {
             let mut next = Some(first);
@@ -165,6 +196,7 @@ impl<W: Write> Writer<W> {
                         // Whoever asked may have lost patience.
                         let _ = written.send(());
                     }
+                    Event::Reopen => self.reopen()?,
                     Event::Exchange(entry) => {
                         let line = self.line(&entry);
                         writeln!(self.out, "{line}")?;
@@ -177,6 +209,20 @@ impl<W: Write> Writer<W> {
                 writeln!(self.out, "({missing} lines left out: the log could not keep up)")?;
             }
             self.out.flush()?;
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        match open_output(&self.path) {
+            Ok(out) => self.out = out,
+            Err(error) => drop(writeln!(
+                io::stderr(),
+                "roundtable: cannot open the access log {} anew ({error}), the old file is written on; make the path \
+                 writable, then send SIGUSR1 again",
+                self.path.display()
+            )),
         }
         Ok(())
     }
@@ -251,7 +297,23 @@ fn json(entry: &Entry, ended: &Zoned, backend: Option<&str>) -> String {
         user_agent: text(&entry.user_agent),
     };
     // Numbers and text alone: it cannot fail.
-    serde_json::to_string(&line).unwrap_or_default()
+    ascii(&serde_json::to_string(&line).unwrap_or_default())
+}
+
+/// The same JSON in printable ASCII. It has other characters in its strings alone, where each can be escaped; some of them
+/// are control characters to a terminal, or turn the direction of what follows.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if matches!(character, ' '..='~') {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            let escapes = character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}"));
+            text.extend(escapes);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -295,5 +357,25 @@ mod tests {
         assert_eq!((&value["status"], &value["lasted_us"]), (&200.into(), &1500.into()));
         assert_eq!(value["backend"], "localhost:9001");
         assert!(value.get("referer").is_none());
+    }
+
+    #[test]
+    fn nothing_that_a_client_sends_leaves_its_line_or_its_string() {
+        let hostile = "a\"\\\x1b[2J\x7f\u{9b}31m\u{202e}\u{1f600}\r\nb";
+        let told = Entry {
+            request_line: hostile.as_bytes().to_vec(),
+            host: b"\xff\n\"".to_vec(),
+            referer: hostile.as_bytes().to_vec(),
+            user_agent: b"\0".to_vec(),
+            ..entry()
+        };
+        let lines = [common(&told, &noon()), combined(&told, &noon()), json(&told, &noon(), None)];
+        for line in &lines {
+            assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
+        }
+        let quotes = |line: &str| line.replace("\\\\", "").replace("\\\"", "").matches('"').count();
+        assert_eq!((quotes(&lines[0]), quotes(&lines[1])), (2, 6));
+        let value: serde_json::Value = serde_json::from_str(&lines[2]).unwrap();
+        assert_eq!((&value["request"], &value["host"]), (&hostile.into(), &"\u{fffd}\n\"".into()));
     }
 }

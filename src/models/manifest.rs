@@ -16,6 +16,7 @@ pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -
         (_, Some(count)) => count.to_string(),
     };
     let seconds = |duration: std::time::Duration| format!("{} s", duration.as_secs_f64());
+    let rate = |bytes: u64| if bytes == 0 { "none".to_owned() } else { format!("{bytes} B/s") };
     BTreeMap::from(
         [
             ("accept pause when exhausted", seconds(listener::EXHAUSTED_PAUSE)),
@@ -26,9 +27,12 @@ pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -
             ("idle backend connections kept", format!("{} for each backend", idle::KEPT_PER_BACKEND)),
             ("idle backend connections probed", "each time before use, by event or system call".to_owned()),
             ("idle backend connections closed", seconds(idle::MOST_AGE)),
+            ("idle backend connections kept back while suspect", seconds(idle::SETTLES)),
             ("limit, body", format!("{} B", limits.body_bytes)),
             ("limit, fields", limits.fields.to_string()),
             ("limit, head", format!("{} B", limits.head_bytes)),
+            ("least rate, backend", rate(limits.backend_rate)),
+            ("least rate, client", rate(limits.client_rate)),
             ("limit, request line", format!("{} B", limits.request_line_bytes)),
             ("nodelay", "client and backend".to_owned()),
             ("retry interval", seconds(limits.retry_interval)),

@@ -22,8 +22,8 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
 use slab::Slab;
 
-use super::blocking::{abort, is_gone, timed_out};
-use super::idle::IdlePool;
+use super::common::{abort, look, timed_out};
+use super::idle::{IdlePool, is_usable};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::socket::Socket;
 use super::{Family, Model, Server, Workers};
@@ -223,6 +223,7 @@ impl Loop {
         // An idle connection that says anything, even goodbye, is of no more use.
         if backend.client.is_none() && (event.is_readable() || event.is_read_closed() || event.is_error()) {
             let id = backend.id;
+            is_usable(&self.server.proxy, id, backend.socket.stream());
             self.idle.remove(id, &index);
             drop(self.backends.remove(index));
         }
@@ -327,10 +328,10 @@ impl Loop {
                     outcome => Tried::Done(Done::Transferred(outcome, buf)),
                 }
             }
-            Op::Release(id) => {
+            Op::Release { backend: id, is_suspect } => {
                 if let Some(backend) = self.clients[index].backend.take() {
                     self.backends[backend].client = None;
-                    if let Some(surplus) = self.idle.put(id, backend, self.now) {
+                    if let Some(surplus) = self.idle.put(id, backend, is_suspect, self.now) {
                         drop(self.backends.remove(surplus));
                     }
                 }
@@ -340,7 +341,11 @@ impl Loop {
                 self.discard(index);
                 Tried::Done(Done::Complete)
             }
-            Op::Look => Tried::Done(Done::Looked { is_gone: is_gone(self.clients[index].socket.stream()) }),
+            Op::Look => {
+                let client = &self.clients[index];
+                let backend = client.backend.map(|backend| self.backends[backend].socket.stream());
+                Tried::Done(look(client.socket.stream(), backend))
+            }
             Op::HalfClose => {
                 // It fails when the client is gone, which the next read tells.
                 let _ = self.clients[index].socket.stream().shutdown(Shutdown::Write);
@@ -392,8 +397,13 @@ impl Loop {
     fn take_idle(&mut self, id: BackendId, client: usize) -> Option<usize> {
         loop {
             let backends = &mut self.backends;
-            let backend = self.idle.take(id, self.now, |backend| drop(backends.remove(backend)))?;
-            if backends[backend].socket.is_silent() {
+            let kept = self.idle.take(id, self.now, |backend| drop(backends.remove(backend)))?;
+            let backend = kept.connection;
+            let socket = &backends[backend].socket;
+            // The edges tell; the socket is asked only where they leave it open, or the connection is suspect.
+            if (!kept.is_suspect && socket.is_known_silent())
+                || is_usable(&self.server.proxy, id, socket.stream())
+            {
                 backends[backend].client = Some(client);
                 return Some(backend);
             }

@@ -2,9 +2,10 @@
 //!
 //! Owns the table and what every model gets ([`Server`]). A model is a driver of
 //! [`roundtable::proxy::Session`] and nothing else: it decides who waits, and how. What all of them do alike
-//! stands in `listener` (sockets), `idle` (connections to backends that are kept), `log` and `manifest`.
+//! stands in `common`, `listener` (sockets), `idle` (connections to backends that are kept), `log` and `manifest`.
 
 mod blocking;
+mod common;
 mod handicap;
 mod idle;
 mod listener;
@@ -67,6 +68,15 @@ pub(crate) fn find(name: &str) -> Option<&'static Model> {
 }
 
 impl Workers {
+    /// The threads of a model whose number nobody can choose, in words.
+    pub(crate) fn fixed(self) -> Option<&'static str> {
+        match self {
+            Workers::PerConnection => Some("a thread for each connection"),
+            Workers::One => Some("one thread"),
+            Workers::PerProcessor(_) => None,
+        }
+    }
+
     /// The number of threads for `asked` by the operator; `None` where it has no number.
     pub(crate) fn count(self, asked: Option<usize>) -> Option<usize> {
         match self {

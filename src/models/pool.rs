@@ -1,9 +1,10 @@
 //! `pool`: a fixed number of workers, fed by a crossbeam channel.
 //!
-//! Who waits: a worker waits for a backend, in the system call, for at most [`SLICE`]; it never waits for a client. What
-//! would wait longer goes to the waiting room (one epoll, one thread) and comes back through the channel when
-//! it can go on, at the end of the queue. So no client, however slow, and no number of them can keep the workers
-//! from the others. Where the state lives: in a boxed [`Task`] that is handed from thread to thread. What bounds the
+//! Who waits: a worker waits for a backend's answer, in the system call, once for each request and for at most [`SLICE`],
+//! and only while another worker does not ([`Shared::begin_wait`]); it never waits for a client. What would wait
+//! longer goes to the waiting room (one epoll, one thread) and comes back through the channel when it can go on, at the
+//! end of the queue. So no client and no backend, however slow, and no number of them can keep the workers from the
+//! others: one of these is always at work. A pool of one worker never waits in a call. Where the state lives: in a boxed [`Task`] that is handed from thread to thread. What bounds the
 //! concurrency: the number of workers, for exchanges that are being worked on. What a waiting connection costs: a
 //! task in the waiting room and one small buffer.
 //!
@@ -13,6 +14,7 @@ use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,8 +26,8 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::blocking::{abort, is_gone, lock, timed_out};
-use super::idle::{IdlePool, is_silent};
+use super::common::{abort, lock, look, timed_out};
+use super::idle::{IdlePool, is_usable};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::waiting::{Waiting, WaitingRoom};
 use super::{Family, Model, Server, Workers};
@@ -55,6 +57,8 @@ struct Task {
     client_is_known: bool,
     /// The last thing done was to write to the client: it cannot have sent the next request yet.
     just_answered: bool,
+    /// A worker has waited for this backend since something was sent to it.
+    was_waited_for: bool,
 }
 
 /// A connection to a backend.
@@ -72,14 +76,29 @@ struct Shared {
     jobs: Sender<Box<Task>>,
     idle: Mutex<IdlePool<BackendStream>>,
     waiting: WaitingRoom<Box<Task>>,
+    /// Workers that wait for a backend in the system call.
+    waiters: AtomicUsize,
 }
 
 impl Shared {
+    /// Whether one more worker may wait in a system call: one must be left that does not. If so, [`Self::end_wait`] is due.
+    fn begin_wait(&self) -> bool {
+        let may_wait = self.waiters.fetch_add(1, Ordering::Relaxed) + 1 < self.server.workers;
+        if !may_wait {
+            self.end_wait();
+        }
+        may_wait
+    }
+
+    fn end_wait(&self) {
+        self.waiters.fetch_sub(1, Ordering::Relaxed);
+    }
+
     fn take_idle(&self, backend: BackendId, now: Instant) -> Option<BackendStream> {
         loop {
             // The look at it needs no lock.
-            let idle = lock(&self.idle).take(backend, now, drop)?;
-            if is_silent(&idle.stream) {
+            let idle = lock(&self.idle).take(backend, now, drop)?.connection;
+            if is_usable(&self.server.proxy, backend, &idle.stream) {
                 return Some(idle);
             }
         }
@@ -89,7 +108,8 @@ impl Shared {
 fn serve(server: Arc<Server>) -> io::Result<()> {
     let (jobs, queue) = unbounded();
     let idle = Mutex::new(IdlePool::new(server.proxy.backend_count()));
-    let shared = Arc::new(Shared { server, jobs, idle, waiting: WaitingRoom::new()? });
+    let shared =
+        Arc::new(Shared { server, jobs, idle, waiting: WaitingRoom::new()?, waiters: AtomicUsize::new(0) });
     for number in 0..shared.server.workers {
         let (shared, queue) = (Arc::clone(&shared), queue.clone());
         thread::Builder::new().name(format!("worker {number}")).spawn(move || work(&shared, &queue))?;
@@ -143,7 +163,15 @@ impl Task {
     fn start(server: &Server, client: TcpStream, address: SocketAddr) -> Box<Self> {
         server.accepted(address);
         let (session, op) = Session::start(Arc::clone(&server.proxy), address, Instant::now());
-        Box::new(Task { session, op, client, backend: None, client_is_known: false, just_answered: false })
+        Box::new(Task {
+            session,
+            op,
+            client,
+            backend: None,
+            client_is_known: false,
+            just_answered: false,
+            was_waited_for: false,
+        })
     }
 
     fn perform_all(mut self: Box<Self>, shared: &Shared) {
@@ -210,7 +238,7 @@ impl Task {
             Op::Read(Peer::Client, buf) if just_answered => {
                 Tried::Wait(Op::Read(Peer::Client, buf), Peer::Client, EpollFlags::EPOLLIN)
             }
-            Op::Read(peer, mut buf) => match self.read(peer, buf.spare_mut()) {
+            Op::Read(peer, mut buf) => match self.read(shared, peer, buf.spare_mut()) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     Tried::Wait(Op::Read(peer, buf), peer, EpollFlags::EPOLLIN)
                 }
@@ -222,12 +250,13 @@ impl Task {
                 }
                 outcome => {
                     self.just_answered = peer == Peer::Client;
+                    self.was_waited_for &= peer == Peer::Client;
                     Tried::Done(Done::Transferred(outcome, buf))
                 }
             },
-            Op::Release(backend) => {
+            Op::Release { backend, is_suspect } => {
                 if let Some(stream) = self.backend.take() {
-                    drop(lock(&shared.idle).put(backend, stream, now));
+                    drop(lock(&shared.idle).put(backend, stream, is_suspect, now));
                 }
                 Tried::Done(Done::Complete)
             }
@@ -235,7 +264,7 @@ impl Task {
                 self.backend = None;
                 Tried::Done(Done::Complete)
             }
-            Op::Look => Tried::Done(Done::Looked { is_gone: is_gone(&self.client) }),
+            Op::Look => Tried::Done(look(&self.client, self.backend.as_ref().map(|backend| &backend.stream))),
             Op::HalfClose => {
                 // It fails when the client is gone, which the next read tells.
                 let _ = self.client.shutdown(Shutdown::Write);
@@ -268,14 +297,20 @@ impl Task {
         backend.connected()
     }
 
-    /// From the client without waiting, from the backend for a slice.
-    fn read(&self, peer: Peer, room: &mut [u8]) -> io::Result<usize> {
-        let (fd, flags) = match (peer, &self.backend) {
-            (Peer::Client, _) => (self.client.as_raw_fd(), MsgFlags::MSG_DONTWAIT),
-            (Peer::Backend, Some(backend)) => (backend.stream.as_raw_fd(), MsgFlags::empty()),
+    /// From the client without waiting, from the backend for a slice where that may be.
+    fn read(&mut self, shared: &Shared, peer: Peer, room: &mut [u8]) -> io::Result<usize> {
+        let fd = match (peer, &self.backend) {
+            (Peer::Client, _) => self.client.as_raw_fd(),
+            (Peer::Backend, Some(backend)) => backend.stream.as_raw_fd(),
             (Peer::Backend, None) => return Err(ErrorKind::NotConnected.into()),
         };
-        uninterrupted(|| recv(fd, room, flags))
+        if peer == Peer::Backend && !self.was_waited_for && shared.begin_wait() {
+            let outcome = uninterrupted(|| recv(fd, room, MsgFlags::empty()));
+            shared.end_wait();
+            self.was_waited_for = matches!(&outcome, Err(error) if error.kind() == ErrorKind::WouldBlock);
+            return outcome;
+        }
+        uninterrupted(|| recv(fd, room, MsgFlags::MSG_DONTWAIT))
     }
 
     fn write(&self, peer: Peer, data: &[u8]) -> io::Result<usize> {

@@ -10,8 +10,6 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
-use super::idle::is_silent;
-
 /// A socket, registered or not.
 pub(super) struct Socket {
     stream: TcpStream,
@@ -32,10 +30,9 @@ impl Socket {
         &self.stream
     }
 
-    /// Whether the other side has neither closed nor said anything that was not read. The edges tell; the socket is
-    /// asked only where they leave it open.
-    pub(super) fn is_silent(&self) -> bool {
-        (self.registered && !self.readable && !self.ended) || is_silent(&self.stream)
+    /// Whether the edges say that the other side has neither closed nor said anything that was not read.
+    pub(super) fn is_known_silent(&self) -> bool {
+        self.registered && !self.readable && !self.ended
     }
 
     /// Edges are told from here on.

@@ -18,8 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep, sleep_until};
 
-use super::blocking::{abort, is_gone, lock, timed_out};
-use super::idle::IdlePool;
+use super::common::{abort, lock, look, timed_out};
+use super::idle::{IdlePool, is_usable};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::{Family, Model, Server, Workers};
 
@@ -104,9 +104,9 @@ async fn run(
                 };
                 Done::Transferred(outcome, buf)
             }
-            Op::Release(id) => {
+            Op::Release { backend: id, is_suspect } => {
                 if let Some(stream) = backend.take() {
-                    drop(lock(&idle).put(id, stream, now));
+                    drop(lock(&idle).put(id, stream, is_suspect, now));
                 }
                 Done::Complete
             }
@@ -114,7 +114,7 @@ async fn run(
                 backend = None;
                 Done::Complete
             }
-            Op::Look => Done::Looked { is_gone: is_gone(&client) },
+            Op::Look => look(&client, backend.as_ref()),
             Op::HalfClose => {
                 // It fails when the client is gone, which the next read tells.
                 let _ = SockRef::from(&client).shutdown(Shutdown::Write);
@@ -134,7 +134,7 @@ async fn connect(
     now: Instant,
 ) -> io::Result<(TcpStream, bool)> {
     let address = server.forwarded(backend);
-    if reuse && let Some(stream) = take_idle(idle, backend, now) {
+    if reuse && let Some(stream) = take_idle(server, idle, backend, now) {
         return Ok((stream, true));
     }
     let stream = TcpStream::connect(address).await?;
@@ -142,11 +142,19 @@ async fn connect(
     Ok((stream, false))
 }
 
-fn take_idle(idle: &Mutex<IdlePool<TcpStream>>, backend: BackendId, now: Instant) -> Option<TcpStream> {
+fn take_idle(
+    server: &Server,
+    idle: &Mutex<IdlePool<TcpStream>>,
+    backend: BackendId,
+    now: Instant,
+) -> Option<TcpStream> {
     loop {
-        let stream = lock(idle).take(backend, now, drop)?;
-        // The reactor knows; the socket is asked only where it has told of something.
-        if matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+        let kept = lock(idle).take(backend, now, drop)?;
+        let stream = kept.connection;
+        // The reactor knows; the socket is asked only where it has told of something, or the connection is suspect.
+        let has_told =
+            || !matches!(stream.try_read(&mut []), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        if !(kept.is_suspect || has_told()) || is_usable(&server.proxy, backend, &stream) {
             return Some(stream);
         }
     }

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use slab::Slab;
 
-use super::blocking::lock;
+use super::common::lock;
 
 /// How often deadlines are looked at, and so the precision of every timeout of a client.
 const TICK: Duration = Duration::from_millis(100);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::config::Member;
 use super::health::Health;
+use super::surplus::Surplus;
 
 /// Most backends of one balancer: a request remembers those that it has tried in the bits of one word.
 pub const MOST_BACKENDS: usize = 128;
@@ -47,6 +48,7 @@ pub(crate) struct Backend {
     pub(crate) authority: String,
     pub(crate) health: Health,
     pub(crate) counters: Counters,
+    pub(crate) surplus: Surplus,
     most_connections: Option<u32>,
     weight: AtomicU32,
     mode: AtomicU8,
@@ -81,6 +83,7 @@ impl Backend {
             authority: member.address.to_string(),
             health: Health::default(),
             counters: Counters::default(),
+            surplus: Surplus::default(),
             most_connections: member.most_connections,
             weight: AtomicU32::new(member.weight),
             mode: AtomicU8::new(0),

@@ -126,6 +126,23 @@ impl Buf {
         fits
     }
 
+    /// Appends all `pieces` to the window, one behind the other, or nothing when they do not fit.
+    #[must_use]
+    pub(crate) fn push_all<const N: usize>(&mut self, pieces: &[&[u8]; N]) -> bool {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let fits = length <= self.room();
+        if fits {
+            let mut place = &mut self.bytes[self.end..self.end + length];
+            for piece in pieces {
+                let (here, behind) = place.split_at_mut(piece.len());
+                here.copy_from_slice(piece);
+                place = behind;
+            }
+            self.end += length;
+        }
+        fits
+    }
+
     /// A scanner has kept `kept` bytes at the window's front and used up `used`: the window becomes the kept ones,
     /// the unused become held.
     pub(crate) fn split(&mut self, kept: usize, used: usize) {
@@ -241,7 +258,10 @@ mod tests {
     fn what_does_not_fit_is_not_pushed_in_part() {
         let mut buf = holding(b"0123456789");
         assert!(!buf.push(b"abcdefg"));
+        assert!(!buf.push_all(&[b"ab", b"", b"cdefg"]));
         assert_eq!(buf.window(), b"0123456789");
+        assert!(buf.push_all(&[b"ab", b"", b"cdef"]));
+        assert_eq!(buf.window(), b"0123456789abcdef");
     }
 
     #[test]

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use super::backend::MOST_BACKENDS;
 use super::error::Error;
 use super::exchange::Observer;
-use super::field::{is_authority, is_target};
+use super::field::{is_authority, is_path};
+use super::health::Watcher;
 use super::limits::Limits;
+use super::location::is_on_this_host;
 
 /// The largest weight.
 pub const MOST_WEIGHT: u32 = 1000;
@@ -33,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// Is told of every exchange.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Is told of backends that are left out, and that are back.
+    pub watcher: Option<Arc<dyn Watcher>>,
 }
 
 /// Backends that can stand in for each other.
@@ -44,7 +48,8 @@ pub struct Group {
     pub policy: Policy,
     /// In the order of their turns.
     pub members: Vec<Member>,
-    /// Not shown in [`Proxy::status`](super::Proxy::status): it belongs to the balancer itself.
+    /// It belongs to the balancer itself: not shown in [`Proxy::status`](super::Proxy::status), and sent each request as
+    /// soon as its head is whole.
     pub hidden: bool,
 }
 
@@ -95,7 +100,14 @@ impl Config {
             members: backends.into_iter().map(Member::at).collect(),
             hidden: false,
         };
-        Config { groups: vec![group], routes: vec![Route::everything(0)], authority, limits, observer: None }
+        Config {
+            groups: vec![group],
+            routes: vec![Route::everything(0)],
+            authority,
+            limits,
+            observer: None,
+            watcher: None,
+        }
     }
 
     /// Refuses what cannot be served, with what to change.
@@ -174,12 +186,14 @@ impl Route {
     }
 
     fn validate(&self, groups: usize) -> Result<(), Error> {
-        let is_path = self.prefix.starts_with('/')
+        let is_prefix = self.prefix.starts_with('/')
             && self.prefix.len() <= MOST_PREFIX
-            && self.prefix.bytes().all(|byte| byte != b'?' && is_target(byte));
-        if !is_path {
+            && self.prefix.bytes().all(is_path)
+            // A redirect to it, or a `Location` behind it, would lead a browser to another host.
+            && is_on_this_host(&[self.prefix.as_bytes()]);
+        if !is_prefix {
             return Err(config(format!(
-                "'{}' is no prefix of a path; begin with '/', percent-encode what must be, at most {MOST_PREFIX} bytes",
+                "'{}' is no prefix of a path; begin with '/', which no second one follows, percent-encode what must be, at most {MOST_PREFIX} bytes",
                 self.prefix
             )));
         }
@@ -187,6 +201,14 @@ impl Route {
             && (!is_authority(host.as_bytes()) || super::route::host_name(host.as_bytes()) != host.as_bytes())
         {
             return Err(config(format!("'{host}' is no host name; write it without port and final dot")));
+        }
+        if let Some(host) = &self.host
+            && is_pattern(host)
+        {
+            return Err(config(format!(
+                "the host '{host}' looks like a pattern, and hosts are compared as they are; write a route for each \
+                 host, or one without a host for all others"
+            )));
         }
         if self.group >= groups {
             return Err(config(format!("the route {self} leads to no group; name one that exists")));
@@ -199,6 +221,11 @@ impl std::fmt::Display for Route {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}{}", self.host.as_deref().unwrap_or(""), self.prefix)
     }
+}
+
+/// Whether `host` is what other servers take for many hosts: no request would ever ask for it as it is.
+fn is_pattern(host: &str) -> bool {
+    host.contains(['*', '~', '$']) || host.starts_with('.') || host == "_"
 }
 
 fn config(message: String) -> Error {
@@ -238,11 +265,14 @@ mod tests {
         });
         change("weight 0", &|config| config.groups[0].members[0].weight = 0);
         change("at least 1", &|config| config.groups[0].members[0].most_connections = Some(0));
-        for prefix in ["", "x", "/a?b", "/a b", "/\u{e9}"] {
+        for prefix in ["", "x", "/a?b", "/a b", "/\u{e9}", "/a\\b", "//a", "/a[1]"] {
             change("no prefix of a path", &|config| config.routes = vec![route(None, prefix)]);
         }
         for host in ["", "a:80", "a b", "a.", "[::1]:80"] {
             change("no host name", &|config| config.routes = vec![route(Some(host), "/")]);
+        }
+        for host in ["*", "*.a", "www.a.*", ".a.example", "~a", "_"] {
+            change("looks like a pattern", &|config| config.routes = vec![route(Some(host), "/")]);
         }
         for (told, config) in changes {
             let error = config.validate().unwrap_err().to_string();

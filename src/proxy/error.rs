@@ -1,6 +1,7 @@
 //! What can go wrong in an exchange, who is to blame, and the status that says so.
 //!
-//! Owns the mapping from fault to status and the text that the client reads. Decides nothing about retries.
+//! Owns the mapping from fault to status and the text that the client reads; the response that it reads it in is `reply`'s.
+//! Decides nothing about retries.
 
 use thiserror::Error;
 
@@ -59,10 +60,6 @@ pub enum Error {
     /// No route leads anywhere for this host and path.
     #[error("no backend is responsible for this host and path")]
     NotRouted,
-    /// A directory's name without the slash at its end, where a route begins; this is the target with it. Links in what
-    /// would be answered are relative to the target, so the client has to know.
-    #[error("there is a slash missing at the end of the path")]
-    MissingSlash(String),
     /// No descriptor, port or memory left for a connection to a backend.
     #[error("this proxy is out of resources")]
     Exhausted,
@@ -81,7 +78,6 @@ impl Error {
             Error::Malformed(_)
             | Error::Method
             | Error::NotRouted
-            | Error::MissingSlash(_)
             | Error::RequestTimeout
             | Error::BodyTooLarge
             | Error::TargetTooLong
@@ -98,7 +94,6 @@ impl Error {
     /// Status code and reason phrase (RFC 9110 section 15, RFC 6585).
     pub fn status(&self) -> &'static str {
         match self {
-            Error::MissingSlash(_) => "301 Moved Permanently",
             Error::Malformed(_) => "400 Bad Request",
             Error::NotRouted => "404 Not Found",
             Error::Method => "405 Method Not Allowed",
@@ -114,27 +109,5 @@ impl Error {
             Error::GatewayTimeout => "504 Gateway Timeout",
             Error::Version => "505 HTTP Version Not Supported",
         }
-    }
-
-    /// The status as a number.
-    pub(crate) fn code(&self) -> u16 {
-        self.status().get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(500)
-    }
-
-    /// The whole answer to the client, after which its connection is closed. `head` leaves the body out.
-    pub(crate) fn response(&self, head: bool) -> String {
-        let status = self.status();
-        let body = format!("{status}: {self}\n");
-        let field = match self {
-            Error::Method => "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n".to_owned(),
-            Error::MissingSlash(target) => format!("Location: {target}\r\n"),
-            _ => String::new(),
-        };
-        format!(
-            "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
-             {field}Connection: close\r\n\r\n{}",
-            body.len(),
-            if head { "" } else { &body },
-        )
     }
 }

@@ -15,12 +15,14 @@ pub trait Observer: Send + Sync + fmt::Debug {
     fn exchanged(&self, exchange: &Exchange<'_>);
 }
 
-/// One exchange. Bytes are as the client sent them, without anything that could end a line.
+/// One exchange. Bytes are as the client sent them, without line ends, but not without other control characters: what
+/// is shown to somebody has to be escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exchange<'a> {
     /// Who asked.
     pub client: SocketAddr,
-    /// Method, target and version with the spaces between them; empty if no request line could be read.
+    /// Method, target and version with the spaces between them. Of what was refused: its first line, as far as it was received
+    /// and within the limit for one.
     pub request_line: &'a [u8],
     /// The request's Host, or what stood for it.
     pub host: &'a [u8],
@@ -50,6 +52,17 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
+    /// The request that stands, or should, at the front of `received` is refused: its line is noted if that was not done yet,
+    /// up to `most` bytes.
+    pub(crate) fn note_refused(&mut self, received: &[u8], most: usize) {
+        if self.request_line.is_empty() {
+            let line = received.strip_prefix(b"\r\n").unwrap_or(received);
+            let line = &line[..line.len().min(most)];
+            let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(line.len());
+            note(&mut self.request_line, &[&line[..end]]);
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         for field in [&mut self.request_line, &mut self.host, &mut self.referer, &mut self.user_agent] {
             field.clear();

@@ -1,4 +1,4 @@
-//! Field names that a proxy must know, and the character classes of RFC 9110 section 5.6 and RFC 3986.
+//! Field names that a proxy must know, and the character classes of RFC 9110 section 5.6, RFC 3986 and what browsers send.
 //!
 //! Owns classification of names and bytes; what follows from it is decided in `head`.
 
@@ -16,7 +16,10 @@ pub(crate) enum Field {
     Via,
     /// Location and Content-Location.
     Location,
-    /// Keep-Alive, Proxy-Connection, TE, Upgrade: never forwarded (RFC 9110 section 7.6.1).
+    Date,
+    MaxForwards,
+    /// Keep-Alive, Proxy-Connection, TE, Upgrade: never forwarded (RFC 9110 section 7.6.1). So is Proxy-Authorization:
+    /// whoever sends it means the next proxy, which this one is (section 11.7.2).
     HopByHop,
     Other,
 }
@@ -28,16 +31,19 @@ impl Field {
             2 if is(b"te") => Field::HopByHop,
             3 if is(b"via") => Field::Via,
             4 if is(b"host") => Field::Host,
+            4 if is(b"date") => Field::Date,
             6 if is(b"expect") => Field::Expect,
             7 if is(b"upgrade") => Field::HopByHop,
             8 if is(b"location") => Field::Location,
             10 if is(b"connection") => Field::Connection,
             10 if is(b"keep-alive") => Field::HopByHop,
+            12 if is(b"max-forwards") => Field::MaxForwards,
             14 if is(b"content-length") => Field::ContentLength,
             15 if is(b"x-forwarded-for") => Field::ForwardedFor,
             16 if is(b"proxy-connection") => Field::HopByHop,
             16 if is(b"content-location") => Field::Location,
             17 if is(b"transfer-encoding") => Field::TransferEncoding,
+            19 if is(b"proxy-authorization") => Field::HopByHop,
             _ => Field::Other,
         }
     }
@@ -47,6 +53,7 @@ const TOKEN: u8 = 1;
 const VALUE: u8 = 2;
 const TARGET: u8 = 4;
 const HOST: u8 = 8;
+const PATH: u8 = 16;
 
 /// The classes of each byte.
 static CLASS: [u8; 256] = {
@@ -61,8 +68,11 @@ static CLASS: [u8; 256] = {
         if b == b'\t' || b == b' ' || b.is_ascii_graphic() || b >= 0x80 {
             class[byte] |= VALUE;
         }
-        if alphanumeric || is_one_of(b, b"-._~!$&'()*+,;=:@/?%") {
+        if b.is_ascii_graphic() && !is_one_of(b, b"#<>") {
             class[byte] |= TARGET;
+        }
+        if alphanumeric || is_one_of(b, b"-._~!$&'()*+,;=:@/%") {
+            class[byte] |= PATH;
         }
         if alphanumeric || is_one_of(b, b"-._~!$&'()*+,;=%") {
             class[byte] |= HOST;
@@ -93,13 +103,20 @@ pub(crate) fn is_value(byte: u8) -> bool {
     CLASS[usize::from(byte)] & VALUE != 0
 }
 
-/// `pchar`, `/`, `?` or the percent sign of an escape (RFC 3986 sections 3.3 and 3.4).
+/// What browsers leave bare in a path or a query (the WHATWG's URL standard, percent-encode sets), which is more than RFC
+/// 3986 does: square brackets, braces, `|`, `^`, backticks, backslashes, quotes, and percent signs of no escape. Nothing that could end
+/// a line or a request's target is among them, nor is what lies outside of ASCII: HAProxy draws the same line.
 pub(crate) fn is_target(byte: u8) -> bool {
     CLASS[usize::from(byte)] & TARGET != 0
 }
 
+/// `pchar`, `/` or the percent sign of an escape (RFC 3986 section 3.3).
+pub(crate) fn is_path(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & PATH != 0
+}
+
 /// Whether every percent sign begins an escape (RFC 3986 section 2.1).
-pub(crate) fn escapes_are_whole(bytes: &[u8]) -> bool {
+fn escapes_are_whole(bytes: &[u8]) -> bool {
     memchr_iter(b'%', bytes).all(|at| {
         matches!(bytes.get(at + 1..at + 3), Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
     })
@@ -147,6 +164,16 @@ mod tests {
         assert_eq!(Field::of(b"CONTENT-length"), Field::ContentLength);
         assert_eq!(Field::of(b"tE"), Field::HopByHop);
         assert_eq!(Field::of(b"X-Content-Length"), Field::Other);
+    }
+
+    #[test]
+    fn targets_are_of_the_bytes_that_browsers_leave_bare() {
+        for bare in b"[]{}|^`\\\"'%" {
+            assert!(is_target(*bare), "{}", char::from(*bare));
+        }
+        let refused: Vec<u8> = (0..=255).filter(|byte| !is_target(*byte)).collect();
+        let expected: Vec<u8> = (0..=b' ').chain(*b"#<>").chain(0x7f..=0xff).collect();
+        assert_eq!(refused, expected);
     }
 
     #[test]

@@ -5,8 +5,19 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use std::{fmt, io};
 
+use super::backend::BackendId;
 use super::status::Condition;
+
+/// Somebody who wants to know when a backend is left out and when it is back. Called by whoever drives the session, and
+/// only when something has changed: it must not wait. What two threads find at the same time may be told in either order.
+pub trait Watcher: Send + Sync + fmt::Debug {
+    /// A connection attempt has failed so, and the backend is left out from now on.
+    fn left_out(&self, backend: BackendId, error: &io::Error);
+    /// A connection was made again.
+    fn returned(&self, backend: BackendId);
+}
 
 /// Whether a request goes to a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +55,10 @@ impl Health {
         if claimed { Admission::Trial } else { Admission::Out }
     }
 
-    /// A connection was made.
-    pub(crate) fn connected(&self) {
+    /// A connection was made. Whether the backend was left out until now.
+    pub(crate) fn connected(&self) -> bool {
         // Reading first keeps the cache line shared between threads in the usual case.
-        if self.out_until_ns.load(Ordering::Relaxed) != 0 {
-            self.out_until_ns.store(0, Ordering::Relaxed);
-        }
+        self.out_until_ns.load(Ordering::Relaxed) != 0 && self.out_until_ns.swap(0, Ordering::Relaxed) != 0
     }
 
     /// What health checks have found. A backend that they find well is in at once.
@@ -69,9 +78,9 @@ impl Health {
         }
     }
 
-    /// A connection attempt failed for a reason of the backend's.
-    pub(crate) fn refused(&self, now: Duration, interval: Duration) {
-        self.out_until_ns.store(nanoseconds(now.saturating_add(interval)).max(1), Ordering::Relaxed);
+    /// A connection attempt failed for a reason of the backend's. Whether the backend was in until now.
+    pub(crate) fn refused(&self, now: Duration, interval: Duration) -> bool {
+        self.out_until_ns.swap(nanoseconds(now.saturating_add(interval)).max(1), Ordering::Relaxed) == 0
     }
 }
 

@@ -4,7 +4,7 @@ use super::buf::{Buf, LARGE};
 use super::chunk::{ChunkScanner, Output};
 use super::config::Route;
 use super::error::Error;
-use super::head::{self, Context};
+use super::head::{self, Context, RequestHead};
 use super::limits::Limits;
 use super::route::Routes;
 use super::shared::Proxy;
@@ -38,6 +38,11 @@ pub enum Judgement {
     Incomplete,
     /// With this answer.
     Refused(Error),
+    /// Answered by the balancer itself.
+    Answered {
+        /// Bytes of the head that came in.
+        length: usize,
+    },
     /// As this head.
     Forwarded {
         /// What a backend gets.
@@ -60,7 +65,8 @@ pub fn judge_request(
     let context = Context { client, authority, routes: &routes };
     match head::request(&mut input.to_vec(), limits, context, None, out) {
         Ok(None) => Judgement::Incomplete,
-        Ok(Some((_, length))) => Judgement::Forwarded { head: out.window().to_vec(), length },
+        Ok(Some(RequestHead { length, reply: Some(_), .. })) => Judgement::Answered { length },
+        Ok(Some(RequestHead { length, .. })) => Judgement::Forwarded { head: out.window().to_vec(), length },
         Err(error) => Judgement::Refused(error),
     }
 }

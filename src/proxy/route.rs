@@ -64,7 +64,8 @@ impl Routes {
         self.routes[route.0].group
     }
 
-    /// `path` with the slash that is missing at its end, where it names the directory that `route` begins with.
+    /// `path` with the slash that is missing at its end, where it names the directory that `route` begins with. A browser
+    /// stays on this host: it begins with a prefix of the configuration.
     pub(crate) fn with_slash(&self, route: RouteId, path: &[u8]) -> Option<String> {
         let route = &self.routes[route.0];
         let rest = path.strip_prefix(&*route.prefix)?;

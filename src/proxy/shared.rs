@@ -3,16 +3,19 @@
 //! Owns no connection. Everything that an exchange needs here is read-only or atomic: no session ever waits for another
 //! one here. Only changes by an operator exclude each other.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::backend::{Backend, BackendId, count};
 use super::buf::Pool;
 use super::config::{Config, MOST_WEIGHT};
+use super::date::Date;
 use super::error::Error;
 use super::exchange::Observer;
+use super::health::Watcher;
 use super::limits::Limits;
 use super::rotation::{NoTurn, Rotation, Tried, Turn};
 use super::route::{RouteId, Routes};
@@ -26,6 +29,8 @@ pub struct Proxy {
     pub(crate) pool: Pool,
     pub(crate) authority: String,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) date: Date,
+    watcher: Option<Arc<dyn Watcher>>,
     backends: Vec<Backend>,
     groups: Vec<Group>,
     /// Held while an operator changes something.
@@ -66,6 +71,8 @@ impl Proxy {
             pool: Pool::new(),
             authority: config.authority,
             observer: config.observer,
+            date: Date::unknown(),
+            watcher: config.watcher,
             backends,
             groups,
             changing: Mutex::new(()),
@@ -94,6 +101,12 @@ impl Proxy {
     /// Number of backends, those of hidden groups included.
     pub fn backend_count(&self) -> usize {
         self.backends.len()
+    }
+
+    /// It is `now` on the wall clock: responses without `Date` get one from now on (RFC 9110 section 6.6.1). To be called
+    /// about once a second; whoever has no clock leaves it.
+    pub fn tell_time(&self, now: SystemTime) {
+        self.date.tell(now);
     }
 
     /// From now on every response says `Connection: close` and is the last one of its connection.
@@ -173,6 +186,11 @@ impl Proxy {
         self.backends[backend.index()].health.checked(is_up);
     }
 
+    /// `backend` has said something on a connection on which it was asked nothing.
+    pub fn spoke_unasked(&self, backend: BackendId) {
+        self.backends[backend.index()].surplus.see();
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -208,10 +226,29 @@ impl Proxy {
     }
 
     /// A connection attempt failed for a reason of the backend's.
-    pub(crate) fn refused(&self, backend: BackendId, now: Instant) {
-        let backend = self.backend(backend);
+    pub(crate) fn refused(&self, id: BackendId, error: &io::Error, now: Instant) {
+        let backend = self.backend(id);
         count(&backend.counters.refusals, 1);
-        backend.health.refused(self.age(now), self.limits.retry_interval);
+        if backend.health.refused(self.age(now), self.limits.retry_interval)
+            && let Some(watcher) = &self.watcher
+        {
+            watcher.left_out(id, error);
+        }
+    }
+
+    /// A new connection was made.
+    pub(crate) fn connected(&self, id: BackendId) {
+        if self.backend(id).health.connected()
+            && let Some(watcher) = &self.watcher
+        {
+            watcher.returned(id);
+        }
+    }
+
+    /// Whether `route` leads to the balancer's own pages. These have each request as soon as its head is whole: they bound
+    /// what a client can hold of them, and a stranger's body is of no use to them.
+    pub(crate) fn judges_heads(&self, route: RouteId) -> bool {
+        self.groups[self.routes.group(route)].hidden
     }
 
     fn rotation(&self, route: RouteId) -> &Rotation {
@@ -248,6 +285,7 @@ mod tests {
             authority: "a".into(),
             limits: Limits::default(),
             observer: None,
+            watcher: None,
         };
         Proxy::new(config, now).unwrap()
     }

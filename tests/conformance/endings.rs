@@ -8,10 +8,22 @@ use std::sync::mpsc::channel;
 use nix::sys::signal::Signal;
 
 use crate::stage::{Delivery, Stage, until_end};
-use crate::support::{Client, Server, for_every_model, for_every_model_at_once, raw_backend, read_head};
+use crate::support::{
+    Client, Server, eventually, for_every_model, for_every_model_at_once, raw_backend, read_head,
+};
 
 #[test]
 fn sigterm_finishes_what_is_in_hand_and_exits_with_zero() {
+    finishes_what_is_in_hand(&[Signal::SIGTERM]);
+}
+
+#[test]
+fn sighup_finishes_what_is_in_hand_however_often_it_comes() {
+    finishes_what_is_in_hand(&[Signal::SIGHUP, Signal::SIGHUP, Signal::SIGUSR1]);
+}
+
+/// Sends these one after the other while an exchange is in hand.
+fn finishes_what_is_in_hand(signals: &[Signal]) {
     for_every_model(|model| {
         let (asked, wait_asked) = channel();
         let (go, wait_go) = channel::<()>();
@@ -28,10 +40,12 @@ fn sigterm_finishes_what_is_in_hand_and_exits_with_zero() {
         let mut client = Client::connect(balancer.address);
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         wait_asked.recv().unwrap();
-        balancer.signal(Signal::SIGTERM);
-        // Accepting ends before the answer is let go.
-        while TcpStream::connect(balancer.address).is_ok() {
-            std::thread::yield_now();
+        for signal in signals {
+            balancer.signal(*signal);
+            // Accepting ends before the answer is let go.
+            while TcpStream::connect(balancer.address).is_ok() {
+                std::thread::yield_now();
+            }
         }
         // The listener is shut down just before the proxy is told to drain.
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -84,6 +98,18 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn sighup_is_ignored_where_it_was_before_as_under_nohup() {
+    let backend = Server::backend("a", &[]);
+    for_every_model(|model| {
+        let balancer = Server::balancer_in("trap '' HUP; exec \"$@\"", model, &[backend.address], &[]);
+        balancer.signal(Signal::SIGHUP);
+        for _ in 0..20 {
+            assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
+        }
+    });
+}
+
+#[test]
 fn clients_that_come_and_go_leave_no_descriptor_behind() {
     let backend = Server::backend("a", &[]);
     for_every_model(|model| {
@@ -131,5 +157,79 @@ fn the_access_log_names_who_came_and_where_each_request_went() {
             patience -= 1;
         }
         assert_eq!(std::fs::read_to_string(&log).unwrap(), expected, "{model}");
+    });
+}
+
+#[test]
+fn on_sigusr1_the_access_log_is_opened_anew_and_no_line_is_lost_or_cut() {
+    const CLIENTS: usize = 4;
+    const REQUESTS: usize = 100;
+    let backend = Server::backend("a", &[]);
+    for_every_model(|model| {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let options = ["--access-log", log.to_str().unwrap(), "--access-log-format", "common"];
+        let balancer = Server::balancer(model, &[backend.address], &options);
+        let rotated = |number: usize| folder.path().join(format!("log.{number}"));
+        std::thread::scope(|scope| {
+            for client in 0..CLIENTS {
+                let address = balancer.address;
+                scope.spawn(move || {
+                    let mut persistent = Client::connect(address);
+                    for number in 0..REQUESTS {
+                        let path = format!("/{client}/{number}");
+                        assert_eq!(persistent.get(&path).status(), "200");
+                    }
+                });
+            }
+            for number in 0..5 {
+                std::fs::rename(&log, rotated(number)).unwrap();
+                balancer.signal(Signal::SIGUSR1);
+                eventually(|| log.exists());
+            }
+        });
+        // What is written last is in the new file, which the balancer has open.
+        assert_eq!(Client::connect(balancer.address).get("/last").status(), "200", "{model}");
+        let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+        eventually(|| read(&log).contains("\"GET /last HTTP/1.1\" 200 "));
+        let all: String = (0..5).map(|number| read(&rotated(number))).chain([read(&log)]).collect();
+        let mut requests: Vec<&str> = all
+            .lines()
+            .map(|line| line.split('"').nth(1).unwrap_or_else(|| panic!("{model}: a line was cut: {line}")))
+            .collect();
+        assert!(
+            all.lines().all(|line| line.starts_with("127.0.0.1 - - [") && line.contains("\" 200 ")),
+            "{model}"
+        );
+        requests.sort_unstable();
+        requests.dedup();
+        assert_eq!(
+            (all.lines().count(), requests.len()),
+            (CLIENTS * REQUESTS + 1, CLIENTS * REQUESTS + 1),
+            "{model}"
+        );
+    });
+}
+
+#[test]
+fn sigusr1_without_a_log_or_with_a_folder_that_is_gone_changes_nothing() {
+    let backend = Server::backend("a", &[]);
+    for_every_model(|model| {
+        let balancer = Server::balancer(model, &[backend.address], &[]);
+        balancer.signal(Signal::SIGUSR1);
+        assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
+        let folder = tempfile::tempdir().unwrap();
+        let (path, told) = (folder.path().join("logs"), folder.path().join("told"));
+        std::fs::create_dir(&path).unwrap();
+        let log = path.join("log");
+        let options = ["--access-log", log.to_str().unwrap()];
+        let script = format!("exec \"$@\" 2>{}", told.to_str().unwrap());
+        let balancer = Server::balancer_in(&script, model, &[backend.address], &options);
+        let moved = folder.path().join("moved");
+        std::fs::rename(&path, &moved).unwrap();
+        balancer.signal(Signal::SIGUSR1);
+        eventually(|| std::fs::read_to_string(&told).unwrap().contains("send SIGUSR1 again"));
+        assert_eq!(Client::connect(balancer.address).get("/").status(), "200", "{model}");
+        eventually(|| std::fs::read_to_string(moved.join("log")).unwrap().contains("forwarded to "));
     });
 }

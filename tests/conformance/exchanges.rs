@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::thread;
 
+use crate::stage::undated;
 use crate::support::{Client, Server, for_every_model, raw_backend, read_head};
 
 #[test]
@@ -70,7 +71,11 @@ fn a_request_dripped_byte_by_byte_is_answered_like_a_whole_one() {
             whole.send(request);
             let mut dripped = Client::connect(balancer.address);
             dripped.drip(request);
-            assert_eq!(whole.response(), dripped.response(), "{model}: {request:?}");
+            let answers = [&mut whole, &mut dripped].map(|client| {
+                let answer = client.response();
+                (undated(answer.head.as_bytes()), answer.body)
+            });
+            assert_eq!(answers[0], answers[1], "{model}: {request:?}");
         }
     });
 }

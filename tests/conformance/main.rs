@@ -26,6 +26,10 @@
 //! | an unknown method | `requests_forwarded::an_unknown_method_is_forwarded`, not idempotent: `retries::any_other_request_is_502…` |
 //! | TRACE, CONNECT, `OPTIONS *` | `trace_and_connect_are_405_and_never_a_tunnel`, `requests_forwarded::options_of_the_server_itself…` |
 //! | Expect | `requests_forwarded::a_client_that_expects_100_gets_it…`, `an_expectation_other_than_100_continue_is_417` |
+//! | what browsers leave bare in a target | `requests_forwarded::what_browsers_leave_bare…`, the rest: `a_request_line_that_is_none_is_400` |
+//! | Max-Forwards | `own_answers::options_that_may_be_forwarded_no_more…`, `requests_forwarded::max_forwards_of_options_counts_down…`, `a_max_forwards_of_options_that_is_not_one_number_is_400` |
+//! | Proxy-Authorization | `requests_forwarded::credentials_for_a_proxy_end_here…` |
+//! | what is answered here | `own_answers::a_connection_lasts…`, `own_answers::a_connection_ends…`, `own_answers::a_client_goes_on…`; in the log: `routing::a_refused_request_is_logged…` |
 //! | hop-by-hop fields | `requests_forwarded::hop_by_hop_fields…`, `requests_forwarded::naming_host_or_framing_in_connection_strips_nothing` |
 //! | pipelined requests, half-closes | `requests_forwarded::pipelined_requests…`, `requests_forwarded::a_client_that_half_closes…` |
 //!
@@ -35,35 +39,42 @@
 //! | the same, reused connection | `retries::a_reused_connection_that_breaks…`, `retries::a_post_on_a_reused_connection_that_breaks…` |
 //! | answers half a head, noise, odd framing | `half_a_head_is_502`, `what_is_no_response_is_502`, `a_status_that_there_is_not_is_502`, `conflicting_or_invalid_framing_is_502` |
 //! | sends less than promised | `a_body_shorter_than_promised_cuts_the_client_off`, `a_body_until_close_that_is_reset…` |
-//! | sends more than promised | `more_than_was_promised_is_neither_forwarded…`; exactly that much: `what_keeps_its_promise…` |
+//! | sends more than promised | `more_than_was_promised_is_neither_forwarded…`; later: `surplus_that_comes_late…`; exactly that much: `what_keeps_its_promise…` |
 //! | breaks a chunk | `a_broken_chunk_is_502_or_cut_when_the_head_has_gone_out` |
 //! | sends interim responses, 101 | `interim_responses_are_forwarded_but_not_to_http_1_0`, `an_unasked_101_is_502` |
 //! | ends its body by closing | `a_body_until_close_is_chunked_for_1_1_and_until_close_for_1_0` |
 //! | sends hop-by-hop fields | `hop_by_hop_fields_of_a_response_end_here` |
-//! | refuses an upload early | `an_early_final_response_during_an_upload…` |
+//! | refuses an upload early | `uploads::an_early_answer_reaches_a_client_that_waits…`, `uploads::…_goes_on_sending`, `uploads::…_stops_reading…`, `uploads::…_hangs_up_reaches…`; interim ones: `uploads::an_interim_response_passes…` |
+//! | sends no Date | `a_response_without_a_date_gets_the_time…`; own ones: every test of a refusal |
+//! | sends a Location that a browser would take for another host | `routing::a_location_that_would_lead_a_browser_to_another_host…` |
 //! | is silent | `a_backend_that_never_answers_is_504_and_one_that_stalls_in_the_body_is_cut` |
 //! | (the retry rule) | `retries`, whole |
 //!
 //! | The system | |
 //! |---|---|
 //! | all backends down | `outages::with_all_backends_down…` |
-//! | one refuses, returns, flaps, is killed | `outages::a_backend_that_refuses…`, `…_returns…`, `…_flaps…`, `outages::no_get_fails…`, `outages::one_request_an_interval…` |
+//! | one refuses, returns, flaps, is killed | `outages::a_backend_that_refuses…`, `…_returns…`, `…_flaps…`, `outages::no_get_fails…`, `outages::one_request_an_interval…`; the operator is told: `outages::an_outage_has_one_line…` |
 //! | connecting takes for ever | `outages::a_connect_timeout_is_paid_once…`, `outages::with_no_backend_that_connects_in_time…` |
-//! | slow heads, bodies, idle clients | `patience::a_slow_head…`, `patience::a_head_that_stops…`, `patience::a_slow_body…`, `patience::an_idle_connection…` |
+//! | slow heads, bodies, idle clients | `patience::a_slow_head…`, `patience::a_head_that_stops…`, `patience::a_slow_body…`, `patience::an_idle_connection…`; a drip: `deadlines::an_upload_that_drips…`, `deadlines::a_response_head_that_drips…` |
+//! | any timeout | `deadlines::a_client_that_stops_reading…`, `deadlines::a_backend_that_stops_reading…` |
+//! | silent peers by the hundred | `deadlines::hundreds_of_silent_peers…` |
 //! | slow readers | `patience::slow_readers_of_50_mb_cost_little_memory_and_get_every_byte` |
 //! | more slow peers than workers | `patience::more_slow_clients_than_workers…`, `patience::slow_uploads…`, `patience::slow_backends…` |
 //! | a client resets | `hostility::a_client_that_vanishes…`, `hostility::a_client_that_resets_while_its_backend_is_silent…` |
 //! | no descriptor, no port | `exhaustion::want_of_…` |
+//! | SIGUSR1, SIGHUP | `endings::on_sigusr1…`, `endings::sigusr1_without…`, `endings::sighup_finishes…`, `endings::sighup_is_ignored…` |
 //! | SIGTERM | `endings::sigterm_finishes…`, `endings::what_is_not_finished_by_the_deadline…`, `endings::a_second_signal_ends_at_once` |
 //! | a panic | no peer can provoke one: `src/models/tests.rs` |
 //! | crowds, a soak | `exhaustion::ten_thousand_clients…`, `exhaustion::a_soak_leaves…` (`cargo test --test conformance -- --ignored soak`) |
 //! | the manager page | `manager::access::without_the_right_credentials…`, `manager::access::only_a_form_with_the_nonce…`, `manager::access::other_spellings_of_the_path…` |
+//! | strangers at the manager | `manager::strangers::strangers_who_stall…`, `manager::strangers::a_stranger_is_answered…`, `manager::strangers::a_crowd_that_tries_passwords…`, `manager::strangers::the_same_wrong_password…` |
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
 
 mod bodies_refused;
 mod clients;
+mod deadlines;
 mod endings;
 mod examples;
 mod exchanges;
@@ -73,6 +84,7 @@ mod hostility;
 mod manager;
 mod options;
 mod outages;
+mod own_answers;
 mod patience;
 mod requests_forwarded;
 mod requests_refused;
@@ -82,6 +94,7 @@ mod retries;
 mod routing;
 mod stage;
 mod support;
+mod uploads;
 
 /// The names that the tables above give in backquotes; an ellipsis stands for any part of a name.
 #[test]

@@ -3,7 +3,7 @@
 //! Every input is delivered whole and one byte per write, to every model, and the answers must be the same bytes. No
 //! timeout that could answer instead is shorter than a test's patience.
 
-use crate::stage::{DELIVERIES, End, Stage, until_end};
+use crate::stage::{DELIVERIES, End, Stage, undated, until_end};
 use crate::support::for_every_model;
 
 /// An answer that only a timeout brings does not come.
@@ -20,7 +20,11 @@ fn are_refused_under(options: &[&str], statuses: &[&str], inputs: &[Vec<u8>]) {
                 let mut client = stage.client_sending(input, delivery);
                 let (answer, end) = until_end(&mut client);
                 assert_eq!(end, End::Closed, "{model}: {shown:?} {delivery:?}");
-                String::from_utf8(answer).unwrap()
+                assert!(
+                    undated(&answer).len() < answer.len(),
+                    "{model}: {shown:?} is answered without a date"
+                );
+                String::from_utf8(undated(&answer)).unwrap()
             });
             let status = whole.get(9..12).unwrap_or("---");
             assert!(statuses.contains(&status), "{model}: {shown:?}: {whole:?}");
@@ -261,6 +265,10 @@ fn a_request_line_that_is_none_is_400() {
         "GET /<x> HTTP/1.1",
         "GET /\u{e4} HTTP/1.1",
         "GET /#x HTTP/1.1",
+        "GET /?#x HTTP/1.1",
+        "GET /?\u{e4} HTTP/1.1",
+        "GET /\u{80} HTTP/1.1",
+        "GET \\x HTTP/1.1",
         "GET http:// HTTP/1.1",
         "GET http:///x HTTP/1.1",
         "GET http://u@h/ HTTP/1.1",
@@ -378,6 +386,19 @@ fn trace_and_connect_are_405_and_never_a_tunnel() {
             b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
             b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nContent-Length: 5\r\n\r\nhello".to_vec(),
         ],
+    );
+}
+
+#[test]
+fn a_max_forwards_of_options_that_is_not_one_number_is_400() {
+    let options =
+        |value: &str| format!("OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: {value}\r\n\r\n").into_bytes();
+    are_refused(
+        &["400"],
+        &all(
+            options,
+            ["", "x", "-1", "+1", "0x1", "1.0", "1, 1", "1\r\nMax-Forwards: 1", "0\r\nmax-forwards: 0"],
+        ),
     );
 }
 

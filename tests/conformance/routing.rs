@@ -77,6 +77,44 @@ fn a_redirect_leads_back_through_the_route() {
 }
 
 #[test]
+fn a_location_that_would_lead_a_browser_to_another_host_stays_as_it_was() {
+    const RESTS: [&str; 5] =
+        ["//evil.example/x", "/\\evil.example/x", "/\t/evil.example", "\\\\evil.example/", "//"];
+    // It says where in the answer to /0, /1 and so on, with the host that was asked.
+    let backend = raw_backend(|mut stream| {
+        loop {
+            let head = read_head(&mut stream);
+            let Some(number) =
+                head.split(' ').nth(1).and_then(|path| path.rsplit('/').next()?.parse::<usize>().ok())
+            else {
+                return;
+            };
+            let rest = RESTS[number];
+            let fields = format!("Location: http://h.example{rest}\r\nContent-Location: {rest}\r\n");
+            let answer = format!("HTTP/1.1 302 Found\r\n{fields}Content-Length: 0\r\n\r\n");
+            if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    for_every_model(|model| {
+        for (place, options) in [("h.example/", &[][..]), ("/a/", &[]), ("/a/", &["--keep-prefix"])] {
+            let route = format!("{place}={backend}");
+            let balancer = Server::balancer(model, &[], &[&["--route", &route], options].concat());
+            let mut client = Client::connect(balancer.address);
+            let path = place.strip_prefix("h.example").unwrap_or(place);
+            for (number, rest) in RESTS.into_iter().enumerate() {
+                client.send(format!("GET {path}{number} HTTP/1.1\r\nHost: h.example\r\n\r\n"));
+                let answer = client.response();
+                let whole = format!("http://h.example{rest}");
+                assert_eq!(answer.field("Location"), Some(whole.as_str()), "{model} {place} {options:?}");
+                assert_eq!(answer.field("Content-Location"), Some(rest), "{model} {place} {options:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn weights_are_shares_of_the_turns() {
     let backends = [Server::backend("a", &[]), Server::backend("b", &[])];
     for_every_model(|model| {
@@ -159,9 +197,9 @@ fn a_backend_that_fails_health_checks_is_left_out_until_it_answers_them() {
         let backends = format!("[\"{}\", \"{moody}\"]", good.address);
         let text = format!("[[group]]\nname = \"a\"\nbackends = {backends}\nhealth_check = {check}\n");
         fs::write(&path, text).unwrap();
-        let mut command = binary();
-        command.args(["balance", "--listen", "127.0.0.1:0", "--model", model, "--config"]).arg(&path);
-        let balancer = Server::start(&mut command);
+        let told = folder.path().join(format!("{model}.told"));
+        let script = format!("exec \"$@\" 2>{}", told.to_str().unwrap());
+        let balancer = Server::balancer_in(&script, model, &[], &["--config", path.to_str().unwrap()]);
         let mut client = Client::connect(balancer.address);
         let mut answers =
             |name: &str| (0..4).filter(|_| client.get("/").field("X-Backend") == Some(name)).count();
@@ -170,6 +208,11 @@ fn a_backend_that_fails_health_checks_is_left_out_until_it_answers_them() {
         until("left out", || answers("moody") == 0);
         *well.lock().unwrap() = true;
         until("in turn again", || answers("moody") == 2);
+        let lines = [
+            format!("roundtable: backend {moody} is left out: its health checks fail: status 500"),
+            format!("roundtable: backend {moody} is back"),
+        ];
+        until("two lines", || fs::read_to_string(&told).unwrap().lines().eq(&lines));
     });
 }
 
@@ -208,6 +251,58 @@ fn the_log_has_the_form_that_is_asked_for() {
         assert_eq!(json["backend"], backend.address.to_string(), "{model}");
         let refused = log_of("common", dead.address);
         assert!(refused.contains("\" 503 "), "{model}: {refused}");
+    });
+}
+
+#[test]
+fn a_refused_request_is_logged_as_far_as_it_came_and_can_break_no_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let dead = DeadAddress::new();
+    let sent = [
+        (&b"GET /<x> HTTP/1.1\r\nHost: a\r\n\r\n"[..], "GET /<x> HTTP/1.1", "400"),
+        (b"GET /\"\x1b[2J HTTP/1.1\r\nHost: a\r\n\r\n", "GET /\"\u{1b}[2J HTTP/1.1", "400"),
+        (b"\x16\x03\x01\xc2\x9b", "\u{16}\u{3}\u{1}\u{9b}", "400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: \0 forged\r\n\r\n", "GET / HTTP/1.1", "400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", "POST / HTTP/1.1", "400"),
+        (b"GET / HTTP/3.0\r\n", "GET / HTTP/3.0", "505"),
+        (b"GET /late HT", "GET /late HT", "408"),
+    ];
+    for_every_model(|model| {
+        for format in ["common", "combined", "json"] {
+            let path = folder.path().join(format!("{model}-{format}"));
+            let options = [
+                "--access-log",
+                path.to_str().unwrap(),
+                "--access-log-format",
+                format,
+                "--header-timeout",
+                "300ms",
+            ];
+            let balancer = Server::balancer(model, &[dead.address], &options);
+            for (request, _, status) in sent {
+                let mut client = Client::connect(balancer.address);
+                client.send(request);
+                let answer = String::from_utf8(client.rest()).unwrap();
+                assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{model}: {answer}");
+            }
+            until("a whole log", || {
+                fs::read_to_string(&path)
+                    .is_ok_and(|log| log.lines().count() >= sent.len() && log.ends_with('\n'))
+            });
+            let log = fs::read(&path).unwrap();
+            assert!(log.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n')), "{model}: {log:?}");
+            let log = String::from_utf8(log).unwrap();
+            assert_eq!(log.lines().count(), sent.len(), "{model}: {log}");
+            for ((_, line, status), told) in sent.into_iter().zip(log.lines()) {
+                if format == "json" {
+                    let told: serde_json::Value = serde_json::from_str(told).unwrap();
+                    assert_eq!((&told["request"], told["status"].to_string()), (&line.into(), status.into()));
+                } else {
+                    let line = line.as_bytes().escape_ascii();
+                    assert!(told.contains(&format!("\"{line}\" {status} ")), "{model}: {told}");
+                }
+            }
+        }
     });
 }
 

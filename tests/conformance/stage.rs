@@ -74,6 +74,39 @@ pub fn next_bytes(stream: &mut TcpStream, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// The `Date` of a response that has none is this long, with its line end.
+const DATE_LENGTH: usize = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n".len();
+
+/// What a client got without the first `Date` in it, so that all else can be compared byte for byte.
+pub fn undated(bytes: &[u8]) -> Vec<u8> {
+    let Some(at) = bytes.windows(8).position(|window| window == b"\r\nDate: ") else { return bytes.to_vec() };
+    let (before, date) = bytes.split_at(at + 2);
+    [before, &date[DATE_LENGTH.min(date.len())..]].concat()
+}
+
+/// The next bytes that a client gets of a response, `length` of them and its `Date`, without that.
+pub fn next_relayed(client: &mut TcpStream, length: usize) -> Vec<u8> {
+    undated(&next_bytes(client, length + DATE_LENGTH))
+}
+
+/// The head of an answer of the balancer's own, of which the body is read too, so that the connection can carry another
+/// request.
+pub fn next_own(client: &mut TcpStream) -> String {
+    let head = read_head(client);
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok());
+    let length = length.expect("the balancer's own answers have a length");
+    assert_eq!(next_bytes(client, length).len(), length);
+    assert!(head.contains("\r\nDate: "), "{head}");
+    head
+}
+
+/// Whether nothing more comes, and the client itself has to end the connection.
+pub fn is_left_open(client: &mut TcpStream) -> bool {
+    // It may have been closed.
+    let _ = client.shutdown(std::net::Shutdown::Write);
+    until_end(client) == (Vec::new(), End::Closed)
+}
+
 /// Ends the connection with a reset.
 pub fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
@@ -101,6 +134,15 @@ impl Stage {
             SockRef::from(listener).set_read_timeout(Some(PATIENCE)).unwrap();
         }
         Stage { balancer: Server::balancer(model, &addresses, options), listeners }
+    }
+
+    /// With one backend, for the paths below `prefix` alone.
+    pub fn with_route(model: &str, prefix: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        SockRef::from(&listener).set_read_timeout(Some(PATIENCE)).unwrap();
+        let route = format!("{prefix}={}", listener.local_addr().unwrap());
+        let balancer = Server::balancer(model, &[], &["--route", &route]);
+        Stage { balancer, listeners: vec![listener] }
     }
 
     /// A new client.
@@ -140,7 +182,7 @@ fn prepared(stream: TcpStream) -> TcpStream {
 
 /// A response that ends by its length and leaves the connection open.
 pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-/// What a client gets of it.
+/// What a client gets of it, but for the `Date`.
 pub const OK_RELAYED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nVia: 1.1 roundtable\r\n\r\nok";
 
 /// Asks once more and sees the request come to the backend on the connection `pooled`.
@@ -150,7 +192,7 @@ pub fn is_used_again(stage: &Stage, pooled: &mut TcpStream) -> bool {
         return false;
     }
     Delivery::Whole.send(pooled, OK);
-    next_bytes(&mut client, OK_RELAYED.len()) == OK_RELAYED.as_bytes()
+    next_relayed(&mut client, OK_RELAYED.len()) == OK_RELAYED.as_bytes()
 }
 
 /// Asks once more and sees the request come to the backend on a new connection, answered with what that one says.
@@ -162,5 +204,5 @@ pub fn is_replaced(stage: &Stage) -> bool {
     }
     // It is not kept, so that the next one is new again.
     Delivery::Whole.send(&fresh, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
-    next_bytes(&mut client, OK_RELAYED.len()) == OK_RELAYED.as_bytes()
+    next_relayed(&mut client, OK_RELAYED.len()) == OK_RELAYED.as_bytes()
 }

@@ -24,7 +24,7 @@ pub fn binary() -> Command {
 pub static MODELS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let output = binary().args(["models", "--json"]).output().unwrap();
     let infos: Vec<ModelInfo> = serde_json::from_slice(&output.stdout).unwrap();
-    infos.into_iter().map(|info| info.name).collect()
+    infos.into_iter().map(|info| info.competitor.name).collect()
 });
 
 /// A child that announced its address; it dies with this value.
@@ -62,8 +62,13 @@ impl Server {
         backends: &[SocketAddr],
         options: &[&str],
     ) -> Self {
+        Server::balancer_in(&format!("ulimit -n {descriptors}; exec \"$@\""), model, backends, options)
+    }
+
+    /// The same, started by this shell script, which has the command as its arguments.
+    pub fn balancer_in(script: &str, model: &str, backends: &[SocketAddr], options: &[&str]) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$@\""), "sh"]);
+        command.args(["-c", script, "sh"]);
         command.arg(binary().get_program());
         command.args(["balance", "--listen", "127.0.0.1:0", "--model", model]).args(options);
         for backend in backends {

@@ -4,8 +4,9 @@
 //! bytes are small changes of the scenario.
 //!
 //! ```text
-//! flags  backends  n, n × piece (u16)  n, n × (operation u16, fault)  n, n × script  the client's bytes to the end
-//! script = kind  [accepts u16]  n, n × (length u16, answer)
+//! flags  backends  [2 × pace (u16, ms)]  n, n × piece (u16)  n, n × (operation u16, fault)  n, n × script  the client's bytes to
+//! the end
+//! script = kind  [accepts u16]  [n, n × (bytes u16, length u16, early answer)]  n, n × (length u16, answer)
 //! ```
 //!
 //! With the flag `LONG` some bytes of value 1 in what is said stand for [`FILLER`] bytes: a body that is longer than all
@@ -16,6 +17,7 @@ use std::ffi::OsStr;
 use std::hash::Hasher;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use roundtable::proxy::Limits;
@@ -31,6 +33,8 @@ const CLIENT_CLOSES: u8 = 1;
 const DRAINING: u8 = 2;
 const NARROW: u8 = 4;
 const LONG: u8 = 8;
+const TELLS_TIME: u8 = 32;
+const PACED: u8 = 16;
 
 /// Bytes that one of value 1 stands for.
 const FILLER: usize = 3000;
@@ -39,6 +43,7 @@ const MOST_FILLERS: usize = 16;
 
 const STOPS_READING: u8 = 4;
 const IS_LIMITED: u8 = 8;
+const IS_EARLY: u8 = 128;
 
 const THEN: [Then; 3] = [Then::Stall, Then::Close, Then::Reset];
 const FAULTS: [Fault; 3] = [Fault::TimesOut, Fault::Resets, Fault::Ends];
@@ -61,8 +66,12 @@ impl World {
         let mut world = World::new("").backends(1 + u16::from(bytes.byte() % 4));
         world.client_closes = flags & CLIENT_CLOSES != 0;
         world.draining = flags & DRAINING != 0;
+        world.tells_time = flags & TELLS_TIME != 0;
         if flags & NARROW != 0 {
             world.limits = narrow();
+        }
+        if flags & PACED != 0 {
+            world.pace = [(); 2].map(|()| Duration::from_millis(bytes.word().into()));
         }
         world.pieces = (0..bytes.byte() % 16).map(|_| usize::from(bytes.word())).collect();
         for _ in 0..bytes.byte() % 8 {
@@ -86,7 +95,12 @@ impl World {
         let mut flags = if self.client_closes { CLIENT_CLOSES } else { 0 };
         flags |= if self.draining { DRAINING } else { 0 };
         flags |= if is_narrow { NARROW } else { 0 };
+        flags |= if self.tells_time { TELLS_TIME } else { 0 };
+        flags |= if self.is_paced() { PACED } else { 0 };
         let mut out = vec![flags, u8::try_from(self.backends).ok()?.checked_sub(1)?];
+        for pace in self.pace.iter().filter(|_| self.is_paced()) {
+            out.extend_from_slice(&u16::try_from(pace.as_millis()).ok()?.to_le_bytes());
+        }
         out.push(u8::try_from(self.pieces.len()).ok()?);
         for piece in &self.pieces {
             out.extend_from_slice(&u16::try_from(*piece).ok()?.to_le_bytes());
@@ -103,6 +117,11 @@ impl World {
         out.extend_from_slice(&self.client);
         // Whatever does not survive is something that the format has no room for.
         (World::decode(&out) == *self).then_some(out)
+    }
+
+    /// Whether its peers take their time.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.pace.iter().any(|pace| !pace.is_zero())
     }
 
     /// Leaves seeds of this scenario, where the environment asks for them.
@@ -151,9 +170,18 @@ fn encode_script(script: &Script, out: &mut Vec<u8>) -> Option<()> {
     if let Err(refusal) = &script.connect {
         kind |= (5 + place(&REFUSALS, refusal)?) << 4;
     }
+    kind |= if script.early.is_empty() { 0 } else { IS_EARLY };
     out.push(kind);
     if is_limited {
         out.extend_from_slice(&u16::try_from(script.accepts).ok()?.to_le_bytes());
+    }
+    if !script.early.is_empty() {
+        out.push(u8::try_from(script.early.len()).ok()?);
+        for (bytes, answer) in &script.early {
+            out.extend_from_slice(&u16::try_from(*bytes).ok()?.to_le_bytes());
+            out.extend_from_slice(&u16::try_from(answer.len()).ok()?.to_le_bytes());
+            out.extend_from_slice(answer);
+        }
     }
     out.push(u8::try_from(script.later.len()).ok()?);
     for answer in &script.later {
@@ -195,13 +223,16 @@ impl Bytes<'_> {
             at @ 5.. => Err(REFUSALS[usize::from(at) - 5]),
             _ => Ok(()),
         };
-        script.later = (0..self.byte() % 4)
-            .map(|_| {
-                let length = usize::from(self.word());
-                self.take(length).to_vec()
-            })
-            .collect();
+        if kind & IS_EARLY != 0 {
+            script.early = (0..self.byte() % 4).map(|_| (usize::from(self.word()), self.answer())).collect();
+        }
+        script.later = (0..self.byte() % 4).map(|_| self.answer()).collect();
         script
+    }
+
+    fn answer(&mut self) -> Vec<u8> {
+        let length = usize::from(self.word());
+        self.take(length).to_vec()
     }
 }
 
@@ -219,7 +250,8 @@ mod tests {
             .pieces(&[1, 700])
             .fault(3, Fault::Resets)
             .backend(Script::refuses(ErrorKind::ConnectionRefused))
-            .backend(Script::says(OK).accepts(9).then(Then::Close))
+            .backend(Script::says(OK).accepts(9).then(Then::Close).says_at(7, OK))
+            .client_pace(Duration::from_millis(800))
             .client_waits();
         assert_eq!(World::decode(&world.encode().unwrap()), world);
     }

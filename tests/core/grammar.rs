@@ -57,6 +57,11 @@ pub fn is_pchar(byte: u8) -> bool {
     is_unreserved(byte) || is_sub_delimiter(byte) || matches!(byte, b':' | b'@')
 }
 
+/// What stands bare in the path or the query of a URL (the WHATWG's URL standard): `pchar`, and what browsers do not escape.
+pub fn is_target_byte(byte: u8) -> bool {
+    is_pchar(byte) || b"/?%[]{}|^`\\\"".contains(&byte)
+}
+
 pub fn trim_start(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;

@@ -5,9 +5,11 @@
 
 mod connections;
 mod corpus;
+mod early;
 mod encoding;
 mod grammar;
 mod oracle;
+mod patience;
 mod peers;
 mod properties;
 mod requests;

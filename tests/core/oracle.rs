@@ -13,7 +13,8 @@ use crate::strict::{self, Asked, Fields, Framing, Message, Reading, Request, Res
 use crate::world::{AUTHORITY, CLIENT, Outcome};
 
 /// Never forwarded (RFC 9110 section 7.6.1); `expect` is met by this proxy itself.
-const ENDS_HERE: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect"];
+const ENDS_HERE: [&str; 7] =
+    ["connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "upgrade", "expect"];
 /// Written by rules of their own.
 const REWRITTEN: [&str; 4] = ["host", "content-length", "transfer-encoding", "x-forwarded-for"];
 /// The end of the `Via` that this proxy adds.
@@ -39,13 +40,30 @@ pub fn same_request(received: &Request, forwarded: &Request) -> Result<(), Strin
     if options.iter().any(|option| option == "x-forwarded-for") {
         equal("the chain of clients", &CLIENT.as_bytes(), &chain)?;
     }
-    let skipped = |name: &str| ENDS_HERE.contains(&name) || REWRITTEN.contains(&name);
+    let counts_down = start.method == "OPTIONS";
+    if counts_down {
+        let hops = |request: &Request| value(&request.fields, "max-forwards").map(grammar::text);
+        let most = hops(received).map(|most| most.parse().unwrap_or(u64::MAX));
+        if most == Some(0) {
+            return Err("it was to be forwarded no more".into());
+        }
+        let one_fewer = most.map(|most| (most - 1).to_string());
+        equal("the number of forwards", &one_fewer, &hops(forwarded))?;
+    }
+    let skipped = |name: &str| {
+        ENDS_HERE.contains(&name) || REWRITTEN.contains(&name) || counts_down && name == "max-forwards"
+    };
     same_fields(received, forwarded, skipped, &options)?;
     same_body(received, forwarded, &options)
 }
 
-/// Checks `forwarded` against what the backend said to a client that asked so.
-pub fn same_response(received: &Response, forwarded: &Response, asked: &Asked) -> Result<(), String> {
+/// Checks `forwarded` against what the backend said to a client that asked so, by a balancer that knows this `Date`, if any.
+pub fn same_response(
+    received: &Response,
+    forwarded: &Response,
+    asked: &Asked,
+    date: Option<&str>,
+) -> Result<(), String> {
     let code = received.start.code;
     equal("the status", &code, &forwarded.start.code)?;
     let is_1_1 = asked.minor > 0;
@@ -58,8 +76,16 @@ pub fn same_response(received: &Response, forwarded: &Response, asked: &Asked) -
     };
     equal("the framing", &framing, &forwarded.framing)?;
     let options = options(&received.fields);
-    let skipped =
-        |name: &str| name != "expect" && ENDS_HERE.contains(&name) || REWRITTEN[1..3].contains(&name);
+    let is_date = |name: &str| name == "date" && !options.iter().any(|option| option == name);
+    let is_dated = received.fields.iter().any(|(name, _)| is_date(name));
+    if !is_dated {
+        equal("the date", &date.map(str::as_bytes), &value(&forwarded.fields, "date"))?;
+    }
+    let skipped = |name: &str| {
+        name != "expect" && ENDS_HERE.contains(&name)
+            || REWRITTEN[1..3].contains(&name)
+            || !is_dated && name == "date"
+    };
     let own_connection = forwarded.fields.iter().filter(|(name, _)| name == "connection");
     for (_, value) in own_connection {
         if value != b"close" && value != b"keep-alive" {
@@ -243,7 +269,9 @@ fn judge_connection(
                     line.as_bytes().starts_with(&sent[..sent.len().min(line.len())])
                 })
                 .collect();
-            let to_head = sent.starts_with(b"HEAD ");
+            // It may have answered before it could know the method.
+            let to_head = sent.starts_with(b"HEAD ")
+                || (!of.is_empty() && of.iter().all(|index| received[*index].start.method == "HEAD"));
             exchanges.push(Exchange { of, response: final_response(&mut said, to_head) });
             return Ok(());
         };
@@ -301,17 +329,21 @@ fn judge_client(
         }
         let is_own = !forwarded.fields.iter().any(|(name, value)| name == "via" && value.ends_with(OWN_VIA));
         if is_own {
-            let closes = value(&forwarded.fields, "connection") == Some(b"close");
-            let whole = forwarded.body.is_whole || was_cut;
-            if forwarded.start.code < 400 || !closes || !whole || !left.is_empty() {
-                return Err("a refusal is not the last word".into());
+            judge_own(&forwarded, received.get(index), outcome)?;
+            if value(&forwarded.fields, "connection") == Some(b"close") {
+                let is_last = left.is_empty() && (forwarded.body.is_whole || was_cut);
+                return if is_last { Ok(()) } else { Err("a refusal is not the last word".into()) };
             }
-            return Ok(());
+            if !forwarded.body.is_whole && !was_cut {
+                return Err("half an answer of the balancer's own".into());
+            }
+            index += 1;
+            continue;
         }
         let Some(asked) = received.get(index) else { return Err("a response to what nobody asked".into()) };
         let own = exchanges.iter().filter(|exchange| exchange.of.contains(&index));
         let answers = own.filter_map(|exchange| exchange.response.as_ref());
-        judge_response(&forwarded, &asked.start, answers, outcome.reason)?;
+        judge_response(&forwarded, &asked.start, answers, outcome)?;
         let is_whole = forwarded.body.is_whole
             || (forwarded.framing == Framing::UntilClose && outcome.reason != CloseReason::Truncated);
         if !is_whole && !was_cut {
@@ -322,21 +354,42 @@ fn judge_client(
     Ok(())
 }
 
+/// Checks a response of the balancer's own: which it may be, and that its connection lasts only where the whole request is
+/// known and was read.
+fn judge_own(own: &Response, asked: Option<&Request>, outcome: &Outcome) -> Result<(), String> {
+    let code = own.start.code;
+    equal("the date", &outcome.date.as_deref().map(str::as_bytes), &value(&own.fields, "date"))?;
+    let is_last_hop = asked.is_some_and(|asked| {
+        let hops = value(&asked.fields, "max-forwards").map(grammar::text);
+        asked.start.method == "OPTIONS" && hops.is_some_and(|hops| hops.parse() == Ok(0u64))
+    });
+    if (code == 200) != is_last_hop || (code != 200 && code < 400) {
+        return Err(format!("{code} is no answer to {asked:?}"));
+    }
+    if value(&own.fields, "connection") == Some(b"close") {
+        return Ok(());
+    }
+    let Some(asked) = asked else { return Err(format!("the connection lasts behind a {code} to nobody")) };
+    let is_persistent = asked.start.minor > 0 || value(&own.fields, "connection") == Some(b"keep-alive");
+    let is_clear = matches!(code, 200 | 404 | 502..=504) && asked.body.is_whole && is_persistent;
+    if is_clear { Ok(()) } else { Err(format!("the connection lasts behind a {code} to {asked:?}")) }
+}
+
 /// Checks that the response is one of those that backends gave to this request.
 fn judge_response<'a>(
     forwarded: &Response,
     asked: &Asked,
     received: impl Iterator<Item = &'a Response>,
-    reason: CloseReason,
+    outcome: &Outcome,
 ) -> Result<(), String> {
     let mut complaints = Vec::new();
     for response in received {
-        match same_response(response, forwarded, asked) {
+        match same_response(response, forwarded, asked, outcome.date.as_deref()) {
             Ok(()) => {
                 let ends_with_connection = forwarded.framing == Framing::UntilClose;
                 let cut = forwarded.body.data.len() < response.body.data.len()
                     || (response.framing != Framing::UntilClose && !response.body.is_whole);
-                let told = matches!(reason, CloseReason::Aborted | CloseReason::ClientGone);
+                let told = matches!(outcome.reason, CloseReason::Aborted | CloseReason::ClientGone);
                 if !ends_with_connection || !cut || told {
                     return Ok(());
                 }

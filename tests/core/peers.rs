@@ -19,6 +19,10 @@ pub struct Script {
     pub(crate) says: Vec<u8>,
     /// Answers to later requests, each said when something has been written.
     pub(crate) later: VecDeque<Vec<u8>>,
+    /// Said when so many bytes in all have been written, whatever these are.
+    pub(crate) early: VecDeque<(usize, Vec<u8>)>,
+    /// Bytes that have been written.
+    pub(crate) taken: usize,
     pub(crate) then: Then,
 }
 
@@ -57,6 +61,8 @@ impl Script {
             stops_reading: false,
             says: Vec::new(),
             later,
+            early: VecDeque::new(),
+            taken: 0,
             then: Then::Stall,
         }
     }
@@ -64,6 +70,12 @@ impl Script {
     /// Says this in answer to the next request.
     pub fn and_then_says(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.later.push_back(bytes.as_ref().to_vec());
+        self
+    }
+
+    /// Says this as soon as so many bytes in all were written to it, before what it [`says`](Self::says).
+    pub fn says_at(mut self, bytes: usize, answer: impl AsRef<[u8]>) -> Self {
+        self.early.push_back((bytes, answer.as_ref().to_vec()));
         self
     }
 
@@ -86,6 +98,11 @@ impl Script {
     pub fn stops_reading(mut self) -> Self {
         self.stops_reading = true;
         self
+    }
+
+    /// Whether there are answers that it has not given.
+    fn has_more(&self) -> bool {
+        !self.later.is_empty() || !self.early.is_empty()
     }
 
     pub fn then(mut self, then: Then) -> Self {
@@ -175,6 +192,13 @@ impl Connection {
     fn die(&mut self, then: Then) {
         self.script = Script { accepts: 0, stops_reading: false, ..Script::says("").then(then) };
         self.script.later.clear();
+        self.script.early.clear();
+    }
+
+    /// Whether a read would come to anything.
+    pub fn has_spoken(&self) -> bool {
+        let script = &self.script;
+        !script.says.is_empty() || (!script.has_more() && script.then != Then::Stall)
     }
 
     pub fn read(&mut self, room: &mut [u8], fault: Option<Fault>) -> Result<usize, ErrorKind> {
@@ -190,7 +214,7 @@ impl Connection {
         script.says.drain(..count);
         match script.then {
             _ if count > 0 => Ok(count),
-            _ if !script.later.is_empty() => Err(ErrorKind::TimedOut),
+            _ if script.has_more() => Err(ErrorKind::TimedOut),
             Then::Close => Ok(0),
             Then::Reset => Err(ErrorKind::ConnectionReset),
             Then::Stall => Err(ErrorKind::TimedOut),
@@ -208,8 +232,13 @@ impl Connection {
         let script = &mut self.script;
         let count = count.min(script.accepts);
         script.accepts -= count;
-        if script.says.is_empty() {
-            script.says = script.later.pop_front().unwrap_or_default();
+        script.taken += count;
+        match script.early.front() {
+            Some((at, _)) if script.taken >= *at => {
+                script.says.extend(script.early.pop_front().into_iter().flat_map(|(_, answer)| answer));
+            }
+            None if script.says.is_empty() => script.says = script.later.pop_front().unwrap_or_default(),
+            _ => {}
         }
         match count {
             0 if script.stops_reading => Err(ErrorKind::TimedOut),

@@ -12,11 +12,14 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         8 => Just("GET / HTTP/1.1\r\n"), 2 => Just("POST /x?y HTTP/1.1\r\n"), 2 => Just("PUT / HTTP/1.1\r\n"),
         1 => Just("HEAD / HTTP/1.0\r\n"), 1 => Just("GET / HTTP/1.2\r\n"), 1 => Just("GET / HTTP/1.23\r\n"),
         1 => Just("\r\nGET / HTTP/1.1\r\n"), 1 => Just("\n"), 1 => Just("get http://h HTTP/1.1\r\n"),
-        1 => Just("GET / HTTP/2.0\n"), 1 => Just("GET / HTTP/1.1\n"),
+        1 => Just("GET / HTTP/2.0\n"), 1 => Just("GET / HTTP/1.1\n"), 2 => Just("OPTIONS * HTTP/1.1\r\n"),
+        1 => Just("GET /a[1]|{x}?q=\\^`\"% HTTP/1.1\r\n"), 1 => Just("GET /<x>#y HTTP/1.1\r\n"),
     ];
     let field = prop_oneof![
         6 => Just("Host: a\r\n"), 2 => Just("Content-Length: 5\r\n"), 2 => Just("Transfer-Encoding: chunked\r\n"),
         1 => Just("Connection: close\r\n"), 1 => Just("Expect: 100-continue\r\n"), 1 => Just("X: y\n"),
+        2 => Just("Max-Forwards: 0\r\n"), 1 => Just("Max-Forwards: 7\r\n"), 1 => Just("Max-Forwards: x\r\n"),
+        1 => Just("Connection: max-forwards\r\n"), 1 => Just("Proxy-Authorization: x\r\n"),
         1 => Just("Connection: X, keep-alive\r\n"), 1 => Just("X : y\r\n"), 1 => Just("Content-Length: 6\r\n"),
     ];
     let body = prop_oneof![
@@ -40,6 +43,8 @@ fn response() -> impl Strategy<Value = String> {
         Just("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nlonger".to_owned()),
         Just("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n".to_owned()),
         Just("HTTP/1.1 200".to_owned()),
+        Just("HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 0\r\n\r\n".to_owned()),
+        Just("HTTP/1.1 200 OK\r\nConnection: date\r\nDate: x\r\nContent-Length: 0\r\n\r\n".to_owned()),
         (0usize..40_000)
             .prop_map(|n| format!("HTTP/1.1 200 OK\r\nContent-Length: {n}\r\n\r\n{}", "b".repeat(n))),
     ]
@@ -60,9 +65,9 @@ fn script() -> impl Strategy<Value = Script> {
     ]
 }
 
-/// A world without pieces, with these scripts.
+/// A world without pieces, with these scripts, whose balancer knows the time.
 fn world(client: &[u8], scripts: &[Script], backends: u16) -> World {
-    scripts.iter().cloned().fold(World::new(client).backends(backends), World::backend)
+    scripts.iter().cloned().fold(World::new(client).backends(backends).tells_time(), World::backend)
 }
 
 fn answers() -> impl Strategy<Value = Vec<u8>> {

@@ -322,13 +322,70 @@ fn noise_that_is_followed_by_nothing_is_refused_for_what_it_is() {
 }
 
 #[test]
-fn an_escape_that_is_not_one_is_refused() {
-    for input in [
-        "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /?a=% HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a%2\r\n\r\n",
-        "GET http://a%/ HTTP/1.1\r\nHost: a\r\n\r\n",
+fn what_browsers_leave_bare_in_a_target_is_forwarded_byte_for_byte() {
+    let bare = "[]{}|^`\\\"'%%zz%2f";
+    for target in [format!("/{bare}/x"), format!("/?{bare}"), format!("/{bare}?{bare}=?")] {
+        let outcome = World::new(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).run();
+        assert!(outcome.backend_text(0).starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{target}");
+    }
+    let outcome = World::new(format!("GET http://b/{bare} HTTP/1.1\r\nHost: a\r\n\r\n")).run();
+    assert!(outcome.backend_text(0).starts_with(&format!("GET /{bare} HTTP/1.1\r\nHost: b\r\n")));
+    for target in ["/#", "/?#x", "/<", "/>", "/\u{e9}", "/?\u{e9}", "/\u{80}", "\\", "\\/x"] {
+        assert_eq!(refused(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")), "400", "{target}");
+    }
+}
+
+#[test]
+fn max_forwards_of_options_counts_down() {
+    let options = |fields: &str| format!("OPTIONS /x HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    for (received, forwarded) in [
+        ("Max-Forwards: 1\r\n", "Max-Forwards: 0\r\n"),
+        ("max-forwards: 0010\r\n", "Max-Forwards: 9\r\n"),
+        ("Max-Forwards: 3\r\nConnection: max-forwards\r\n", "Max-Forwards: 2\r\n"),
+        ("Max-Forwards: 99999999999999999999\r\n", "Max-Forwards: 18446744073709551614\r\n"),
     ] {
+        let outcome = World::new(options(received)).run();
+        assert!(outcome.backend_text(0).contains(&format!("\r\n{forwarded}")), "{}", outcome.backend_text(0));
+        assert_eq!(outcome.backend_text(0).matches("ax-").count(), 1, "{}", outcome.backend_text(0));
+    }
+    for value in ["", "x", "-1", "+1", "1.5", "1, 1", "1\r\nMax-Forwards: 1", "0\r\nMax-Forwards: 1"] {
+        assert_eq!(refused(options(&format!("Max-Forwards: {value}\r\n"))), "400", "{value:?}");
+    }
+    let outcome = World::new(get("Max-Forwards: 0\r\n")).run();
+    assert!(outcome.backend_text(0).contains("\r\nMax-Forwards: 0\r\n"), "it means OPTIONS and TRACE alone");
+}
+
+#[test]
+fn options_that_may_be_forwarded_no_more_is_answered_here() {
+    let options = "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n";
+    let allow = "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
+    for pieces in [vec![], vec![1]] {
+        let outcome = World::new(format!("{options}{}", get(""))).pieces(&pieces).run();
+        let text = outcome.client_text();
+        assert!(
+            text.starts_with(&format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{allow}\r\nHTTP/1.1 200"))
+        );
+        assert_eq!(outcome.to_backends.len(), 1, "the next request is forwarded");
+    }
+    let with_body = options.replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\nhi");
+    let outcome = World::new(with_body).run();
+    assert_eq!((outcome.status(), outcome.saw_backends(), outcome.half_closed), ("200", false, true));
+    assert!(outcome.client_text().contains("\r\nConnection: close\r\n"), "a body is not waited for");
+}
+
+#[test]
+fn credentials_for_a_proxy_end_here() {
+    let fields = "Proxy-Authorization: Basic YTpi\r\nAuthorization: Basic YzpkCg==\r\n";
+    let seen = World::new(get(fields)).run().backend_text(0);
+    assert!(
+        !seen.contains("Proxy-Authorization") && seen.contains("\r\nAuthorization: Basic YzpkCg=="),
+        "{seen}"
+    );
+}
+
+#[test]
+fn an_escape_in_a_host_that_is_not_one_is_refused() {
+    for input in ["GET / HTTP/1.1\r\nHost: a%2\r\n\r\n", "GET http://a%/ HTTP/1.1\r\nHost: a\r\n\r\n"] {
         assert_eq!(refused(input), "400", "{input:?}");
     }
     assert_eq!(World::new("GET /%2f?%41 HTTP/1.1\r\nHost: %61\r\n\r\n").run().status(), "200");

@@ -2,7 +2,7 @@
 
 use roundtable::proxy::CloseReason;
 
-use crate::world::{Script, Then, World};
+use crate::world::{DATE, Script, Then, World};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -18,6 +18,64 @@ fn hop_by_hop_fields_end_here() {
     );
     let text = outcome.client_text();
     assert!(!text.contains("X-Gone") && !text.contains("Keep-Alive") && text.contains("X-Kept: 2\r\n"));
+}
+
+#[test]
+fn a_response_without_a_date_gets_one_when_the_time_is_known() {
+    let dated = format!("Date: {DATE}\r\n");
+    for (says, gets) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true),
+        ("HTTP/1.1 304 Not Modified\r\n\r\n", true),
+        ("HTTP/1.1 204 No Content\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\nConnection: date\r\nDate: x\r\nContent-Length: 0\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\ndATE: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n", false),
+        ("HTTP/1.1 200 OK\r\nDate: soon\r\nContent-Length: 0\r\n\r\n", false),
+        ("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true),
+        ("noise\r\n\r\n", true),
+    ] {
+        for (request, knows) in [(GET, true), ("HEAD / HTTP/1.0\r\n\r\n", true), (GET, false)] {
+            let mut world = World::new(request).backend(Script::says(says));
+            world.tells_time = knows;
+            let text = world.run().client_text();
+            assert_eq!(text.matches(&dated).count(), usize::from(gets && knows), "{says:?}: {text}");
+            assert!(!text.contains("Hints\r\nDate"), "{text}");
+        }
+    }
+    for own in ["GET / HTTP/1.1\r\n\r\n", "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n", "\0"] {
+        let text = World::new(own).tells_time().run().client_text();
+        assert!(text.contains(&dated), "{own:?}: {text}");
+    }
+}
+
+#[test]
+fn a_failure_of_a_backend_leaves_the_client_s_connection_open() {
+    let failing = Script::says("noise\r\n\r\n");
+    for (request, is_kept) in [
+        (GET, true),
+        ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", true),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", true),
+        ("GET / HTTP/1.0\r\n\r\n", false),
+        ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", false),
+    ] {
+        for pieces in [vec![], vec![1]] {
+            let world = World::new(format!("{request}{GET}")).pieces(&pieces);
+            let outcome = world.backend(failing.clone()).run();
+            let text = outcome.client_text();
+            assert_eq!(outcome.status(), "502", "{request:?}");
+            assert_eq!(text.contains("HTTP/1.1 200 OK"), is_kept, "{request:?}: {text}");
+            assert_eq!(text.contains("Connection: close"), !is_kept, "{request:?}: {text}");
+            let is_told = request.contains("keep-alive");
+            assert_eq!(text.contains("Connection: keep-alive"), is_told, "{request:?}: {text}");
+        }
+    }
+    let body = "x".repeat(100_000);
+    let long = format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let refusing = Script::refuses(std::io::ErrorKind::ConnectionRefused);
+    let outcome = World::new(format!("{long}{GET}")).backend(refusing).run();
+    assert_eq!((outcome.status(), outcome.half_closed), ("503", true), "its body was not read");
+    let drained = World::new(GET.repeat(2)).draining().backend(failing).run();
+    assert_eq!((drained.status(), drained.half_closed), ("502", true));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Where requests go, what backends are asked there, and what is told of it afterwards.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use roundtable::proxy::{
     BackendId, Change, Condition, Config, Exchange, Group, Limits, Member, Mode, Observer, Policy, Proxy,
-    Route,
+    Route, Watcher,
 };
 
 use crate::world::{OK, Outcome, Script, Then, World};
@@ -95,8 +95,59 @@ fn where_no_route_leads_is_404_and_no_backend_is_asked() {
     for target in ["/", "/imagesque", "//images/"] {
         let outcome = run(&config, World::new(get(target)));
         assert_eq!((outcome.status(), outcome.saw_backends()), ("404", false), "{target}");
-        assert!(outcome.client_text().contains("\r\nConnection: close\r\n"), "{target}");
     }
+}
+
+#[test]
+fn a_missing_slash_keeps_the_method_of_all_but_get_and_head() {
+    for (method, status) in [
+        ("GET", "301"),
+        ("HEAD", "301"),
+        ("POST", "308"),
+        ("DELETE", "308"),
+        ("BREW", "308"),
+        ("OPTIONS", "308"),
+    ] {
+        let outcome = run(&course(), World::new(format!("{method} /pdf HTTP/1.1\r\nHost: a\r\n\r\n")));
+        assert_eq!(outcome.status(), status, "{method}");
+        assert!(outcome.client_text().contains("\r\nLocation: /pdf/\r\n"), "{method}");
+    }
+}
+
+#[test]
+fn an_answer_of_the_balancer_s_own_leaves_the_connection_open_where_no_body_is_left() {
+    let mut config = course();
+    config.routes.remove(0);
+    for (request, is_kept) in [
+        ("GET /pdf HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        ("HEAD /pdf HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        ("POST /pdf HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", true),
+        ("GET /pdf HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true),
+        ("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        ("GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", false),
+        ("GET /nowhere HTTP/1.0\r\n\r\n", false),
+        ("POST /pdf HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", false),
+        (
+            "POST /pdf HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            false,
+        ),
+    ] {
+        for pieces in [vec![], vec![1]] {
+            let world = World::new(format!("{request}{}", get("/pdf/x"))).pieces(&pieces);
+            let outcome = run(&config, world);
+            let text = outcome.client_text();
+            assert!(matches!(outcome.status(), "301" | "308" | "404"), "{request:?}: {text}");
+            assert_eq!(outcome.saw_backends(), is_kept, "{request:?}: {text}");
+            assert_eq!(text.contains("\r\nConnection: close\r\n"), !is_kept, "{request:?}: {text}");
+            assert_eq!(text.contains("\r\nConnection: keep-alive\r\n"), request.contains("1.0") && is_kept);
+            assert_eq!(outcome.half_closed, !is_kept, "{request:?}");
+            assert!(!text.contains("100 Continue"), "{text}");
+        }
+    }
+    let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
+    proxy.drain();
+    let drained = World::new(get("/pdf").repeat(2)).run_rewriting(&proxy);
+    assert_eq!(drained.client_text().matches("HTTP/1.1 301").count(), 1);
 }
 
 #[test]
@@ -202,11 +253,85 @@ fn an_observer_is_told_of_every_exchange_once() {
         told(course(), World::new(no_host)),
         ["192.0.2.7:4711 | GET / HTTP/1.1 |  |  |  | Some(400) 62 | None | true"]
     );
-    assert_eq!(told(course(), World::new("noise\r\n\r\n")).len(), 1);
+    let endless = format!("GET /{}", "x".repeat(9000));
+    for (refused, noted) in [
+        ("noise\r\n\r\n", "noise"),
+        ("\r\nGET / HTTP/9.9\r\nHost: a\r\n\r\n", "GET / HTTP/9.9"),
+        ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "GET /a b HTTP/1.1"),
+        ("GET / HTTP/1.1\nHost: a\r\n\r\n", "GET / HTTP/1.1"),
+        ("\x16\x03\x01\x02", "\x16\x03\x01\x02"),
+        ("\n", ""),
+        (endless.as_str(), &endless[..8000]),
+    ] {
+        let [line] = told(course(), World::new(refused)).try_into().unwrap();
+        assert!(
+            line.starts_with(&format!("192.0.2.7:4711 | {noted} |  |  |  | Some(4"))
+                || line.contains("Some(505)"),
+            "{line}"
+        );
+        assert!(line.contains(&format!("| {noted} |")), "{line}");
+    }
+    let unfinished = told(course(), World::new(format!("{whole}GET /late HT")).client_waits());
+    assert_eq!(unfinished.len(), 3);
+    assert!(unfinished[2].contains("| GET /late HT |  |  |  | Some(408)"), "{}", unfinished[2]);
     let cut = Script::says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab").then(Then::Close);
     assert_eq!(
         told(course(), World::new(get("/")).backend(cut)),
         ["192.0.2.7:4711 | GET / HTTP/1.1 | example |  |  | Some(200) 2 | Some(0) | false"]
     );
     assert_eq!(told(course(), World::new("")).len(), 0, "nothing was asked");
+}
+
+#[derive(Debug, Default)]
+struct Outages(Mutex<Vec<String>>);
+
+impl Watcher for Outages {
+    fn left_out(&self, backend: BackendId, error: &io::Error) {
+        self.0.lock().unwrap().push(format!("{} is left out: {:?}", backend.index(), error.kind()));
+    }
+
+    fn returned(&self, backend: BackendId) {
+        self.0.lock().unwrap().push(format!("{} is back", backend.index()));
+    }
+}
+
+#[test]
+fn a_watcher_is_told_once_when_a_backend_is_left_out_and_once_when_it_is_back() {
+    let outages = Arc::new(Outages::default());
+    let addresses = vec![([127, 0, 0, 1], 1).into()];
+    let config = Config {
+        watcher: Some(Arc::clone(&outages) as Arc<dyn Watcher>),
+        ..Config::round_robin(addresses, "a".into(), Limits::default())
+    };
+    let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
+    let ask = |script| World::new(get("/")).backend(script).run_with(&proxy).status().to_owned();
+    let told = || std::mem::take(&mut *outages.0.lock().unwrap());
+    assert_eq!((ask(Script::always_ok()).as_str(), told()), ("200", vec![]));
+    let refuses = || Script::refuses(ErrorKind::ConnectionRefused);
+    assert_eq!(
+        (ask(refuses()).as_str(), told()),
+        ("503", vec!["0 is left out: ConnectionRefused".to_owned()])
+    );
+    assert_eq!((ask(refuses()).as_str(), told()), ("503", vec![]));
+    assert_eq!((ask(Script::always_ok()).as_str(), told()), ("200", vec!["0 is back".to_owned()]));
+    assert_eq!((ask(Script::always_ok()).as_str(), told()), ("200", vec![]));
+}
+
+#[test]
+fn the_balancers_own_pages_have_a_request_when_its_head_is_whole() {
+    let head = "POST /images/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
+    let denied = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+    for (hidden, status) in [(true, "401"), (false, "408")] {
+        let mut config = course();
+        config.groups[1].hidden = hidden;
+        let world = World::new(head.to_owned() + "ab").client_waits();
+        let outcome = run(&config, world.backend(Script::says("").says_at(1, denied)));
+        assert_eq!((outcome.status(), outcome.saw_backends()), (status, hidden));
+        if hidden {
+            assert!(outcome.backend_text(0).ends_with("\r\n\r\nab"), "{}", outcome.backend_text(0));
+        }
+        let whole = run(&config, World::new(head.to_owned() + "abcdefghi"));
+        assert_eq!(whole.status(), "200");
+        assert!(whole.backend_text(0).ends_with("\r\n\r\nabcdefghi"), "{}", whole.backend_text(0));
+    }
 }

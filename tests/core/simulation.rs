@@ -15,7 +15,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 use rand::{RngExt, SeedableRng};
@@ -27,6 +27,8 @@ use self::origin::{Health, Wire};
 use crate::strict::{self, Reading, Request};
 use crate::world::{CLIENT, proxy};
 
+/// It is long after the origins' time, in any simulation.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Seeds that a run plays when nothing else is asked for.
 const SEEDS: u64 = 400;
 /// Tries that a request that may be repeated can take: one on an idle connection and one on a fresh one to its
@@ -128,6 +130,7 @@ impl Simulation {
         let mut stuck = 0;
         while !self.waiting.is_empty() || !self.running.is_empty() {
             self.now += Duration::from_micros(self.rng.random_range(0..100));
+            self.proxy.tell_time(SystemTime::UNIX_EPOCH + YEAR + self.now);
             self.disturb();
             self.accept();
             let mut wake = self.waiting.iter().map(|client| client.arrives).min().unwrap_or(Duration::MAX);
@@ -205,7 +208,7 @@ impl Simulation {
                 running.client.finish(reason, self.is_calm, self.is_draining);
                 return Ok(());
             }
-            Op::Release(backend) => {
+            Op::Release { backend, .. } => {
                 let wire = self.running[at].wire.take().expect("there is a connection to keep");
                 assert_eq!(wire.origin, backend.index());
                 if let Some(objection) = wire.objection() {
@@ -221,7 +224,13 @@ impl Simulation {
                 Done::Complete
             }
             Op::HalfClose => Done::Complete,
-            Op::Look => Done::Looked { is_gone: self.running[at].client.is_gone },
+            Op::Look => {
+                let running = &self.running[at];
+                Done::Looked {
+                    client_is_gone: running.client.is_gone,
+                    backend_has_spoken: running.wire.as_ref().is_some_and(|wire| wire.can_be_read(now)),
+                }
+            }
             op => {
                 let deadline = deadline.expect("an operation that waits has a deadline");
                 match self.transfer(at, op, deadline <= now) {
@@ -265,7 +274,7 @@ impl Simulation {
                     Err(blocked) => Err((Op::Write(peer, buf), blocked)),
                 }
             }
-            Op::Release(_) | Op::Discard | Op::Look | Op::HalfClose | Op::Finish(_) => {
+            Op::Release { .. } | Op::Discard | Op::Look | Op::HalfClose | Op::Finish(_) => {
                 unreachable!("these never wait")
             }
         }
@@ -379,6 +388,7 @@ fn manner(asks: &[Ask], is_calm: bool, rng: &mut ChaCha8Rng) -> Manner {
         4 => Manner::Resets(at),
         5 => Manner::StopsReading(rng.random_range(0..40_000)),
         6 => Manner::ResetsReading(rng.random_range(1..40_000)),
+        7 if asks.iter().all(|ask| ask.method != "HEAD") => Manner::Drips(at),
         _ => Manner::Honest,
     }
 }

@@ -42,7 +42,13 @@ pub fn request_head(input: &[u8]) {
                 panic!("{complaint}: {:?} from {:?}", String::from_utf8_lossy(&head), shown());
             }
         }
-        (Judgement::Forwarded { .. }, other) => {
+        (Judgement::Answered { length }, Ok(Some(received))) => {
+            assert_eq!(received.length - received.body.length, length, "{:?}", shown());
+            let hops = oracle::value(&received.fields, "max-forwards").map(String::from_utf8_lossy);
+            assert_eq!(received.start.method, "OPTIONS", "{:?}", shown());
+            assert!(hops.is_some_and(|hops| hops.parse() == Ok(0u64)), "{:?}", shown());
+        }
+        (Judgement::Forwarded { .. } | Judgement::Answered { .. }, other) => {
             panic!("forwarded, although {other:?}: {:?}", shown());
         }
         (Judgement::Refused(Error::Malformed(reason)), Ok(Some(received))) => {
@@ -122,8 +128,9 @@ pub fn answer(question: u8, answer: &[u8]) {
 
 /// Plays a scenario as it is; where nothing in it depends on how its bytes are split, also in other splits.
 pub fn session(world: &World) {
-    let is_plain = |script: &Script| script.accepts == usize::MAX && script.connect.is_ok();
-    if world.faults.is_empty() && world.scripts.iter().all(is_plain) {
+    let is_plain =
+        |script: &Script| script.accepts == usize::MAX && script.connect.is_ok() && script.early.is_empty();
+    if !world.is_paced() && world.faults.is_empty() && world.scripts.iter().all(is_plain) {
         split(world, &[vec![1], world.pieces.clone()]);
     } else {
         world.clone().run();

@@ -5,12 +5,12 @@
 //! with the core, uses no parsing library, and is written for being checked by eye, not for speed. What has to be
 //! the same on both sides of a proxy stands in `oracle`.
 
-use crate::grammar::{is_authority, is_escaped, is_field_byte, is_pchar, is_tchar, text, trim, trim_start};
+use crate::grammar::{is_authority, is_field_byte, is_target_byte, is_tchar, text, trim, trim_start};
 
 /// How much is forgiven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// What this proxy may send: HTTP/1.1 to the letter.
+    /// What this proxy may send: HTTP/1.1 to the letter, but for targets, which are as browsers write them.
     Sent,
     /// What it may accept besides: HTTP/1.0 to 1.9, one empty line before a request, targets in absolute-form, equal
     /// Content-Lengths with zeros before them, chunk extensions, a status line without its last space.
@@ -95,6 +95,13 @@ pub fn request(bytes: &[u8], reading: Reading) -> Result<Option<Request>, Fault>
         [(_, host)] if is_authority(host) => {}
         [] if minor == 0 => {}
         _ => return Err("a request has one valid Host"),
+    }
+    let hops: Vec<_> = fields.iter().filter(|(name, _)| name == "max-forwards").collect();
+    match hops[..] {
+        [(_, value)] if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {}
+        [] => {}
+        _ if method != "OPTIONS" => {}
+        _ => return Err("OPTIONS is forwarded a number of times"),
     }
     let framing = match framing(&fields, minor, reading)? {
         Framing::UntilClose => Framing::None,
@@ -204,8 +211,11 @@ fn read_target(method: &str, target: &[u8], reading: Reading) -> Result<(String,
         return if method == "OPTIONS" { Ok(("*".into(), None)) } else { Err("only OPTIONS asks for *") };
     }
     if target.starts_with(b"/") {
-        let valid = is_escaped(target, |byte| is_pchar(byte) || matches!(byte, b'/' | b'?'));
-        return if valid { Ok((text(target), None)) } else { Err("a target is a path and a query") };
+        return if target.iter().all(|byte| is_target_byte(*byte)) {
+            Ok((text(target), None))
+        } else {
+            Err("a target is a path and a query")
+        };
     }
     let lower = target.to_ascii_lowercase();
     let scheme = ["http://", "https://"].into_iter().find(|scheme| lower.starts_with(scheme.as_bytes()));
@@ -213,7 +223,7 @@ fn read_target(method: &str, target: &[u8], reading: Reading) -> Result<(String,
     let rest = &target[scheme.len()..];
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    if !is_authority(authority) || !is_escaped(path, |byte| is_pchar(byte) || matches!(byte, b'/' | b'?')) {
+    if !is_authority(authority) || !path.iter().all(|byte| is_target_byte(*byte)) {
         return Err("a target in absolute-form is a URI");
     }
     let path = match (path.first(), method) {
@@ -377,7 +387,10 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\n X: y\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n",
-            "GET /%2 HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /<x> HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /\u{e4} HTTP/1.1\r\nHost: a\r\n\r\n",
+            "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: x\r\n\r\n",
+            "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\nMax-Forwards: 1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a%\r\n\r\n",
             "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use roundtable::proxy::{BackendId, CloseReason, Config, Done, Limits, Op, Peer, Proxy, Session, internals};
 
@@ -18,6 +18,10 @@ pub use crate::peers::{Fault, OK, Refusal, Script, Then};
 pub const CLIENT: &str = "192.0.2.7";
 /// What backends are told that a client of HTTP/1.0 asked.
 pub const AUTHORITY: &str = "balancer";
+/// What time it is for a balancer that is told.
+pub const TIME: SystemTime = SystemTime::UNIX_EPOCH;
+/// The same as `Date` has it.
+pub const DATE: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
 /// Free buffers of each size before a scenario: more than one session uses.
 const STOCK: usize = 4;
 
@@ -35,6 +39,8 @@ pub struct Outcome {
     pub reason: CloseReason,
     pub elapsed: Duration,
     pub half_closed: bool,
+    /// The `Date` that the balancer knows, if it was told the time.
+    pub date: Option<String>,
 }
 
 impl Outcome {
@@ -69,6 +75,10 @@ pub struct World {
     pub(crate) pieces: Vec<usize>,
     pub(crate) limits: Limits,
     pub(crate) draining: bool,
+    /// The balancer is told that it is [`TIME`].
+    pub(crate) tells_time: bool,
+    /// Time from one transfer with the client, or the backend, to the next that it is ready for.
+    pub(crate) pace: [Duration; 2],
     /// By the number of the operation, from 0.
     pub(crate) faults: BTreeMap<usize, Fault>,
 }
@@ -112,6 +122,8 @@ impl World {
             pieces: Vec::new(),
             limits: Limits::default(),
             draining: false,
+            tells_time: false,
+            pace: [Duration::ZERO; 2],
             faults: BTreeMap::new(),
         }
     }
@@ -130,6 +142,18 @@ impl World {
     /// Every transfer, either way, moves at most so many bytes.
     pub fn pieces(mut self, sizes: &[usize]) -> Self {
         self.pieces = sizes.to_vec();
+        self
+    }
+
+    /// The client is ready for a transfer only so long after the last one.
+    pub fn client_pace(mut self, pace: Duration) -> Self {
+        self.pace[0] = pace;
+        self
+    }
+
+    /// The same for the backend.
+    pub fn backend_pace(mut self, pace: Duration) -> Self {
+        self.pace[1] = pace;
         self
     }
 
@@ -152,6 +176,12 @@ impl World {
 
     pub fn draining(mut self) -> Self {
         self.draining = true;
+        self
+    }
+
+    /// The balancer knows what time it is.
+    pub fn tells_time(mut self) -> Self {
+        self.tells_time = true;
         self
     }
 
@@ -210,7 +240,11 @@ impl World {
             reason: CloseReason::DriverFault,
             elapsed: Duration::ZERO,
             half_closed: false,
+            date: self.tells_time.then(|| DATE.to_owned()),
         };
+        if self.tells_time {
+            proxy.tell_time(TIME);
+        }
         let mut backend: Option<Connection> = None;
         let mut idle: Vec<Connection> = Vec::new();
         let mut client = Client {
@@ -221,12 +255,25 @@ impl World {
         let address = SocketAddr::new(CLIENT.parse().unwrap(), 4711);
         let (mut session, mut op) = Session::start(Arc::clone(proxy), address, now);
         // Operations since bytes last went anywhere: without progress a session comes to its end.
-        let mut idle_steps = 0;
+        let mut idle_steps: u16 = 0;
+        let mut ready = [start; 2];
         for step in 0.. {
             idle_steps += 1;
             assert!(idle_steps < 32 + 4 * self.backends, "the session does not end");
             let fault = self.faults.get(&step).copied();
-            let mut wait = || now = session.deadline().expect("an operation that waits has a deadline");
+            let deadline = || session.deadline().expect("an operation that waits has a deadline");
+            // A peer that is not ready in time is as if it had nothing to say, and no room.
+            let mut fault = fault;
+            if let Op::Read(peer, _) | Op::Write(peer, _) = &op {
+                let side = usize::from(*peer == Peer::Backend);
+                if ready[side] > deadline() {
+                    fault = Some(Fault::TimesOut);
+                } else {
+                    now = now.max(ready[side]);
+                    ready[side] = now + self.pace[side];
+                }
+            }
+            let mut wait = || now = now.max(deadline());
             let done = match op {
                 Op::Finish(reason) => {
                     outcome.reason = reason;
@@ -292,7 +339,7 @@ impl World {
                     }
                     Done::Transferred(result.map_err(io::Error::from), buf)
                 }
-                Op::Release(id) => {
+                Op::Release { backend: id, .. } => {
                     let connection = backend.take().expect("there is a connection to release");
                     assert_eq!(connection.backend, id.index());
                     idle.push(connection);
@@ -304,8 +351,12 @@ impl World {
                 }
                 Op::Look => {
                     // The wait before it took its share of the deadline's time, which is bounded.
-                    idle_steps -= 2;
-                    Done::Looked { is_gone: self.client_resets_at.is_some_and(|at| now >= start + at) }
+                    idle_steps = idle_steps.saturating_sub(2);
+                    let has_spoken = |connection: &Connection| connection.has_spoken();
+                    Done::Looked {
+                        client_is_gone: self.client_resets_at.is_some_and(|at| now >= start + at),
+                        backend_has_spoken: backend.as_ref().is_some_and(has_spoken),
+                    }
                 }
                 Op::HalfClose => {
                     outcome.half_closed = true;

@@ -27,9 +27,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::metric::Metric;
-use super::summary::{CellSummary, Condition, Summary};
+use super::summary::{CellSummary, GridPoint, Summary};
 use super::trial::ValidTrial;
-use crate::plan::{Connections, DIRECT};
+use crate::plan::{Competitor, Connections};
 use crate::statistics::median;
 
 /// Share of what it can use from which on a role is the limit.
@@ -86,7 +86,7 @@ pub struct Bottleneck {
 
 impl Bottleneck {
     /// Of this cell; `None` where it has no valid trial.
-    pub fn of(summary: &Summary, row: &str, condition: Condition) -> Option<Self> {
+    pub fn of(summary: &Summary, row: &Competitor, condition: GridPoint) -> Option<Self> {
         let concurrency = condition.concurrency;
         let cell = summary.cell(row, condition);
         let middle = |figure: &dyn Fn(&ValidTrial) -> Option<f64>| {
@@ -100,8 +100,8 @@ impl Bottleneck {
         let little = middle(&|m| Some(m.rate * m.latency.mean() / 1e9 / f64::from(concurrency)));
         let little = little.filter(|_| closed);
         let rate = middle(&ValidTrial::rate)?;
-        let direct = summary.cell(DIRECT, condition).spread(ValidTrial::rate);
-        let of_direct = direct.filter(|_| closed && row != DIRECT).map(|direct| rate / direct.median);
+        let direct = summary.cell(&Competitor::direct(), condition).spread(ValidTrial::rate);
+        let of_direct = direct.filter(|_| closed && !row.is_direct()).map(|direct| rate / direct.median);
 
         let (own, others) = summary.processors_of_roles();
         let usable = summary.workers(row).unwrap_or(own).min(own).min(concurrency).max(1);
@@ -175,26 +175,26 @@ impl Bound {
 
 /// The limits of every cell that has a valid trial.
 #[derive(Debug, Clone)]
-pub struct Bottlenecks(BTreeMap<(String, Condition), Bottleneck>);
+pub struct Bottlenecks(BTreeMap<(Competitor, GridPoint), Bottleneck>);
 
 impl Bottlenecks {
     /// Of `summary`.
     pub fn of(summary: &Summary) -> Self {
-        let cells: Vec<_> = summary.cells.keys().collect();
-        let each = cells.into_par_iter().filter_map(|(row, condition)| {
-            Some(((row.clone(), *condition), Bottleneck::of(summary, row, *condition)?))
-        });
+        let cells: Vec<_> = summary.cells_in_order().map(|(row, point, _)| (row, point)).collect();
+        let each = cells
+            .into_par_iter()
+            .filter_map(|(row, point)| Some(((row.clone(), point), Bottleneck::of(summary, row, point)?)));
         Bottlenecks(each.collect())
     }
 
     /// Of one cell; `None` where it has no valid trial.
-    pub fn cell(&self, row: &str, condition: Condition) -> Option<&Bottleneck> {
-        self.0.get(&(row.to_owned(), condition))
+    pub fn cell(&self, row: &Competitor, condition: GridPoint) -> Option<&Bottleneck> {
+        self.0.get(&(row.clone(), condition))
     }
 
     /// Whether `metric` of this cell says what its client can do, and is not ranked. Never in an open loop: there the
     /// client does not decide how much is asked for, and its own lateness stands beside the times.
-    pub fn is_client_bound(&self, metric: Metric, row: &str, condition: Condition) -> bool {
+    pub fn is_client_bound(&self, metric: Metric, row: &Competitor, condition: GridPoint) -> bool {
         let by_client = |cell: &Bottleneck| cell.bound == Bound::Client && cell.little.is_some();
         metric.depends_on_the_client() && self.cell(row, condition).is_some_and(by_client)
     }
@@ -215,25 +215,29 @@ fn plateau(cell: &CellSummary) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::synthetic::Run;
+    use crate::analysis::synthetic::{Run, recondition};
     use crate::record::{Outcome, Sample, Stored};
 
-    const CONDITION: Condition = Condition { backends: 1, concurrency: 10 };
+    const POINT: GridPoint = GridPoint { backends: 1, concurrency: 10 };
+
+    fn mio() -> Competitor {
+        Competitor::of("mio")
+    }
 
     fn altered(alter: impl Fn(&mut Sample)) -> Stored {
         let mut stored =
             Run::new().models(&["direct", "mio"]).backends(&[1]).concurrency(&[10]).blocks(3).build();
-        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.model == "mio") {
+        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.competitor.name == "mio") {
             if let Outcome::Measured(sample) = &mut trial.outcome {
                 alter(sample);
             }
         }
-        stored.environment.models[1].manifest.insert("threads".into(), "1".into());
+        stored.environment.models[1].workers = Some(1);
         stored
     }
 
     fn bottleneck(alter: impl Fn(&mut Sample)) -> Bottleneck {
-        Bottleneck::of(&Summary::of(&altered(alter)), "mio", CONDITION).unwrap()
+        Bottleneck::of(&Summary::of(&altered(alter)), &mio(), POINT).unwrap()
     }
 
     fn busy(usage: &mut crate::host::Usage, elapsed_ns: u64, percent: u64) {
@@ -272,8 +276,8 @@ mod tests {
                 busy(sample.balancer.as_mut().unwrap(), elapsed / 10, 50);
                 sample.host.idle_ns = elapsed / 10;
             });
-            stored.environment.plan.connections = connections;
-            Bottleneck::of(&Summary::of(&stored), "mio", CONDITION).unwrap().bound
+            recondition(&mut stored, |condition| condition.connections = connections);
+            Bottleneck::of(&Summary::of(&stored), &mio(), POINT).unwrap().bound
         };
         assert_eq!(bound(Connections::Keepalive), Bound::Client);
         assert_ne!(bound(Connections::Close), Bound::Client);
@@ -285,7 +289,7 @@ mod tests {
             let models = ["direct", "mio"];
             let run = Run::new().models(&models).backends(&[1]).concurrency(&[10]).blocks(3).rate(2000);
             let mut stored = run.build();
-            stored.environment.plan.connections = Connections::Keepalive;
+            recondition(&mut stored, |condition| condition.connections = Connections::Keepalive);
             for trial in &mut stored.trials {
                 if let Outcome::Measured(sample) = &mut trial.outcome {
                     let elapsed = sample.elapsed_ns;
@@ -296,13 +300,13 @@ mod tests {
             Bottlenecks::of(&Summary::of(&stored))
         };
         let (spare, full) = (bottlenecks(10), bottlenecks(95));
-        let cell = |bottlenecks: &Bottlenecks| *bottlenecks.cell("mio", CONDITION).unwrap();
+        let cell = |bottlenecks: &Bottlenecks| *bottlenecks.cell(&mio(), POINT).unwrap();
         // Its throughput is the direct row's, which would be the ceiling of a closed loop.
         assert_eq!(cell(&spare).bound, Bound::Nobody);
         assert_eq!((cell(&spare).little, cell(&spare).of_direct), (None, None));
         assert_eq!(cell(&full).bound, Bound::Client);
         assert_eq!(cell(&full).remarks(), [Remark::ClientInTheTimes]);
-        assert!(Metric::ALL.into_iter().all(|metric| !full.is_client_bound(metric, "mio", CONDITION)));
+        assert!(Metric::ALL.into_iter().all(|metric| !full.is_client_bound(metric, &mio(), POINT)));
     }
 
     #[test]

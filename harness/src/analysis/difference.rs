@@ -22,9 +22,9 @@ use super::bottleneck::Bottlenecks;
 use super::looped::Loop;
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
-use super::summary::{Condition, Summary};
-use crate::plan::DIRECT;
-use crate::plan::Row;
+use super::summary::{GridPoint, Summary};
+use crate::plan::Competitor;
+use crate::plan::comparisons::Pair;
 use crate::record::Stored;
 use crate::statistics::interval::quantile;
 use crate::statistics::verdict::{CONFIDENCE, Compared, LEVEL, noise_floor};
@@ -98,18 +98,18 @@ pub struct Floor {
 /// A cell of one run that the other has no valid trial of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LostCell {
-    /// The row's label.
-    pub row: String,
+    /// Who.
+    pub row: Competitor,
     /// What was done to it.
     #[serde(flatten)]
-    pub condition: Condition,
+    pub condition: GridPoint,
 }
 
 /// NEW / BASE of one metric of one model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
     /// The model.
-    pub model: String,
+    pub model: Competitor,
     /// Number of backend servers; absent over all cells.
     pub backends: Option<u32>,
     /// Requests outstanding; absent over all cells.
@@ -151,7 +151,8 @@ impl Difference {
         let (before, after) = (Summary::of(base), Summary::of(new));
         let sides = [&before, &after].map(|summary| Side { summary, bottlenecks: Bottlenecks::of(summary) });
 
-        let models: Vec<&str> = before.balancers().filter(|m| after.balancers().any(|n| n == *m)).collect();
+        let models: Vec<&Competitor> =
+            before.balancers().filter(|m| after.balancers().any(|n| n == *m)).collect();
         let conditions = common_conditions(&sides);
         let (before_load, after_load) = (before.load(), after.load());
         let metrics = before_load.metrics_shared_with(after_load);
@@ -231,21 +232,26 @@ impl Change {
 
 /// A change that is not judged yet.
 struct Unjudged {
-    model: String,
-    condition: Option<Condition>,
+    model: Competitor,
+    condition: Option<GridPoint>,
     metric: Metric,
     candidate: Candidate,
 }
 
-fn of_model(sides: &[Side<'_>; 2], model: &str, conditions: &[Condition], floor: &Floor) -> Vec<Unjudged> {
+fn of_model(
+    sides: &[Side<'_>; 2],
+    model: &Competitor,
+    conditions: &[GridPoint],
+    floor: &Floor,
+) -> Vec<Unjudged> {
     let metric = floor.metric;
-    let client_bound = |condition: Condition| {
+    let client_bound = |condition: GridPoint| {
         sides.iter().any(|side| side.bottlenecks.is_client_bound(metric, model, condition))
     };
     let unjudged = |condition, client_bound, [base, new]: [Vec<f64>; 2], floor| {
         let compared = Some(Compared::unpaired(&new, &base)?);
         let candidate = Candidate { compared, floor, client_bound };
-        Some(Unjudged { model: model.to_owned(), condition, metric, candidate })
+        Some(Unjudged { model: model.clone(), condition, metric, candidate })
     };
     let free: Vec<_> = conditions.iter().copied().filter(|&condition| !client_bound(condition)).collect();
     let overall =
@@ -259,14 +265,14 @@ fn of_model(sides: &[Side<'_>; 2], model: &str, conditions: &[Condition], floor:
 
 impl Side<'_> {
     /// The logarithm of `metric` for each valid block of a cell.
-    fn logs(&self, row: &str, condition: Condition, metric: Metric) -> Vec<f64> {
+    fn logs(&self, row: &Competitor, condition: GridPoint, metric: Metric) -> Vec<f64> {
         let valid = &self.summary.cell(row, condition).valid;
         valid.iter().filter_map(|trial| metric.of(trial)).map(f64::ln).filter(|log| log.is_finite()).collect()
     }
 
     /// For each block in which `row` is valid under every one of `conditions`, the mean of the logarithms over them.
-    fn overall(&self, row: &str, conditions: &[Condition], metric: Metric) -> Vec<f64> {
-        let log = |block, condition: Condition| {
+    fn overall(&self, row: &Competitor, conditions: &[GridPoint], metric: Metric) -> Vec<f64> {
+        let log = |block, condition: GridPoint| {
             let trial = self.summary.cell(row, condition).in_block(block)?;
             metric.of(trial).map(f64::ln).filter(|log| log.is_finite())
         };
@@ -281,18 +287,17 @@ impl Side<'_> {
     }
 
     /// Log-ratios of each A/A pair, under each of `conditions`, then over all of them.
-    fn aa_pairs(&self, conditions: &[Condition], metric: Metric) -> [Vec<Vec<f64>>; 2] {
-        let pairs: Vec<_> = self.summary.controls().filter(|(_, row)| row.twin).collect();
-        let once = |row: &Row| Row { twin: false, ..row.clone() }.to_string();
-        let paired = |label: &str, row: &Row, condition| {
-            self.summary.log_ratios((label, &once(row)), condition, |trial| metric.of(trial))
+    fn aa_pairs(&self, conditions: &[GridPoint], metric: Metric) -> [Vec<Vec<f64>>; 2] {
+        let pairs = self.summary.comparisons().replicates;
+        let paired = |pair: &Pair, condition| {
+            let both = (&pair.competitor, &pair.with);
+            self.summary.log_ratios(both, condition, |trial| metric.of(trial))
         };
-        let cells = pairs
-            .iter()
-            .flat_map(|(label, row)| conditions.iter().map(move |&condition| paired(label, row, condition)));
-        let all = pairs.iter().map(|(label, row)| {
-            let (ours, theirs) =
-                (self.overall(label, conditions, metric), self.overall(&once(row), conditions, metric));
+        let cells =
+            pairs.iter().flat_map(|pair| conditions.iter().map(move |&condition| paired(pair, condition)));
+        let all = pairs.iter().map(|pair| {
+            let [ours, theirs] =
+                [&pair.competitor, &pair.with].map(|row| self.overall(row, conditions, metric));
             // Where both have every block, these are pairs; else their difference would be of different blocks.
             if ours.len() == theirs.len() {
                 ours.iter().zip(&theirs).map(|(a, b)| a - b).collect()
@@ -305,9 +310,10 @@ impl Side<'_> {
 }
 
 /// What a change of `metric` must pass.
-fn floor(sides: &[Side<'_>; 2], conditions: &[Condition], metric: Metric) -> Floor {
+fn floor(sides: &[Side<'_>; 2], conditions: &[GridPoint], metric: Metric) -> Floor {
     let drift_metric = if metric == Metric::BalancerCpu { Metric::AllCpu } else { metric };
-    let [before, after] = sides.each_ref().map(|side| side.overall(DIRECT, conditions, drift_metric));
+    let [before, after] =
+        sides.each_ref().map(|side| side.overall(&Competitor::direct(), conditions, drift_metric));
     let drift = Compared::unpaired(&after, &before).map(|moved| {
         moved.mean.abs() + moved.estimate.map_or(0.0, |estimate| estimate.half_width(CONFIDENCE))
     });
@@ -361,16 +367,24 @@ fn outcome(changes: &[Change], lost: &[LostCell]) -> Outcome {
     if known && lost.is_empty() { Outcome::NoRegression } else { Outcome::CannotTell }
 }
 
-fn common_conditions(sides: &[Side<'_>; 2]) -> Vec<Condition> {
+fn common_conditions(sides: &[Side<'_>; 2]) -> Vec<GridPoint> {
     let [base, new] = sides.each_ref().map(|side| side.summary.conditions());
     base.into_iter().filter(|condition| new.contains(condition)).collect()
 }
 
 /// Cells that BASE measured, that NEW was to measure too, and that have no valid trial there.
 fn lost(before: &Summary, after: &Summary) -> Vec<LostCell> {
-    let planned = |cell| after.cells.get(cell).is_some_and(|there| there.valid.is_empty());
-    let gone = before.cells.iter().filter(|(cell, there)| !there.valid.is_empty() && planned(cell));
-    gone.map(|((row, condition), _)| LostCell { row: row.clone(), condition: *condition }).collect()
+    let is_lost = |row: &Competitor, point| {
+        let there = after.cells.get(&after.key(row, point));
+        there.is_some_and(|there| there.valid.is_empty())
+    };
+    let measured = before.cells_in_order().filter(|(_, _, cell)| !cell.valid.is_empty());
+    let mut lost: Vec<_> = measured
+        .filter(|(row, point, _)| is_lost(row, *point))
+        .map(|(row, condition, _)| LostCell { row: row.clone(), condition })
+        .collect();
+    lost.sort_by(|a, b| (&a.row, a.condition).cmp(&(&b.row, b.condition)));
+    lost
 }
 
 #[cfg(test)]

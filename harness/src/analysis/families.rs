@@ -18,12 +18,17 @@ use super::findings::{Claim, Finding};
 use super::looped::Loop;
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
-use super::summary::{Condition, Summary};
+use super::summary::{GridPoint, Summary};
 use super::verdicts::Verdicts;
-use crate::plan::Family;
+use crate::plan::schedule::{self, Schedule};
+use crate::plan::{Competitor, Family};
 use crate::record::Stored;
 use crate::statistics::verdict::{CONFIDENCE, Compared, LEVEL};
 use crate::statistics::{geometric_mean, log_ratios, median};
+
+/// What to do about a run whose trials are invalid and will not be run again.
+const ALL_MEASURED: &str = "the reasons of its invalid trials are in its report, by `roundtable report`: mend the cause, \
+    then begin a new run";
 
 /// Why two families cannot be compared.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
@@ -41,12 +46,14 @@ pub enum FamiliesError {
     },
     /// No block of any cell has a valid trial of every model.
     #[error(
-        "no cell of the run {run} has a block with a valid trial of every model; finish it by `roundtable run --resume`, \
-         and see the reasons of its invalid trials in the report"
+        "no cell of the run {run} has a block with a valid trial of every model; {}",
+        if *.is_complete { ALL_MEASURED } else { "finish it by `roundtable run --resume`" }
     )]
     NothingPaired {
         /// The run.
         run: String,
+        /// Nothing is left to measure in it.
+        is_complete: bool,
     },
 }
 
@@ -56,10 +63,10 @@ pub struct Families {
     /// The run.
     pub run: String,
     /// The threaded models.
-    pub threaded: Vec<String>,
+    pub threaded: Vec<Competitor>,
     /// The asynchronous models.
     #[serde(rename = "async")]
-    pub asynchronous: Vec<String>,
+    pub asynchronous: Vec<Competitor>,
     /// Requests per second of the open loop; absent in a closed loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<u64>,
@@ -78,7 +85,7 @@ pub struct Families {
 pub struct FamiliesCell {
     /// What was done to both.
     #[serde(flatten)]
-    pub condition: Condition,
+    pub condition: GridPoint,
     /// Blocks with a valid trial of every model.
     pub blocks: usize,
     /// Async / threaded in each metric; a metric is absent where there is no such block, or where the requests of a
@@ -95,9 +102,9 @@ pub struct FamiliesCell {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pair {
     /// The async one.
-    pub asynchronous: String,
+    pub asynchronous: Competitor,
     /// The threaded one.
-    pub threaded: String,
+    pub threaded: Competitor,
     /// Median over blocks of the ratio in the loop's leading metric.
     pub median: f64,
 }
@@ -105,14 +112,23 @@ pub struct Pair {
 /// The models of either family.
 #[derive(Clone, Copy)]
 struct Members<'a> {
-    threaded: &'a [String],
-    asynchronous: &'a [String],
+    threaded: &'a [Competitor],
+    asynchronous: &'a [Competitor],
 }
 
 impl Families {
     /// Compares the two families of `stored`.
     pub fn of(stored: &Stored) -> Result<Self, FamiliesError> {
-        super::Analysis::of(stored).families
+        super::Analysis::of(stored).families.map_err(|error| match error {
+            FamiliesError::NothingPaired { run, .. } => {
+                let plan = &stored.environment.plan;
+                // A trial that is not the plan's would make a schedule without end.
+                let is_foreign = schedule::foreign(plan, &stored.trials).is_some();
+                let is_complete = is_foreign || Schedule::new(plan, &stored.trials).upcoming().is_none();
+                FamiliesError::NothingPaired { run, is_complete }
+            }
+            other => other,
+        })
     }
 
     /// The same, of a run that has been reduced already.
@@ -122,15 +138,15 @@ impl Families {
         bottlenecks: &Bottlenecks,
         verdicts: &Verdicts,
     ) -> Result<Self, FamiliesError> {
-        let of_family = |family| -> Vec<String> {
-            summary.balancers().filter(|m| summary.family(m) == family).map(str::to_owned).collect()
+        let of_family = |family| -> Vec<Competitor> {
+            summary.balancers().filter(|m| summary.family(m) == family).cloned().collect()
         };
         let (threaded, asynchronous) = (of_family(Family::Threaded), of_family(Family::Async));
         if threaded.is_empty() || asynchronous.is_empty() {
             let present = match (threaded.as_slice(), asynchronous.as_slice()) {
                 ([], []) => "neither a threaded nor an async model".to_owned(),
-                (some, []) => format!("only threaded models ({})", some.join(", ")),
-                (_, some) => format!("only async models ({})", some.join(", ")),
+                (some, []) => format!("only threaded models ({})", labels(some)),
+                (_, some) => format!("only async models ({})", labels(some)),
             };
             return Err(FamiliesError::OneFamily { run: run.to_owned(), present });
         }
@@ -138,10 +154,10 @@ impl Families {
         let conditions = summary.conditions();
         // Every valid trial has a throughput, though an open loop's is no finding.
         let blocks =
-            |&condition: &Condition| members.log_ratios(summary, condition, Metric::Throughput).len();
+            |&condition: &GridPoint| members.log_ratios(summary, condition, Metric::Throughput).len();
         let blocks: Vec<usize> = conditions.iter().map(blocks).collect();
         if blocks.iter().all(|&blocks| blocks == 0) {
-            return Err(FamiliesError::NothingPaired { run: run.to_owned() });
+            return Err(FamiliesError::NothingPaired { run: run.to_owned(), is_complete: true });
         }
         let mut cells: Vec<_> = conditions
             .iter()
@@ -161,7 +177,7 @@ impl Families {
         for &metric in compared_metrics(summary.load()) {
             let floor = verdicts.on(metric).and_then(|of| of.floor);
             noise_floors.insert(metric, floor);
-            let candidate = |&condition: &Condition| Candidate {
+            let candidate = |&condition: &GridPoint| Candidate {
                 compared: Compared::paired(&members.log_ratios(summary, condition, metric)),
                 floor,
                 client_bound: members.all().any(|m| bottlenecks.is_client_bound(metric, m, condition)),
@@ -221,6 +237,10 @@ impl Families {
     }
 }
 
+fn labels(competitors: &[Competitor]) -> String {
+    competitors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// The metrics in which families are compared.
 fn compared_metrics(load: Loop) -> &'static [Metric] {
     match load {
@@ -230,13 +250,13 @@ fn compared_metrics(load: Loop) -> &'static [Metric] {
 }
 
 impl Members<'_> {
-    fn all(&self) -> impl Iterator<Item = &String> {
+    fn all(&self) -> impl Iterator<Item = &Competitor> {
         self.threaded.iter().chain(self.asynchronous)
     }
 
     /// Async / threaded, a log-ratio for each block with a valid trial of every model.
-    fn log_ratios(&self, summary: &Summary, condition: Condition, metric: Metric) -> Vec<f64> {
-        let mean = |family: &[String], block| {
+    fn log_ratios(&self, summary: &Summary, condition: GridPoint, metric: Metric) -> Vec<f64> {
+        let mean = |family: &[Competitor], block| {
             let values: Option<Vec<_>> = family
                 .iter()
                 .map(|model| metric.of(summary.cell(model, condition).in_block(block)?))
@@ -255,7 +275,7 @@ impl Members<'_> {
     }
 
     /// Each async model against each threaded one, lowest first.
-    fn pairs(&self, summary: &Summary, condition: Condition) -> Vec<Pair> {
+    fn pairs(&self, summary: &Summary, condition: GridPoint) -> Vec<Pair> {
         let each = self.asynchronous.iter().flat_map(|a| self.threaded.iter().map(move |t| (a, t)));
         let metric = summary.load().leading_metric();
         let mut pairs: Vec<_> = each

@@ -5,6 +5,7 @@
 
 pub mod timeline;
 
+use crate::plan::Competitor;
 use crate::statistics::Spread;
 use crate::trial::faults::data::{Episode, Errors, FaultOutcome, LeftOut, Observation, StoredFaults};
 use crate::trial::faults::scenario::Event;
@@ -13,7 +14,7 @@ use crate::trial::faults::scenario::Event;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelFault {
     /// The model.
-    pub model: String,
+    pub model: Competitor,
     /// The fault.
     pub fault: Option<Event>,
     /// What was seen; `None` where the model has no valid trial.
@@ -52,7 +53,7 @@ pub fn by_model(stored: &StoredFaults) -> Vec<ModelFault> {
     let scenario = &stored.environment.fault.scenario;
     let episodes = scenario.episodes();
     let several = episodes.len() > 1;
-    let each = plan.models.iter().flat_map(|model| {
+    let each = plan.competitors.iter().flat_map(|model| {
         let trials: Vec<_> = observations(stored, model).collect();
         let of = |(index, (fault, _)): (usize, &(usize, Option<usize>))| ModelFault {
             model: model.clone(),
@@ -66,8 +67,11 @@ pub fn by_model(stored: &StoredFaults) -> Vec<ModelFault> {
 }
 
 /// The valid trials of `model`.
-pub fn observations<'a>(stored: &'a StoredFaults, model: &'a str) -> impl Iterator<Item = &'a Observation> {
-    stored.trials.iter().filter(move |trial| trial.model == model).filter_map(|trial| match &trial.outcome {
+pub fn observations<'a>(
+    stored: &'a StoredFaults,
+    model: &'a Competitor,
+) -> impl Iterator<Item = &'a Observation> {
+    stored.trials.iter().filter(move |trial| trial.model == *model).filter_map(|trial| match &trial.outcome {
         FaultOutcome::Observed(observation) => Some(&**observation),
         FaultOutcome::Invalid { .. } => None,
     })

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::metric::Metric;
 use super::ratio::{Conclusion, Ratio};
-use super::summary::Condition;
+use super::summary::GridPoint;
+use crate::plan::Competitor;
 use crate::statistics::Spread;
 use crate::statistics::interval::Interval;
 
@@ -20,7 +21,7 @@ pub struct Finding {
     /// From the lowest to the highest end of these ratios' own intervals; absent where one of them has none.
     pub interval: Option<Interval>,
     /// Where it holds.
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<GridPoint>,
     /// How many conditions were looked at.
     pub of_conditions: usize,
     /// The id of the figure that shows it, where there is one.
@@ -40,10 +41,10 @@ pub enum Claim {
     },
     /// A model, over the reference model, stands so to 1.
     ModelToReference {
-        /// The row's label.
-        model: String,
-        /// The reference's label.
-        reference: String,
+        /// The model.
+        model: Competitor,
+        /// The reference.
+        reference: Competitor,
         /// In which figure.
         metric: Metric,
         /// How it stands.
@@ -72,7 +73,7 @@ impl Claim {
 impl Finding {
     /// For each conclusion, the conditions of `ratios` that it holds under.
     pub(super) fn by_conclusion(
-        ratios: &[(Condition, Ratio)],
+        ratios: &[(GridPoint, Ratio)],
         claim: impl Fn(Conclusion) -> Claim,
     ) -> Vec<Self> {
         let of = |conclusion| {
@@ -83,7 +84,7 @@ impl Finding {
     }
 
     /// `claim`, which holds under the conditions of `ratios`, of `of_conditions`; `None` where it holds under none.
-    fn over(claim: Claim, ratios: &[(Condition, Ratio)], of_conditions: usize) -> Option<Self> {
+    fn over(claim: Claim, ratios: &[(GridPoint, Ratio)], of_conditions: usize) -> Option<Self> {
         let middles: Vec<_> = ratios.iter().map(|(_, ratio)| ratio.judged.ratio).collect();
         let Spread { min: low, max: high, .. } = Spread::of(&middles)?;
         let ends: Option<Vec<_>> = ratios.iter().map(|(_, ratio)| ratio.judged.interval).collect();

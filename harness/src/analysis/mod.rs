@@ -4,7 +4,7 @@
 //! is written or drawn, which is [`crate::report`]'s. [`summary`] reduces the trials, [`bottleneck`] says what limited a cell,
 //! [`verdicts`] which differences are real, [`families`] sets threaded against async, [`difference`] two runs of one
 //! grid, [`published`] reads the tables of 2021, [`findings`] says what is claimed. A *cell* is one competitor under one
-//! [`Condition`](summary::Condition).
+//! [`GridPoint`](summary::GridPoint).
 
 pub mod bottleneck;
 pub mod difference;

@@ -13,14 +13,14 @@ use serde::Serialize;
 use super::looped::Loop;
 use super::trial::ValidTrial;
 use crate::load::latency;
-use crate::plan::Row;
-use crate::plan::{Connections, DIRECT, Family, Layout};
-use crate::record::{Stored, Trial};
+use crate::plan::comparisons::{self, Comparisons};
+use crate::plan::{Cell, Competitor, Condition, Connections, Family, Layout};
+use crate::record::{Reason, Stored, Trial};
 use crate::statistics::{self, Spread};
 
-/// What is done to every competitor alike: one point of the grid.
+/// Where the conditions of a report's grid differ: the rest of a [`Condition`] is the plan's, the same for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Condition {
+pub struct GridPoint {
     /// Number of backend servers.
     pub backends: u32,
     /// Number of requests outstanding at any time (closed loop), or at most (open loop).
@@ -30,20 +30,21 @@ pub struct Condition {
 /// A run, reduced.
 #[derive(Debug, Clone)]
 pub struct Summary {
-    /// Labels of the rows: the plan's in its order, then any other that has a trial.
-    pub competitors: Vec<String>,
+    /// The rows: the plan's in its order, then any other that has a trial.
+    pub competitors: Vec<Competitor>,
     /// Backend counts, ascending.
     pub backends: Vec<u32>,
     /// Concurrencies, ascending.
     pub concurrency: Vec<u32>,
-    /// Every cell that was planned or run, by its row and condition.
-    pub cells: BTreeMap<(String, Condition), CellSummary>,
+    /// Every cell that was planned or run.
+    pub cells: BTreeMap<Cell, CellSummary>,
     /// Every invalid trial, in the order in which they ended.
     pub invalid: Vec<InvalidTrial>,
     /// Trials of both kinds.
     pub trials: usize,
-    families: BTreeMap<String, Family>,
-    workers: BTreeMap<String, u32>,
+    families: BTreeMap<Competitor, Family>,
+    workers: BTreeMap<Competitor, u32>,
+    base: Condition,
     processors: u32,
     connections: Connections,
     layout: Layout,
@@ -62,16 +63,14 @@ pub struct CellSummary {
 /// A trial that is shown, not ranked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidTrial {
-    /// The row's label.
-    pub row: String,
-    /// What was done to it.
-    pub condition: Condition,
+    /// What was to be measured.
+    pub cell: Cell,
     /// Block (0-based).
     pub block: u32,
     /// Which try.
     pub attempt: u32,
     /// Why it does not count.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
 }
 
 impl Summary {
@@ -79,30 +78,32 @@ impl Summary {
     pub fn of(stored: &Stored) -> Self {
         let plan = &stored.environment.plan;
         let mut summary = Summary {
-            competitors: plan.models.clone(),
-            backends: plan.backends.clone(),
-            concurrency: plan.concurrency.clone(),
+            competitors: plan.competitors.clone(),
+            backends: plan.backends(),
+            concurrency: plan.concurrency(),
             cells: BTreeMap::new(),
             invalid: Vec::new(),
             trials: stored.trials.len(),
-            families: stored.environment.models.iter().map(|m| (m.name.clone(), m.family)).collect(),
+            families: stored.environment.models.iter().map(|m| (m.competitor.clone(), m.family)).collect(),
             workers: stored
                 .environment
                 .models
                 .iter()
-                .filter_map(|m| Some((m.name.clone(), m.manifest.get("threads")?.parse().ok()?)))
+                .filter_map(|m| Some((m.competitor.clone(), m.workers?)))
                 .collect(),
             processors: stored.environment.host.processors.max(1),
-            connections: plan.connections,
-            layout: plan.layout,
-            load: Loop::of(plan.rate),
+            connections: plan.base.connections,
+            layout: plan.base.layout,
+            load: Loop::of(plan.base.rate),
+            base: plan.base.clone(),
         };
         for trial in &stored.trials {
-            if !summary.competitors.contains(&trial.cell.model) {
-                summary.competitors.push(trial.cell.model.clone());
+            let Cell { competitor, condition } = &trial.cell;
+            if !summary.competitors.contains(competitor) {
+                summary.competitors.push(competitor.clone());
             }
-            summary.backends.push(trial.cell.backends);
-            summary.concurrency.push(trial.cell.concurrency);
+            summary.backends.push(condition.backends);
+            summary.concurrency.push(condition.concurrency);
         }
         let mut seen = Vec::new();
         summary.competitors.retain(|model| {
@@ -114,15 +115,10 @@ impl Summary {
             axis.sort_unstable();
             axis.dedup();
         }
-        for model in &plan.models {
-            for &backends in &plan.backends {
-                for &concurrency in &plan.concurrency {
-                    let condition = Condition { backends, concurrency };
-                    summary.cells.entry((model.clone(), condition)).or_default();
-                }
-            }
+        for cell in plan.cells() {
+            summary.cells.entry(cell).or_default();
         }
-        let (processors, rate) = (summary.processors, plan.rate);
+        let (processors, rate) = (summary.processors, plan.base.rate);
         let read: Vec<_> =
             stored.trials.par_iter().map(|trial| ValidTrial::of(trial, processors, rate)).collect();
         for (trial, outcome) in stored.trials.iter().zip(read) {
@@ -134,10 +130,8 @@ impl Summary {
         summary
     }
 
-    fn admit(&mut self, trial: &Trial, outcome: Result<ValidTrial, Vec<String>>) {
-        let row = trial.cell.model.clone();
-        let condition = Condition { backends: trial.cell.backends, concurrency: trial.cell.concurrency };
-        let cell = self.cells.entry((row.clone(), condition)).or_default();
+    fn admit(&mut self, trial: &Trial, outcome: Result<ValidTrial, Vec<Reason>>) {
+        let cell = self.cells.entry(trial.cell.clone()).or_default();
         match outcome {
             // The first valid trial of a block is the block's: a later one would be a choice.
             Ok(valid) if cell.valid.iter().any(|earlier| earlier.block == valid.block) => {}
@@ -145,8 +139,7 @@ impl Summary {
             Err(reasons) => {
                 cell.invalid += 1;
                 self.invalid.push(InvalidTrial {
-                    row,
-                    condition,
+                    cell: trial.cell.clone(),
                     block: trial.block,
                     attempt: trial.attempt,
                     reasons,
@@ -156,43 +149,48 @@ impl Summary {
     }
 
     /// The cell of these coordinates; an empty one where it was neither planned nor run.
-    pub fn cell(&self, row: &str, condition: Condition) -> &CellSummary {
+    pub fn cell(&self, row: &Competitor, point: GridPoint) -> &CellSummary {
         static EMPTY: CellSummary = CellSummary { valid: Vec::new(), invalid: 0 };
-        self.cells.get(&(row.to_owned(), condition)).unwrap_or(&EMPTY)
+        self.cells.get(&self.key(row, point)).unwrap_or(&EMPTY)
     }
 
-    /// The model that ratios are taken to: `threads`, else the first.
-    pub fn reference(&self) -> Option<&str> {
-        let balancers = || self.balancers();
-        balancers().find(|model| *model == "threads").or_else(|| balancers().next())
+    /// The key of the cell of these coordinates.
+    pub fn key(&self, row: &Competitor, GridPoint { backends, concurrency }: GridPoint) -> Cell {
+        Cell { competitor: row.clone(), condition: Condition { backends, concurrency, ..self.base.clone() } }
     }
 
-    /// The rows that are models: not the direct one, nor those that control the measurement.
-    pub fn balancers(&self) -> impl Iterator<Item = &str> {
-        self.competitors
-            .iter()
-            .map(String::as_str)
-            .filter(|&label| label != DIRECT && !Row::of(label).is_control())
+    /// The model that ratios are taken to.
+    pub fn reference(&self) -> Option<&Competitor> {
+        comparisons::reference(&self.competitors)
     }
 
-    /// The rows that control the measurement: a model again, or a model with a handicap.
-    pub fn controls(&self) -> impl Iterator<Item = (&str, Row)> {
-        let rows = self.competitors.iter().map(|label| (label.as_str(), Row::of(label)));
-        rows.filter(|(_, row)| row.is_control())
+    /// The rows that are ranked: not the direct one, nor those that control the measurement.
+    pub fn balancers(&self) -> impl Iterator<Item = &Competitor> {
+        comparisons::ranked(&self.competitors)
+    }
+
+    /// Who is compared with whom.
+    pub fn comparisons(&self) -> Comparisons {
+        Comparisons::among(&self.competitors)
+    }
+
+    /// The rows that are drawn and stand in the short table: not those that control the measurement.
+    pub fn shown(&self) -> impl Iterator<Item = &Competitor> {
+        self.competitors.iter().filter(|competitor| !competitor.is_control())
     }
 
     /// Every backend count with every concurrency, in the order of the tables.
-    pub fn conditions(&self) -> Vec<Condition> {
+    pub fn conditions(&self) -> Vec<GridPoint> {
         let with = |&backends: &u32| {
-            self.concurrency.iter().map(move |&concurrency| Condition { backends, concurrency })
+            self.concurrency.iter().map(move |&concurrency| GridPoint { backends, concurrency })
         };
         self.backends.iter().flat_map(with).collect()
     }
 
     /// Every competitor under every condition, in the order of the tables.
-    pub fn cells_in_order(&self) -> impl Iterator<Item = (&str, Condition, &CellSummary)> {
+    pub fn cells_in_order(&self) -> impl Iterator<Item = (&Competitor, GridPoint, &CellSummary)> {
         self.competitors.iter().flat_map(move |row| {
-            let with = move |condition| (row.as_str(), condition, self.cell(row, condition));
+            let with = move |condition| (row, condition, self.cell(row, condition));
             self.conditions().into_iter().map(with)
         })
     }
@@ -202,15 +200,15 @@ impl Summary {
         self.processors
     }
 
-    /// Worker threads of `model`, where its manifest says a number.
-    pub fn workers(&self, model: &str) -> Option<u32> {
-        self.workers.get(&Row::of(model).model).copied()
+    /// Worker threads of `row`, where it says a number.
+    pub fn workers(&self, row: &Competitor) -> Option<u32> {
+        self.workers.get(&row.as_it_is()).copied()
     }
 
-    /// Threaded or async; [`Family::None`] for the direct row and for a model that the run does not describe.
-    pub fn family(&self, model: &str) -> Family {
-        let of = |name: &str| self.families.get(name).copied();
-        of(model).or_else(|| of(&Row::of(model).model)).unwrap_or(Family::None)
+    /// Threaded or async; [`Family::None`] for the direct row and for one that the run does not describe.
+    pub fn family(&self, row: &Competitor) -> Family {
+        let of = |competitor: &Competitor| self.families.get(competitor).copied();
+        of(row).or_else(|| of(&row.as_it_is())).unwrap_or(Family::None)
     }
 
     /// Processors that each role may use: the balancer, then each of the others.
@@ -246,8 +244,8 @@ impl Summary {
     /// trial under `condition`.
     pub fn log_ratios(
         &self,
-        (row, with): (&str, &str),
-        condition: Condition,
+        (row, with): (&Competitor, &Competitor),
+        condition: GridPoint,
         figure: impl Fn(&ValidTrial) -> Option<f64>,
     ) -> Vec<f64> {
         let (ours, theirs) = (self.cell(row, condition), self.cell(with, condition));

@@ -7,12 +7,18 @@ use std::collections::BTreeMap;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::fixtures;
 use crate::host::{Host, HostWindow, Usage};
 use crate::load::OpenLoop;
 use crate::load::latency;
-use crate::plan::Row;
 use crate::plan::*;
 use crate::record::*;
+
+/// Does something else to every trial of `stored` than was done.
+pub(crate) fn recondition(stored: &mut Stored, alter: impl Fn(&mut Condition)) {
+    alter(&mut stored.environment.plan.base);
+    stored.trials.iter_mut().for_each(|trial| alter(&mut trial.cell.condition));
+}
 
 /// A run to be made up.
 #[derive(Debug, Clone)]
@@ -67,8 +73,17 @@ impl Run {
     }
 
     pub(crate) fn invalid(mut self, model: &str, backends: u32, concurrency: u32, block: u32) -> Self {
-        self.invalid.push((Cell { model: model.into(), backends, concurrency }, block));
+        self.invalid.push((self.cell(model, backends, concurrency), block));
         self
+    }
+
+    fn base(&self) -> Condition {
+        Condition { requests: self.requests, warmup: 200, rate: self.rate, ..Condition::default() }
+    }
+
+    fn cell(&self, label: &str, backends: u32, concurrency: u32) -> Cell {
+        let condition = Condition { backends, concurrency, ..self.base() };
+        Cell { competitor: Competitor::of(label), condition }
     }
 
     pub(crate) fn build(&self) -> Stored {
@@ -77,7 +92,7 @@ impl Run {
             for model in &self.models {
                 for &backends in &self.backends {
                     for &concurrency in &self.concurrency {
-                        let cell = Cell { model: model.clone(), backends, concurrency };
+                        let cell = self.cell(model, backends, concurrency);
                         trials.push(self.trial(block, trials.len() as u32, cell));
                     }
                 }
@@ -88,7 +103,7 @@ impl Run {
 
     fn trial(&self, block: u32, position: u32, cell: Cell) -> Trial {
         let outcome = if self.invalid.contains(&(cell.clone(), block)) {
-            Outcome::Invalid { reasons: vec!["3 of 10000 responses were not 2xx".into()] }
+            Outcome::Invalid { reasons: vec![Reason::Not2xx { responses: 3, of: 10_000 }] }
         } else {
             Outcome::Measured(Box::new(self.sample(block, &cell)))
         };
@@ -98,25 +113,25 @@ impl Run {
 
     fn sample(&self, block: u32, cell: &Cell) -> Sample {
         // (requests a second at c = 2, gain by c = 10, user µs, system µs, tail)
-        let row = Row::of(&cell.model);
-        let (base, gain, user, system, tail) = match row.model.as_str() {
+        let Cell { competitor, condition } = cell;
+        let (base, gain, user, system, tail) = match competitor.name.as_str() {
             "direct" => (14_000.0, 1.5, 0.0, 0.0, 3.0),
             "threads" => (7_200.0, 1.15, 21.0, 88.0, 5.0),
             "pool" => (7_900.0, 1.2, 19.0, 71.0, 4.5),
             "mio" => (8_300.0, 1.35, 14.0, 62.0, 3.5),
             _ => (7_600.0, 1.32, 24.0, 66.0, 4.0),
         };
-        let slowed = 1.0 + f64::from(row.handicap_percent) / 100.0;
-        let name: u64 = cell.model.bytes().fold(7, |hash, b| hash * 31 + u64::from(b));
+        let slowed = 1.0 + f64::from(competitor.slowdown_percent) / 100.0;
+        let name: u64 = competitor.to_string().bytes().fold(7, |hash, b| hash * 31 + u64::from(b));
         let seed = name
             .wrapping_add(u64::from(block) * 1_000_003)
-            .wrapping_add(u64::from(cell.backends) * 10_007 + u64::from(cell.concurrency) * 101);
+            .wrapping_add(u64::from(condition.backends) * 10_007 + u64::from(condition.concurrency) * 101);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let noise = |rng: &mut ChaCha8Rng, width: f64| 1.0 + width * (rng.random::<f64>() - 0.5);
-        let c = f64::from(cell.concurrency);
+        let c = f64::from(condition.concurrency);
         let rate = base
             * (1.0 + (gain - 1.0) * (c / 2.0).ln() / 5f64.ln())
-            * (1.0 - 0.02 * f64::from(cell.backends))
+            * (1.0 - 0.02 * f64::from(condition.backends))
             * noise(&mut rng, 0.12);
         let mut latency = latency::histogram();
         // Drawn in handfuls: tests build many runs.
@@ -154,7 +169,7 @@ impl Run {
             threads: 3,
             peak_rss_bytes: 4 << 20,
         };
-        let share = self.requests / u64::from(cell.backends);
+        let share = self.requests / u64::from(condition.backends);
         Sample {
             completed: self.requests,
             non_2xx: 0,
@@ -162,9 +177,9 @@ impl Run {
             received_bytes: self.requests * 1_187,
             latency_ns_hdr: latency::encode(&latency),
             open_loop,
-            per_backend: (0..cell.backends).map(|i| (format!("backend-{i}"), share)).collect(),
+            per_backend: (0..condition.backends).map(|i| (format!("backend-{i}"), share)).collect(),
             client: usage(9.0, 40.0, &mut rng),
-            balancer: (cell.model != DIRECT).then(|| usage(user * slowed, system * slowed, &mut rng)),
+            balancer: (!competitor.is_direct()).then(|| usage(user * slowed, system * slowed, &mut rng)),
             backends: usage(6.0, 35.0, &mut rng),
             host: HostWindow {
                 steal_ns: (elapsed_ns as f64 * 0.05 * rng.random::<f64>()) as u64,
@@ -180,7 +195,8 @@ impl Run {
             pairs.iter().map(|&(k, v)| (k.into(), v.into())).collect()
         };
         let models = self.models.iter().map(|name| ModelInfo {
-            name: name.clone(),
+            competitor: Competitor::of(name),
+            workers: None,
             family: match name.as_str() {
                 DIRECT => Family::None,
                 "threads" | "pool" => Family::Threaded,
@@ -193,26 +209,22 @@ impl Run {
                 name => text(&[("backlog", "1024"), ("nodelay", "yes"), ("threads", name)]),
             },
         });
+        let plan = Plan {
+            competitors: self.models.iter().map(|label| Competitor::of(label)).collect(),
+            base: self.base(),
+            axes: Vec::new(),
+            length: Length::Blocks(self.blocks),
+            precision_percent: None,
+            seed: 1,
+            gates: Gates { steal_limit_percent: 10 },
+        };
+        let plan = fixtures::over(plan, &factor::BACKENDS, &self.backends);
+        let plan = fixtures::over(plan, &factor::CONCURRENCY, &self.concurrency);
         Environment {
             schema: SCHEMA,
             created: "2026-11-20T12:00:00Z".into(),
             command_line: ["roundtable", "run", "--seed", "1"].map(String::from).to_vec(),
-            plan: Plan {
-                models: self.models.clone(),
-                backends: self.backends.clone(),
-                concurrency: self.concurrency.clone(),
-                requests: self.requests,
-                warmup: 200,
-                connections: Connections::Close,
-                body_bytes: 1024,
-                seed: 1,
-                length: Length::Blocks(self.blocks),
-                layout: Layout::Shared,
-                workers: None,
-                steal_limit_percent: 10,
-                precision_percent: None,
-                rate: self.rate,
-            },
+            plan,
             models: models.collect(),
             build: Build {
                 version: "0.1.0".into(),
@@ -233,6 +245,7 @@ impl Run {
                 descriptor_limit: 65_536,
                 sysctls: text(&[("net.ipv4.tcp_tw_reuse", "2")]),
             },
+            rate_found: None,
             notes: Vec::new(),
         }
     }
@@ -243,7 +256,7 @@ pub(crate) fn halves(alter: impl Fn(&str, &mut Sample)) -> [Stored; 2] {
     let mut new = half("new", 8, Run::new());
     for trial in &mut new.trials {
         if let Outcome::Measured(sample) = &mut trial.outcome {
-            alter(&trial.cell.model, sample);
+            alter(&trial.cell.competitor.to_string(), sample);
         }
     }
     [half("base", 0, Run::new()), new]

@@ -8,12 +8,8 @@ use hdrhistogram::Histogram;
 
 use crate::host::Usage;
 use crate::load::OpenLoop;
-use crate::load::latency;
-use crate::record::{Outcome, Sample, Trial};
-
-/// How many requests must lie beyond a percentile before it is printed. p99.9 of one trial of 10000 rests on 10
-/// and is not; p99 of it rests on 100 and is.
-pub const REQUESTS_BEYOND_A_PERCENTILE: u64 = 20;
+use crate::load::latency::{self, percentile_ms};
+use crate::record::{Outcome, Reason, Sample, Trial};
 
 /// One valid trial.
 #[derive(Debug, Clone)]
@@ -110,12 +106,12 @@ impl ValidTrial {
     }
 
     /// Of `trial`, which `processors` took part in and which was to be at `rate`; or why it does not count.
-    pub(super) fn of(trial: &Trial, processors: u32, rate: Option<u64>) -> Result<Self, Vec<String>> {
+    pub(super) fn of(trial: &Trial, processors: u32, rate: Option<u64>) -> Result<Self, Vec<Reason>> {
         let sample = match &trial.outcome {
             Outcome::Measured(sample) => sample,
             Outcome::Invalid { reasons } => return Err(reasons.clone()),
         };
-        Self::of_sample(trial.block, sample, processors, rate).map_err(|reason| vec![reason])
+        Self::of_sample(trial.block, sample, processors, rate).map_err(|reason| vec![Reason::Words(reason)])
     }
 
     fn of_sample(block: u32, sample: &Sample, processors: u32, rate: Option<u64>) -> Result<Self, String> {
@@ -171,22 +167,15 @@ impl ValidTrial {
     }
 }
 
-/// A percentile of `latency` (ns) in ms; `None` where fewer than [`REQUESTS_BEYOND_A_PERCENTILE`] requests lie
-/// beyond it.
-pub fn percentile_ms(latency: &Histogram<u64>, percentile: f64) -> Option<f64> {
-    let beyond = latency.len() as f64 * (1.0 - percentile / 100.0);
-    // Half a request of slack: 1 - 0.999 is not a thousandth in binary.
-    (beyond + 0.5 >= REQUESTS_BEYOND_A_PERCENTILE as f64)
-        .then(|| latency.value_at_percentile(percentile) as f64 / 1e6)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::summary::{Condition, Summary};
-    use crate::analysis::synthetic::Run;
+    use crate::analysis::summary::{GridPoint, Summary};
+    use crate::analysis::synthetic::{Run, recondition};
+    use crate::plan::Competitor;
+    use crate::record::in_words;
 
-    const CONDITION: Condition = Condition { backends: 1, concurrency: 10 };
+    const POINT: GridPoint = GridPoint { backends: 1, concurrency: 10 };
 
     fn run() -> Run {
         let models = ["direct", "threads", "mio", "threads#2"];
@@ -196,29 +185,29 @@ mod tests {
     #[test]
     fn a_rate_that_was_not_sustained_is_never_ranked_whatever_the_file_says() {
         let mut stored = run().build();
-        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.model == "mio") {
+        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.competitor.name == "mio") {
             let Outcome::Measured(sample) = &mut trial.outcome else { continue };
             if let Some(open) = &mut sample.open_loop {
                 open.sustained = false;
             }
         }
         let summary = Summary::of(&stored);
-        assert_eq!(summary.cell("mio", CONDITION).valid.len(), 0);
-        assert_eq!(summary.cell("mio", CONDITION).invalid, 8);
-        assert_eq!(summary.invalid[0].reasons, ["the rate of 2000 per second was not sustained"]);
+        assert_eq!(summary.cell(&Competitor::of("mio"), POINT).valid.len(), 0);
+        assert_eq!(summary.cell(&Competitor::of("mio"), POINT).invalid, 8);
+        assert_eq!(in_words(&summary.invalid[0].reasons), "the rate of 2000 per second was not sustained");
     }
 
     #[test]
     fn a_trial_of_another_loop_than_the_plans_enters_no_figure() {
         let mut closed = run().build();
-        closed.environment.plan.rate = None;
+        recondition(&mut closed, |condition| condition.rate = None);
         let mut other = run().build();
-        other.environment.plan.rate = Some(1000);
+        recondition(&mut other, |condition| condition.rate = Some(1000));
         for stored in [closed, other] {
             let summary = Summary::of(&stored);
             assert_eq!(summary.valid().count(), 0);
             assert!(
-                summary.invalid[0].reasons[0].contains("another rate than the plan"),
+                summary.invalid[0].reasons[0].to_string().contains("another rate than the plan"),
                 "{:?}",
                 summary.invalid[0]
             );
@@ -232,7 +221,7 @@ mod tests {
         let since_due = latency::decode(&sample.open_loop.as_ref().unwrap().latency_ns_hdr).unwrap();
         let since_sent = latency::decode(&sample.latency_ns_hdr).unwrap();
         let summary = Summary::of(&stored);
-        let trial = &summary.cell("direct", CONDITION).valid[0];
+        let trial = &summary.cell(&Competitor::direct(), POINT).valid[0];
         assert_eq!(trial.percentile_ms(50.0), percentile_ms(&since_due, 50.0));
         assert_ne!(trial.percentile_ms(50.0), percentile_ms(&since_sent, 50.0));
         assert_eq!(trial.rate(), Some(2000.0));

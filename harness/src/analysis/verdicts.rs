@@ -10,8 +10,9 @@ use super::bottleneck::Bottlenecks;
 use super::findings::{Claim, Finding};
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
-use super::summary::{Condition, Summary};
-use crate::plan::Row;
+use super::summary::{GridPoint, Summary};
+use crate::plan::Competitor;
+use crate::plan::comparisons::Pair;
 use crate::statistics::bootstrap::{Bootstrap, RESAMPLES};
 use crate::statistics::verdict::{CONFIDENCE, Compared, noise_floor};
 
@@ -40,12 +41,12 @@ pub struct OfMetric {
 /// Two rows under one condition.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    /// The row's label.
-    pub row: String,
-    /// The label of the row that it is compared with.
-    pub with: String,
+    /// Whose ratio it is.
+    pub row: Competitor,
+    /// What it is a ratio to.
+    pub with: Competitor,
     /// What was done to both.
-    pub condition: Condition,
+    pub condition: GridPoint,
     /// Log-ratios, block by block.
     pub log_ratios: Vec<f64>,
     /// The client, not the balancer, may have set either side.
@@ -87,8 +88,8 @@ impl Verdicts {
 
 impl OfMetric {
     fn of(summary: &Summary, bottlenecks: &Bottlenecks, metric: Metric) -> Self {
-        let compare = |pairs: &[(String, String)]| -> Vec<Comparison> {
-            let each = pairs.iter().flat_map(|(row, with)| {
+        let compare = |pairs: &[Pair]| -> Vec<Comparison> {
+            let each = pairs.iter().flat_map(|Pair { competitor: row, with }| {
                 summary.conditions().into_iter().map(move |condition| Comparison {
                     row: row.clone(),
                     with: with.clone(),
@@ -96,14 +97,14 @@ impl OfMetric {
                     log_ratios: summary.log_ratios((row, with), condition, |trial| metric.of(trial)),
                     client_bound: [row, with]
                         .iter()
-                        .any(|label| bottlenecks.is_client_bound(metric, label, condition)),
+                        .any(|row| bottlenecks.is_client_bound(metric, row, condition)),
                     ratio: None,
                 })
             });
             each.collect()
         };
-        let pairs = Pairs::of(summary);
-        let mut aa_pairs = compare(&pairs.aa);
+        let pairs = summary.comparisons();
+        let mut aa_pairs = compare(&pairs.replicates);
         let floor = noise_floor(&aa_pairs.iter().map(|pair| pair.log_ratios.clone()).collect::<Vec<_>>());
         // The question to an A/A pair is not which is faster: it is judged whatever bounded it.
         aa_pairs.iter_mut().for_each(|pair| pair.client_bound = false);
@@ -118,7 +119,7 @@ impl OfMetric {
     pub fn findings(&self) -> Vec<Finding> {
         let mut pairs: Vec<_> = self.models.iter().map(|of| (&of.row, &of.with)).collect();
         pairs.dedup();
-        let of_pair = |(row, with): (&String, &String)| {
+        let of_pair = |(row, with): (&Competitor, &Competitor)| {
             let ratios = self.models.iter().filter(|of| (&of.row, &of.with) == (row, with));
             let ratios: Vec<_> = ratios.filter_map(|of| Some((of.condition, of.ratio?))).collect();
             Finding::by_conclusion(&ratios, |conclusion| Claim::ModelToReference {
@@ -157,7 +158,7 @@ impl OfMetric {
             .filter_map(|comparison| {
                 let interval = comparison.ratio?.judged.interval?;
                 // A name of its own for each comparison seeds its resamples.
-                let Condition { backends, concurrency } = comparison.condition;
+                let GridPoint { backends, concurrency } = comparison.condition;
                 let name = format!(
                     "{:?} {} {} {:?}",
                     self.metric,
@@ -172,38 +173,6 @@ impl OfMetric {
             })
             .collect();
         (agree.iter().filter(|&&agrees| agrees).count(), agree.len())
-    }
-}
-
-/// Which rows are compared with which.
-#[derive(Debug)]
-struct Pairs {
-    models: Vec<(String, String)>,
-    aa: Vec<(String, String)>,
-    slowdowns: Vec<(String, String)>,
-}
-
-impl Pairs {
-    fn of(summary: &Summary) -> Self {
-        let reference = summary.reference();
-        let models = summary.balancers().filter_map(|model| {
-            let reference = reference.filter(|&reference| reference != model)?;
-            Some((model.to_owned(), reference.to_owned()))
-        });
-        let is_row = |label: &String| summary.competitors.contains(label);
-        let aa = summary
-            .controls()
-            .filter(|(_, row)| row.twin)
-            .map(|(label, row)| (label.to_owned(), Row { twin: false, ..row }.to_string()));
-        let slowdowns = summary
-            .controls()
-            .filter(|(_, row)| !row.twin)
-            .map(|(label, row)| (label.to_owned(), Row { handicap_percent: 0, ..row }.to_string()));
-        Pairs {
-            models: models.collect(),
-            aa: aa.filter(|(_, with)| is_row(with)).collect(),
-            slowdowns: slowdowns.filter(|(_, with)| is_row(with)).collect(),
-        }
     }
 }
 
@@ -244,9 +213,13 @@ mod tests {
         for of in verdicts.iter() {
             assert!(of.floor.is_some_and(|floor| floor > 0.0), "{:?}", of.metric);
             assert!(
-                of.models.iter().all(|comparison| comparison.row == "mio" && comparison.with == "threads")
+                of.models
+                    .iter()
+                    .all(|comparison| comparison.row.name == "mio" && comparison.with.name == "threads")
             );
-            assert!(of.aa_pairs.iter().all(|pair| pair.row == "threads#2" && pair.with == "threads"));
+            assert!(
+                of.aa_pairs.iter().all(|pair| pair.row == pair.with.again() && pair.with.name == "threads")
+            );
             assert_eq!((of.models.len(), of.aa_pairs.len(), of.slowdowns.len()), (2, 2, 0));
         }
     }
@@ -262,14 +235,14 @@ mod tests {
     fn a_handicapped_row_is_compared_with_its_own_model() {
         let verdicts = verdicts(&run(&["threads", "mio", "mio+10%"]));
         let of = verdicts.on(Metric::BalancerCpu).unwrap();
-        assert!(of.slowdowns.iter().all(|slowed| slowed.row == "mio+10%" && slowed.with == "mio"));
-        assert_eq!(of.models.iter().filter(|comparison| comparison.row != "mio").count(), 0);
+        assert!(of.slowdowns.iter().all(|slowed| slowed.row == Competitor::of("mio+10%") && slowed.with == Competitor::of("mio")));
+        assert_eq!(of.models.iter().filter(|comparison| comparison.row.name != "mio").count(), 0);
     }
 
     #[test]
     fn what_the_client_bounded_has_an_interval_and_no_rank() {
         let mut stored = run(&["threads", "mio"]).build();
-        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.model == "mio") {
+        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.competitor.name == "mio") {
             if let crate::record::Outcome::Measured(sample) = &mut trial.outcome {
                 sample.client.system_ns = sample.elapsed_ns;
             }

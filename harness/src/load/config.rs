@@ -8,11 +8,21 @@ use super::error::LoadError;
 
 /// The highest concurrency, as `ab`'s.
 pub const MAX_CONCURRENCY: u32 = 20_000;
-/// The most requests of one run, its warm-up included.
+/// The most requests that can be asked for, and the most of a warm-up.
 pub const MAX_REQUESTS: u64 = 1_000_000_000;
-
+/// The shortest window.
+pub const LEAST_DURATION: Duration = Duration::from_millis(1);
+/// The longest one.
+pub const MAX_DURATION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The longest request body: it is held in memory, once for each URL.
+pub const MAX_DATA_BYTES: usize = 64 << 20;
 /// The most requests per second of the open loop: beyond it, a nanosecond clock and one thread have no say.
 pub const MAX_RATE: u64 = 1_000_000;
+
+/// The shortest time that one response may be given.
+pub const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
+/// The longest.
+pub const MOST_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Descriptors beside the connections: standard streams, event queue, whatever the process has open.
 const SPARE_DESCRIPTORS: u64 = 32;
@@ -22,8 +32,11 @@ const SPARE_DESCRIPTORS: u64 = 32;
 pub struct LoadConfig {
     /// Request i goes to URL i modulo their number.
     pub urls: Vec<String>,
-    /// Requests in the timed window.
-    pub requests: u64,
+    /// Requests in the timed window; `None`: as many as its duration lets through.
+    pub requests: Option<u64>,
+    /// How long requests are sent in the timed window; those that are then in hand are waited for. `None`: until all
+    /// requests are. With both, whichever comes first.
+    pub duration: Option<Duration>,
     /// Requests outstanding at any time; with a rate, at most.
     pub concurrency: u32,
     /// Requests per second that are due (open loop), in the warm-up too; `None`: each slot's next request follows its
@@ -39,6 +52,10 @@ pub struct LoadConfig {
     pub fields: Vec<String>,
     /// Request method.
     pub method: String,
+    /// Body of each request.
+    pub data: Option<Vec<u8>>,
+    /// `user:password` of basic authentication.
+    pub auth: Option<String>,
     /// What the body of each 2xx response must be; the first one's body when absent.
     pub expected_body: Option<Vec<u8>>,
     /// Whether a target may be another machine.
@@ -52,7 +69,8 @@ impl Default for LoadConfig {
     fn default() -> Self {
         LoadConfig {
             urls: Vec::new(),
-            requests: 1,
+            requests: Some(1),
+            duration: None,
             concurrency: 1,
             rate: None,
             keep_alive: false,
@@ -60,6 +78,8 @@ impl Default for LoadConfig {
             timeout: Duration::from_secs(30),
             fields: Vec::new(),
             method: "GET".to_owned(),
+            data: None,
+            auth: None,
             expected_body: None,
             allow_remote: false,
             record: false,
@@ -75,16 +95,20 @@ impl LoadConfig {
         if self.urls.is_empty() {
             return Err(LoadError::NoUrl);
         }
-        if requests == 0 {
+        if requests.is_none() && self.duration.is_none() {
+            return Err(LoadError::NoEnd);
+        }
+        if requests == Some(0) {
             return Err(LoadError::NoRequests);
         }
         if concurrency == 0 {
             return Err(LoadError::NoConcurrency);
         }
-        if requests.max(self.warmup) > MAX_REQUESTS {
-            return too_many(requests.max(self.warmup), MAX_REQUESTS, "requests");
+        let most = requests.unwrap_or_default().max(self.warmup);
+        if most > MAX_REQUESTS {
+            return too_many(most, MAX_REQUESTS, "requests");
         }
-        if u64::from(concurrency) > requests {
+        if let Some(requests) = requests.filter(|&requests| u64::from(concurrency) > requests) {
             return Err(LoadError::ConcurrencyAboveRequests { concurrency, requests });
         }
         if concurrency > MAX_CONCURRENCY {
@@ -93,8 +117,14 @@ impl LoadConfig {
         if let Some(rate) = self.rate.filter(|rate| !(1..=MAX_RATE).contains(rate)) {
             return Err(LoadError::Rate { asked: rate });
         }
-        if self.timeout < Duration::from_millis(1) || self.timeout > Duration::from_secs(3600) {
+        if !(LEAST_TIMEOUT..=MOST_TIMEOUT).contains(&self.timeout) {
             return Err(LoadError::Timeout { asked: self.timeout });
+        }
+        if let Some(asked) = self.duration.filter(|asked| !(LEAST_DURATION..=MAX_DURATION).contains(asked)) {
+            return Err(LoadError::Duration { asked });
+        }
+        if self.data.as_ref().is_some_and(|data| data.len() > MAX_DATA_BYTES) {
+            return Err(LoadError::Data { reason: "it is longer than 64 MiB" });
         }
         Ok(())
     }
@@ -125,7 +155,12 @@ mod tests {
     use super::*;
 
     fn config(requests: u64, concurrency: u32) -> LoadConfig {
-        LoadConfig { urls: vec!["http://127.0.0.1/".into()], requests, concurrency, ..LoadConfig::default() }
+        LoadConfig {
+            urls: vec!["http://127.0.0.1/".into()],
+            requests: Some(requests),
+            concurrency,
+            ..LoadConfig::default()
+        }
     }
 
     #[test]
@@ -144,7 +179,20 @@ mod tests {
         for timeout in [Duration::ZERO, Duration::MAX] {
             let impatient = LoadConfig { timeout, ..config(1, 1) };
             assert!(matches!(impatient.check(), Err(LoadError::Timeout { .. })));
+            let lasting = LoadConfig { duration: Some(timeout), ..config(1, 1) };
+            assert!(matches!(lasting.check(), Err(LoadError::Duration { .. })));
         }
+        let endless = LoadConfig { requests: None, ..config(1, 1) };
+        assert!(matches!(endless.check(), Err(LoadError::NoEnd)));
+        let long = LoadConfig { data: Some(vec![0; MAX_DATA_BYTES + 1]), ..config(1, 1) };
+        assert!(matches!(long.check(), Err(LoadError::Data { .. })));
+    }
+
+    #[test]
+    fn a_duration_needs_no_number_of_requests() {
+        let lasting = LoadConfig { duration: Some(MAX_DURATION), concurrency: 10, ..config(1, 1) };
+        assert!(matches!(lasting.check(), Err(LoadError::ConcurrencyAboveRequests { .. })));
+        assert!(LoadConfig { requests: None, ..lasting }.check().is_ok());
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! a request is written at once, without waiting for room, even while the connect is under way (on loopback it has
 //! mostly succeeded by then); a short read has emptied the socket, so that no second read is tried, and when the
 //! kernel had reported the end of the stream before it, that end is met; room for writing is watched only where a
-//! write was short.
+//! write was short; a response is heard while its request is still being sent, and ends the connection if it is whole
+//! before that.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -14,8 +15,9 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::record::{End, Recorder};
-use super::report::{Failure, Tally};
+use super::report::Failure;
 use super::response::{Fault, Head, Parser, Progress, Sink};
+use super::tally::Tally;
 use super::target::Target;
 use super::verify::{Check, Reference};
 
@@ -83,6 +85,8 @@ pub(crate) struct Connection {
     /// Its connect is not known to have succeeded.
     connecting: bool,
     sent: usize,
+    /// The server takes no more of the request; what it has answered can still be read.
+    refused: bool,
     /// Time of the response in hand, once it is whole.
     took: Duration,
     /// The same from when it was due.
@@ -108,6 +112,7 @@ impl Connection {
             generation: 0,
             connecting: false,
             sent: 0,
+            refused: false,
             took: Duration::ZERO,
             since_due: None,
             writing_watched: false,
@@ -136,6 +141,7 @@ impl Connection {
             shared.tally.sent(self.since.saturating_duration_since(due));
         }
         self.sent = 0;
+        self.refused = false;
         self.parser.begin(shared.head_only);
         self.check.begin(reference);
         self.status = 0;
@@ -144,7 +150,7 @@ impl Connection {
         self.body_bytes = 0;
         self.state = State::Sending;
         if self.stream.is_some() {
-            return self.write(place, target, shared);
+            return self.write(place, target, reference, shared);
         }
         let stream = TcpStream::connect(target.address).and_then(|stream| {
             stream.set_nodelay(true)?;
@@ -157,7 +163,7 @@ impl Connection {
         self.generation = self.generation.wrapping_add(1);
         self.connecting = true;
         self.writing_watched = false;
-        let step = self.write(place, target, shared);
+        let step = self.write(place, target, reference, shared);
         if step == Step::Wait && !self.writing_watched {
             return self.watch(place, Interest::READABLE, shared);
         }
@@ -186,8 +192,8 @@ impl Connection {
                 return Step::Wait;
             }
             State::Sending => {
-                let step = self.write(place, target, shared);
-                if step == Step::Free || self.state == State::Sending || !event.is_readable() {
+                let step = self.write(place, target, reference, shared);
+                if step == Step::Free || !event.is_readable() {
                     return step;
                 }
             }
@@ -205,10 +211,21 @@ impl Connection {
         self.fail(Failure::Timeout, Some(ErrorKind::TimedOut.into()), shared)
     }
 
-    /// The server did not close in time after a whole response.
-    pub(crate) fn close_upon(&mut self, shared: &mut Shared) -> Step {
+    /// The server did not close in time after a whole response; it was `waited` for.
+    pub(crate) fn close_upon(&mut self, waited: Duration, shared: &mut Shared) -> Step {
         shared.tally.closed_by_client += 1;
+        shared.tally.close_waited += waited;
         self.leave(shared)
+    }
+
+    /// The load is broken off: whether the request in hand was answered.
+    pub(crate) fn abandon(&mut self, shared: &mut Shared) -> bool {
+        let answered = self.state == State::Closing;
+        if answered {
+            self.settle(shared);
+        }
+        self.close();
+        answered
     }
 
     /// Drops the connection, if there is one.
@@ -217,7 +234,13 @@ impl Connection {
         self.state = State::Closed;
     }
 
-    fn write(&mut self, place: usize, target: &Target, shared: &mut Shared) -> Step {
+    fn write(
+        &mut self,
+        place: usize,
+        target: &Target,
+        reference: &mut Reference,
+        shared: &mut Shared,
+    ) -> Step {
         while self.sent < target.request.len() {
             let Some(stream) = &mut self.stream else { return Step::Wait };
             match stream.write(&target.request[self.sent..]) {
@@ -233,10 +256,13 @@ impl Connection {
                     }
                     return self.watch(place, Interest::READABLE | Interest::WRITABLE, shared);
                 }
+                // A server that had accepted. It may have answered before it had enough.
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                    self.refused = true;
+                    return self.receive(true, true, reference, shared);
+                }
                 Err(error) => {
-                    // A reset is the answer of a server that had accepted.
-                    let reset = matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
-                    let failure = if self.connecting && !reset { Failure::Connect } else { Failure::Receive };
+                    let failure = if self.connecting { Failure::Connect } else { Failure::Receive };
                     return self.fail(failure, Some(error), shared);
                 }
             }
@@ -287,7 +313,9 @@ impl Connection {
                 return self.fail(Failure::Length, None, shared);
             }
             let progress = if bytes == 0 {
-                self.parser.end().map(|()| Progress::Complete { used: 0 })
+                // The end after a reset says nothing about where the body ends.
+                let ended = if self.refused { Err(Fault::Cut) } else { self.parser.end() };
+                ended.map(|()| Progress::Complete { used: 0 })
             } else {
                 let mut receiver = Receiver {
                     check: &mut self.check,
@@ -315,6 +343,7 @@ impl Connection {
                 }
                 Err(Fault::Cut) => return self.fail(Failure::Receive, None, shared),
                 Err(Fault::Malformed(reason)) => {
+                    shared.tally.first_malformed.get_or_insert(reason);
                     return self.fail(Failure::Malformed, Some(io::Error::other(reason)), shared);
                 }
             }
@@ -340,6 +369,10 @@ impl Connection {
         }
         self.took = took;
         self.since_due = self.due.map(|due| shared.clock.saturating_duration_since(due));
+        if self.state == State::Sending {
+            // An early response. The rest of the request would be taken for the next one.
+            return self.leave(shared);
+        }
         if shared.keep_alive && self.parser.persistent() && !read_closed {
             self.settle(shared);
             shared.tally.keep_alive_requests += 1;

@@ -4,10 +4,12 @@
 //! [`Pace`]'s to say. One thread, one epoll instance, edge-triggered. Rules: request i goes to URL i modulo their
 //! number; of several free slots the one that has been free longest is used, so that all connections carry the same
 //! share; a failed request is counted and its slot goes on; when nobody answers for many requests in a row, the load
-//! is given up.
+//! is given up; a load that is given up or interrupted is told by what there is so far.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -17,13 +19,14 @@ use super::config::{LoadConfig, allow_descriptors};
 use super::connection::{Connection, Shared, State, Step, place_of};
 use super::error::LoadError;
 use super::pace::Pace;
+use super::progress::{Phase, Progress};
 use super::record::{Recorder, Recording};
-use super::report::{LoadReport, OpenLoop, Tally, nanoseconds};
+use super::report::{Incomplete, LoadReport};
 use super::summary::summary;
+use super::tally::Tally;
 use super::target::Target;
 use super::timer::{TIMER, Timer};
 use super::verify::Reference;
-use crate::load::latency::{self, LatencyError};
 
 /// How long a server may take to close a connection after the last response on it. It was asked to
 /// (`Connection: close`) or has said that it would; one that does neither is not waited for any longer.
@@ -31,6 +34,8 @@ pub const CLOSE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The longest time between two sweeps for what takes too long.
 const SWEEP: Duration = Duration::from_millis(50);
+/// Between two looks at the progress, at least.
+const TOLD_EVERY: Duration = Duration::from_millis(200);
 /// How long before a request is due the timer rings; what is left is spent looking at the event queue without waiting.
 /// A thread that sleeps is woken some 30 µs late on a virtual machine: at 2000 requests per second on two busy cores,
 /// the median request was sent 31 µs late (p90 48 µs) with a timer set to the due time, and less than 1 µs late (p90
@@ -63,8 +68,17 @@ pub struct Load {
     /// The open loop's.
     timer: Option<Timer>,
     swept: Instant,
+    phase: Phase,
     warmup_failed: u64,
+    /// Set from outside when the load is to be broken off.
+    stop: Arc<AtomicBool>,
+    /// Who looks at the progress, and when that was last.
+    observer: Option<ProgressObserver>,
+    told: Instant,
 }
+
+/// Is told how far the load is.
+type ProgressObserver = Box<dyn FnMut(&Progress)>;
 
 /// One of C: sends a request when its last one is done.
 #[derive(Debug, Clone, Copy)]
@@ -116,56 +130,64 @@ impl Load {
             began: now,
             timer,
             swept: now,
+            phase: Phase::WarmUp,
             warmup_failed: 0,
+            stop: Arc::default(),
+            observer: None,
+            told: now,
             targets,
             config,
         })
+    }
+
+    /// Has the load broken off, with what there is so far, soon after `stop` is set.
+    pub fn stop_on(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = stop;
+    }
+
+    /// Has `observer` told how far the load is, a few times a second; dropped at the end of the window.
+    pub fn report_progress_to(&mut self, observer: impl FnMut(&Progress) + 'static) {
+        self.observer = Some(Box::new(observer));
     }
 
     /// Sends the requests of the warm-up and waits for their responses. Returns how many failed or were not
     /// answered with 2xx.
     ///
     /// # Errors
-    /// [`LoadError::GaveUp`] and [`LoadError::Poll`].
+    /// [`LoadError::GaveUp`], [`LoadError::Interrupted`] and [`LoadError::Poll`].
     pub fn warm_up(&mut self) -> Result<u64, LoadError> {
-        self.drive(self.config.warmup)?;
+        self.drive(Phase::WarmUp)?;
         self.warmup_failed = self.shared.tally.failed.total() + self.shared.tally.non_2xx;
         Ok(self.warmup_failed)
     }
 
     /// Sends the requests of the timed window and waits for their responses. Connections that the warm-up left
-    /// open are used.
+    /// open are used. A window that was broken off, because nobody answered any more or [`Load::stop_on`]'s flag was
+    /// set, is reported with what there is and the reason.
     ///
     /// # Errors
-    /// [`LoadError::GaveUp`] and [`LoadError::Poll`].
+    /// [`LoadError::GaveUp`] when nobody has answered at all.
     pub fn measure(&mut self) -> Result<LoadReport, LoadError> {
         if self.config.record {
-            self.shared.recorder = Some(Recorder::begin(self.config.requests));
+            self.shared.recorder = Some(Recorder::begin(self.config.requests.unwrap_or_default()));
         }
-        let elapsed = self.drive(self.config.requests)?;
-        let tally = &self.shared.tally;
-        Ok(LoadReport {
-            urls: self.config.urls.clone(),
-            concurrency: self.config.concurrency,
-            keep_alive: self.config.keep_alive,
-            requests: self.config.requests,
-            completed: tally.completed,
-            failed: tally.failed,
-            non_2xx: tally.non_2xx,
-            elapsed_ns: nanoseconds(elapsed),
-            received_bytes: tally.received_bytes,
-            body_bytes: tally.body_bytes,
-            latency_ns_hdr: latency::encode(&tally.latency_ns),
-            per_backend: tally.per_backend.counts(),
-            connections_opened: tally.connections_opened,
-            keep_alive_requests: tally.keep_alive_requests,
-            closed_by_client: tally.closed_by_client,
-            server_software: tally.server_software.clone().filter(|name| !name.is_empty()),
-            document_bytes: tally.document_bytes.unwrap_or(0),
-            warmup_requests: self.config.warmup,
-            warmup_failed: self.warmup_failed,
-            open_loop: self.open_loop(elapsed),
-        })
+        let broken_off = self.drive(Phase::Window).err();
+        let elapsed = self.began.elapsed();
+        self.observer = None;
+        let incomplete = match broken_off {
+            None => None,
+            Some(error) => {
+                let unanswered = self.abandon();
+                let tally = &self.shared.tally;
+                let nobody_answered = tally.completed == 0 && tally.failed.total() == self.shared.barren;
+                if nobody_answered && matches!(error, LoadError::GaveUp { .. }) {
+                    return Err(error);
+                }
+                Some(Incomplete { reason: error.to_string(), unanswered })
+            }
+        };
+        let report = LoadReport::of(&self.config, &self.shared.tally, &self.pace, elapsed);
+        Ok(LoadReport { incomplete, warmup_failed: self.warmup_failed, ..report })
     }
 
     /// What became of each request of the window, once, if the configuration asks for it.
@@ -174,35 +196,26 @@ impl Load {
         Some(recorder.finish(self.shared.tally.per_backend.all()))
     }
 
-    fn open_loop(&self, elapsed: Duration) -> Option<OpenLoop> {
-        let rate = self.config.rate?;
-        let tally = &self.shared.tally;
-        let kept = self.pace.kept(tally.completed, elapsed);
-        Some(OpenLoop {
-            rate,
-            achieved_milli_per_s: kept.achieved_milli_per_s,
-            sustained: kept.sustained,
-            backlog_grew: kept.backlog_grew,
-            waited: kept.waited,
-            behind_ns: nanoseconds(kept.behind),
-            latency_ns_hdr: latency::encode(&tally.since_due_ns),
-            late_ns_hdr: latency::encode(&tally.late_ns),
-        })
-    }
-
     /// `report`, which this load gave, as the text that a user of `ab` knows.
-    ///
-    /// # Errors
-    /// The report's latencies cannot be read back, which one from [`Load::measure`] never comes to.
-    pub fn summary(&self, report: &LoadReport) -> Result<String, LatencyError> {
+    pub fn summary(&self, report: &LoadReport) -> String {
         summary(report, &self.targets[0])
     }
 
-    /// Drives `requests` requests to their end; how long that took.
-    fn drive(&mut self, requests: u64) -> Result<Duration, LoadError> {
+    /// Drives the requests of `phase` to their end.
+    fn drive(&mut self, phase: Phase) -> Result<(), LoadError> {
         self.shared.tally = Tally::new();
         self.shared.barren = 0;
-        self.pace = Pace::new(self.config.rate, requests);
+        self.phase = phase;
+        self.pace = match phase {
+            Phase::WarmUp => Pace::new(self.config.rate, self.config.warmup),
+            Phase::Window => {
+                let pace = Pace::new(self.config.rate, self.config.requests.unwrap_or(u64::MAX));
+                match self.config.duration {
+                    Some(duration) => pace.ending(duration),
+                    None => pace,
+                }
+            }
+        };
         self.free.clear();
         self.free.extend(0..self.slots.len());
         let mut events = Events::with_capacity(EVENTS);
@@ -213,6 +226,9 @@ impl Load {
         self.dispatch();
         while self.free.len() < self.slots.len() || self.is_to_go_on() {
             self.check_barren()?;
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(LoadError::Interrupted);
+            }
             let wait = self.wait(patience)?;
             match self.poll.poll(&mut events, Some(wait)) {
                 Ok(()) => {}
@@ -232,8 +248,17 @@ impl Load {
                 self.dispatch();
             }
         }
-        self.check_barren()?;
-        Ok(self.began.elapsed())
+        self.check_barren()
+    }
+
+    /// Gives up what the slots have in hand; how many requests that leaves without an answer. A response that was
+    /// whole is counted, though its connection has not been closed.
+    fn abandon(&mut self) -> u64 {
+        let mut unanswered = 0;
+        for slot in self.slots.iter().filter(|slot| slot.busy) {
+            unanswered += u64::from(!self.connections[slot.place].abandon(&mut self.shared));
+        }
+        unanswered
     }
 
     /// How long to wait for events at most. Has the kernel wake this thread in time for the next request, if a slot is
@@ -328,7 +353,9 @@ impl Load {
             let connection = &mut self.connections[place];
             let waited = now.saturating_duration_since(connection.since);
             let step = match connection.state {
-                State::Closing if busy && waited >= CLOSE_PATIENCE => connection.close_upon(&mut self.shared),
+                State::Closing if busy && waited >= CLOSE_PATIENCE => {
+                    connection.close_upon(waited, &mut self.shared)
+                }
                 State::Sending | State::Receiving if busy && waited >= self.config.timeout => {
                     connection.time_out(&mut self.shared)
                 }
@@ -337,6 +364,27 @@ impl Load {
             if step == Step::Free {
                 self.advance(slot);
             }
+        }
+        if self.observer.is_some() && now.saturating_duration_since(self.told) >= TOLD_EVERY {
+            self.tell_progress(now);
+        }
+    }
+
+    fn tell_progress(&mut self, now: Instant) {
+        self.told = now;
+        let tally = &self.shared.tally;
+        let window = self.phase == Phase::Window;
+        let progress = Progress {
+            phase: self.phase,
+            elapsed: now.saturating_duration_since(self.began),
+            completed: tally.completed,
+            failed: tally.failed.total(),
+            non_2xx: tally.non_2xx,
+            requests: if window { self.config.requests } else { Some(self.config.warmup) },
+            duration: self.config.duration.filter(|_| window),
+        };
+        if let Some(observer) = &mut self.observer {
+            observer(&progress);
         }
     }
 

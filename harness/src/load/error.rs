@@ -4,9 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use humantime::format_duration;
 use thiserror::Error;
 
-use super::config::MAX_RATE;
+use super::config::{LEAST_TIMEOUT, MAX_DURATION, MAX_RATE, MOST_TIMEOUT};
 
 /// Why no load was driven, or why it was given up.
 #[derive(Debug, Error)]
@@ -21,6 +22,14 @@ pub enum LoadError {
         url: String,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// Nobody can tell where the address ends and the port begins.
+    #[error("the IPv6 address of {url:?} has no brackets; write {bracketed}")]
+    NoBrackets {
+        /// As it was given.
+        url: String,
+        /// Host and port as they should be.
+        bracketed: String,
     },
     /// `https://`.
     #[error("{url:?} asks for TLS, which is not measured here; use an http:// URL")]
@@ -46,6 +55,9 @@ pub enum LoadError {
         /// What it resolves to.
         address: SocketAddr,
     },
+    /// Neither a number of requests nor a duration.
+    #[error("nothing says when the load is to end; give a number of requests (-n), a duration (-z) or both")]
+    NoEnd,
     /// No requests.
     #[error("cannot send 0 requests; ask for at least 1")]
     NoRequests,
@@ -79,10 +91,34 @@ pub enum LoadError {
         asked: u64,
     },
     /// No or too much patience.
-    #[error("a timeout of {asked:?} is not between 1 ms and 1 h; choose another")]
+    #[error(
+        "a timeout of {} is out of bounds; give {} to {}",
+        format_duration(*.asked), format_duration(LEAST_TIMEOUT), format_duration(MOST_TIMEOUT)
+    )]
     Timeout {
         /// As it was given.
         asked: Duration,
+    },
+    /// No or too long a window.
+    #[error(
+        "a duration of {asked:?} is not between 1 ms and {} days; choose another",
+        MAX_DURATION.as_secs() / (24 * 3600)
+    )]
+    Duration {
+        /// As it was given.
+        asked: Duration,
+    },
+    /// No body that can be sent.
+    #[error("cannot send this request body ({reason}); send a shorter one, or none, or another method")]
+    Data {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Not a name and a password.
+    #[error("cannot send these credentials ({reason}); write them as user:password")]
+    Auth {
+        /// What is wrong with them.
+        reason: &'static str,
     },
     /// No method, or one that this generator cannot follow.
     #[error("{method:?} is no method that can be driven here; use GET, HEAD or another token but CONNECT")]
@@ -113,6 +149,9 @@ pub enum LoadError {
         "the kernel's event queue failed ({0}); look at the limits on open files and memory, then start again"
     )]
     Poll(io::Error),
+    /// Somebody wanted to stop.
+    #[error("interrupted by a signal; let it run to its end for a whole report")]
+    Interrupted,
     /// Nobody answers any more, or ever did.
     #[error(
         "gave up after {failures} failures in a row at {address} ({reason}), with {completed} responses before; {}",
@@ -128,6 +167,36 @@ pub enum LoadError {
         /// Responses that were complete before.
         completed: u64,
     },
+}
+
+impl LoadError {
+    /// Whether the caller asked for what no machine could do.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            LoadError::NoUrl
+            | LoadError::NoEnd
+            | LoadError::Duration { .. }
+            | LoadError::Data { .. }
+            | LoadError::Auth { .. }
+            | LoadError::Url { .. }
+            | LoadError::NoBrackets { .. }
+            | LoadError::Https { .. }
+            | LoadError::Remote { .. }
+            | LoadError::NoRequests
+            | LoadError::NoConcurrency
+            | LoadError::ConcurrencyAboveRequests { .. }
+            | LoadError::TooMany { .. }
+            | LoadError::Rate { .. }
+            | LoadError::Timeout { .. }
+            | LoadError::Method { .. }
+            | LoadError::Field { .. } => true,
+            LoadError::Unresolvable { .. }
+            | LoadError::Descriptors { .. }
+            | LoadError::Poll(_)
+            | LoadError::Interrupted
+            | LoadError::GaveUp { .. } => false,
+        }
+    }
 }
 
 fn remedy(reason: &io::Error) -> &'static str {

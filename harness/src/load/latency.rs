@@ -1,6 +1,8 @@
-//! Response times: one shape of histogram for recording, and its text form in `trials.jsonl`.
+//! Response times: one shape of histogram for recording, its text form in `trials.jsonl`, and which percentiles of it
+//! may be told.
 //!
-//! Owns the bounds, the precision and the encoding (HdrHistogram V2, base64). Knows nothing of who records.
+//! Owns the bounds, the precision, the encoding (HdrHistogram V2, base64) and the rule how many requests must lie beyond a
+//! percentile. Knows nothing of who records.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +16,10 @@ const LOWEST_NS: u64 = 1_000;
 const HIGHEST_NS: u64 = 120_000_000_000;
 /// Significant decimal digits kept.
 const DIGITS: u8 = 3;
+
+/// How many requests must lie beyond a percentile before it is printed. p99.9 of one trial of 10000 rests on 10
+/// and is not; p99 of it rests on 100 and is.
+pub const REQUESTS_BEYOND_A_PERCENTILE: u64 = 20;
 
 /// A stored histogram that cannot be read back.
 #[derive(Debug, Error)]
@@ -50,9 +56,32 @@ pub fn decode(text: &str) -> Result<Histogram<u64>, LatencyError> {
         .map_err(|error| LatencyError::Form(error.to_string()))
 }
 
+/// A percentile of `latency`; `None` where fewer than [`REQUESTS_BEYOND_A_PERCENTILE`] requests lie beyond it.
+pub fn percentile_ns(latency: &Histogram<u64>, percentile: f64) -> Option<u64> {
+    let beyond = latency.len() as f64 * (1.0 - percentile / 100.0);
+    // With some slack: 1 - 0.999 is not a thousandth in binary.
+    (beyond + 1e-6 >= REQUESTS_BEYOND_A_PERCENTILE as f64).then(|| latency.value_at_percentile(percentile))
+}
+
+/// The same in ms.
+pub fn percentile_ms(latency: &Histogram<u64>, percentile: f64) -> Option<f64> {
+    percentile_ns(latency, percentile).map(|ns| ns as f64 / 1e6)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_percentile_is_told_where_twenty_requests_lie_beyond_it() {
+        for (percentile, enough) in [(50.0, 40), (66.0, 59), (90.0, 200), (99.0, 2000), (99.9, 20_000)] {
+            let mut latency = histogram();
+            latency.saturating_record_n(5_000, enough - 1);
+            assert_eq!(percentile_ns(&latency, percentile), None, "{percentile} of {}", enough - 1);
+            latency.saturating_record(5_000);
+            assert!(percentile_ns(&latency, percentile).is_some(), "{percentile} of {enough}");
+        }
+    }
 
     #[test]
     fn a_histogram_survives_its_text_form() {

@@ -1,8 +1,8 @@
 //! The load generator: one thread that drives a closed loop, with `ab`'s meanings of n, c and k, or an open one, at a
 //! fixed rate, and verifies every response.
 //!
-//! In scope: HTTP/1.1 over TCP, persistent or one connection a request, one or more URLs in strict turn, a warm-up
-//! that is not counted. Out of scope: TLS, request bodies, more than one thread. Rules: a failed request is counted by
+//! In scope: HTTP/1.1 over TCP, persistent or one connection a request, one or more URLs in strict turn, one body for
+//! all requests, a warm-up that is not counted. Out of scope: TLS, more than one thread. Rules: a failed request is counted by
 //! what went wrong and never stops the others; every wait is bounded; the parser is its own, so that it shares no
 //! bug with what it measures; targets beyond this machine need explicit consent.
 //!
@@ -12,6 +12,10 @@
 //! server closes between two responses is opened again and is no failure; one that it closes after the next request
 //! has been written is a `receive` failure.
 //!
+//! A window ends with its requests, with its duration, or with whichever comes first; what is then in hand is waited for,
+//! so that the slowest responses are not left out. One that is broken off, by a signal or because nobody answers any
+//! more, is reported with what there is, and says that it is incomplete and why.
+//!
 //! The open loop's requests are due at fixed times (`pace.rs` says how they are spaced and why). One that is due while
 //! all C connections are busy waits here, and that wait counts: its latency runs from when it was due. The service
 //! time, from when it was sent, stands beside it; the difference is what a closed loop does not see.
@@ -20,7 +24,7 @@
 //! use roundtable_harness::load::{Load, LoadConfig};
 //!
 //! let urls = vec!["http://127.0.0.1:18000/".to_owned()];
-//! let config = LoadConfig { urls, requests: 10_000, concurrency: 10, ..LoadConfig::default() };
+//! let config = LoadConfig { urls, requests: Some(10_000), concurrency: 10, ..LoadConfig::default() };
 //! let mut load = Load::prepare(config)?;
 //! load.warm_up()?;
 //! let report = load.measure()?;
@@ -34,18 +38,24 @@ mod engine;
 mod error;
 pub mod latency;
 mod pace;
+mod progress;
 mod record;
 mod report;
 mod response;
 mod summary;
+mod tally;
 mod target;
 mod timer;
 mod verify;
 
-pub use config::{LoadConfig, MAX_CONCURRENCY, MAX_RATE, MAX_REQUESTS};
+pub use config::{
+    LEAST_DURATION, LEAST_TIMEOUT, LoadConfig, MAX_CONCURRENCY, MAX_DATA_BYTES, MAX_DURATION, MAX_RATE,
+    MAX_REQUESTS, MOST_TIMEOUT,
+};
 pub use engine::{CLOSE_PATIENCE, Load};
 pub use error::LoadError;
 pub use pace::SUSTAINED_PERCENT;
+pub use progress::{Phase, Progress, bar};
 pub use record::{End, Recorded, Recording};
-pub use report::{Failure, Failures, LoadReport, OpenLoop};
+pub use report::{Failure, Failures, Incomplete, LoadReport, OpenLoop, Percentile};
 pub use response::MAX_HEAD_BYTES;

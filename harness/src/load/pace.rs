@@ -2,7 +2,8 @@
 //!
 //! Owns the intended times, the count of what has been sent and the verdict whether a rate was sustained; reads no
 //! clock (every time is an argument, measured from the phase's beginning), owns no connection. In the closed loop
-//! every request is due at once, and only a free connection is waited for.
+//! every request is due at once, and only a free connection is waited for. A phase ends with its requests, with its
+//! duration, or with whichever comes first.
 //!
 //! The open loop's requests are evenly spaced: request i is due i/R seconds after the beginning, whatever became of
 //! those before it. Poisson arrivals would be nearer to many independent users, and hit a server with bursts; even
@@ -16,6 +17,10 @@ use std::time::Duration;
 /// A rate whose requests were answered at less than this share of it was not sustained, percent.
 pub const SUSTAINED_PERCENT: u64 = 99;
 
+/// How long after the end of a duration a request of the open loop that was due within it is still sent: a thread that
+/// sleeps is woken late, which is no backlog.
+const LATE: Duration = Duration::from_millis(100);
+
 const SECOND_NS: u128 = 1_000_000_000;
 
 /// The order and times of one phase's requests.
@@ -24,7 +29,11 @@ pub(crate) struct Pace {
     /// Requests per second; `None`: all are due at once.
     rate: Option<u64>,
     requests: u64,
+    /// When nothing is issued any more, whatever is left.
+    ends: Option<Duration>,
     issued: u64,
+    /// Requests of the open loop that were due and were not issued before the end.
+    unsent: u64,
     behind: Duration,
     waited: u64,
     third: Quarter,
@@ -59,12 +68,25 @@ impl Pace {
         Pace {
             rate,
             requests,
+            ends: None,
             issued: 0,
+            unsent: 0,
             behind: Duration::ZERO,
             waited: 0,
             third: Quarter::default(),
             fourth: Quarter::default(),
         }
+    }
+
+    /// The same, ended after `duration` at the latest.
+    pub(crate) fn ending(mut self, duration: Duration) -> Self {
+        self.ends = Some(duration);
+        if let Some(rate) = self.rate {
+            let due = (duration.as_nanos() * u128::from(rate)).div_ceil(SECOND_NS);
+            self.requests = self.requests.min(u64::try_from(due).unwrap_or(u64::MAX));
+            self.ends = Some(duration + LATE);
+        }
+        self
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -79,6 +101,10 @@ impl Pace {
         self.requests
     }
 
+    pub(crate) fn unsent(&self) -> u64 {
+        self.unsent
+    }
+
     /// When the next request is due; `None` when all have been issued.
     pub(crate) fn upcoming(&self) -> Option<Duration> {
         (self.issued < self.requests).then(|| self.due(self.issued))
@@ -87,6 +113,9 @@ impl Pace {
     /// Issues the next request if it is due at `now`: its number and when it was due. `waited` says that no
     /// connection was free when it came due.
     pub(crate) fn take(&mut self, now: Duration, waited: bool) -> Option<(u64, Duration)> {
+        if self.ends.is_some_and(|ends| now >= ends) {
+            self.end();
+        }
         let due = self.upcoming().filter(|due| *due <= now)?;
         let index = self.issued;
         self.issued += 1;
@@ -98,7 +127,8 @@ impl Pace {
 
     /// How the schedule was kept, once `answered` of its requests have been, the last one at `end`.
     pub(crate) fn kept(&self, answered: u64, end: Duration) -> Kept {
-        let window = end.max(self.due(self.requests));
+        // All that was due, unless the phase was broken off.
+        let window = end.max(self.due(self.issued + self.unsent));
         let achieved = u128::from(answered) * 1000 * SECOND_NS / window.as_nanos().max(1);
         let achieved_milli_per_s = u64::try_from(achieved).unwrap_or(u64::MAX);
         let (third, fourth) = (&self.third, &self.fourth);
@@ -115,7 +145,7 @@ impl Pace {
             behind: self.behind,
             waited: self.waited,
             backlog_grew,
-            sustained: enough && !backlog_grew,
+            sustained: enough && !backlog_grew && self.unsent == 0,
         }
     }
 
@@ -123,6 +153,14 @@ impl Pace {
         let Some(rate) = self.rate else { return Duration::ZERO };
         let ns = u128::from(index) * SECOND_NS / u128::from(rate.max(1));
         Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+
+    /// Nothing more is issued.
+    fn end(&mut self) {
+        if self.is_open() {
+            self.unsent += self.requests - self.issued;
+        }
+        self.requests = self.issued;
     }
 
     fn note(&mut self, index: u64, behind: Duration, waited: bool) {
@@ -162,7 +200,7 @@ mod tests {
             let soonest = free_at.iter_mut().min().unwrap();
             let now = due.max(*soonest);
             let waited = *soonest > due;
-            let (index, due) = pace.take(now, waited).unwrap();
+            let Some((index, due)) = pace.take(now, waited) else { break };
             assert_eq!(index, done.len() as u64);
             *soonest = serve(now);
             done.push([due, now, *soonest]);
@@ -235,9 +273,65 @@ mod tests {
         assert!(kept.backlog_grew && !kept.sustained, "{kept:?}");
     }
 
+    /// A schedule that was kept to the end.
+    fn issued(rate: u64, requests: u64) -> Pace {
+        let mut pace = Pace::new(Some(rate), requests);
+        while let Some(due) = pace.upcoming() {
+            pace.take(due, false).unwrap();
+        }
+        pace
+    }
+
+    #[test]
+    fn the_closed_loop_issues_nothing_after_its_duration() {
+        let mut pace = Pace::new(None, u64::MAX).ending(ms(10));
+        assert_eq!(pace.take(ms(9), true), Some((0, ms(0))));
+        assert_eq!(pace.take(ms(10), true), None);
+        assert_eq!((pace.upcoming(), pace.issued(), pace.unsent()), (None, 1, 0));
+        let mut pace = Pace::new(None, 1).ending(ms(10));
+        assert_eq!(pace.take(ms(1), false), Some((0, ms(0))));
+        assert_eq!(pace.upcoming(), None);
+    }
+
+    #[test]
+    fn the_open_loop_issues_all_that_is_due_within_its_duration() {
+        // At 0, 3.3 and 6.6 ms; and not at 10 ms.
+        for (duration, due) in [(ms(10), 3), (Duration::from_nanos(10_000_001), 4), (ms(1), 1)] {
+            let mut pace = Pace::new(Some(300), u64::MAX).ending(duration);
+            let mut issued = 0;
+            // Each is sent 50 ms late.
+            while let Some(due) = pace.upcoming() {
+                assert!(pace.take(due + ms(50), false).is_some());
+                issued += 1;
+            }
+            assert_eq!((issued, pace.unsent()), (due, 0), "{duration:?}");
+            assert!(pace.kept(due, ms(1)).sustained);
+        }
+        assert_eq!(Pace::new(Some(1000), 5).ending(ms(10)).requests(), 5);
+    }
+
+    #[test]
+    fn a_backlog_at_the_end_of_the_duration_is_not_sent_and_the_rate_not_sustained() {
+        let mut pace = Pace::new(Some(1000), u64::MAX).ending(ms(10_000));
+        // The server stands still shortly before the end.
+        let done = simulate(&mut pace, 1, |t| if t > ms(9900) { ms(10_200) } else { t } + ms(1) / 2);
+        assert_eq!(done.len(), 9902);
+        let kept = kept(&pace, &done);
+        assert_eq!((kept.sustained, kept.backlog_grew, pace.unsent()), (false, false, 98));
+    }
+
+    #[test]
+    fn a_schedule_that_was_broken_off_is_judged_by_what_had_come_due() {
+        let mut pace = Pace::new(Some(1000), 1_000_000);
+        for request in 0..500 {
+            pace.take(ms(request), false).unwrap();
+        }
+        assert!(pace.kept(500, ms(500)).sustained);
+    }
+
     #[test]
     fn requests_that_were_not_answered_count_against_the_rate() {
-        let pace = Pace::new(Some(1000), 1000);
+        let pace = issued(1000, 1000);
         assert!(pace.kept(1000, ms(1001)).sustained);
         assert!(!pace.kept(980, ms(1001)).sustained);
         // The last interval belongs to the window.

@@ -78,7 +78,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder for a window of `requests` that begins now.
+    /// A recorder for a window of some `requests` that begins now.
     pub(crate) fn begin(requests: u64) -> Self {
         let requests = Vec::with_capacity(usize::try_from(requests).unwrap_or(0));
         let (began, began_monotonic_ns) = (Instant::now(), monotonic_ns());

@@ -1,7 +1,8 @@
-//! What a load measured: the counts while they grow, and the report that is made of them.
+//! What a load measured, and how that is told.
 //!
 //! Rules: `completed + failed = requests`; a response that is not 2xx but whole is completed and counted as non-2xx
-//! beside; integers carry their units; the JSON form is read back by the harness with the same type.
+//! beside; integers carry their units; the JSON form is read back by the harness with the same type; a load that was
+//! broken off is told by the same report, which says so.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,24 +10,36 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::config::LoadConfig;
+use super::pace::Pace;
+use super::tally::Tally;
 use super::verify::Mismatch;
 use crate::load::latency;
 
+/// The percentiles that `ab` prints, but for the longest request.
+const PERCENTS: [u32; 8] = [50, 66, 75, 80, 90, 95, 98, 99];
+
 /// The result of one timed window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadReport {
+    /// Why this is not the whole of what was asked for; absent when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<Incomplete>,
     /// Where the requests went, in turn.
     pub urls: Vec<String>,
     /// Requests outstanding at any time; in the open loop, at most.
     pub concurrency: u32,
     /// Whether connections were persistent.
     pub keep_alive: bool,
-    /// Requests of the window: all were sent, or tried to be.
+    /// Requests of the window that were answered or failed: all that were sent, unless the report is incomplete.
     pub requests: u64,
     /// Responses that came whole and, if 2xx, with the right body.
     pub completed: u64,
     /// The others, by what went wrong.
     pub failed: Failures,
+    /// What was wrong with the first response that was malformed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_malformed: Option<String>,
     /// Completed responses whose status was not 2xx.
     pub non_2xx: u64,
     /// From just before the first request to the end of the last response, nanoseconds.
@@ -39,6 +52,9 @@ pub struct LoadReport {
     /// the connect (close) or the write (keep-alive) to the last byte of the response. In both loops it leaves out the
     /// wait before that: the closed loop has none to tell (coordinated omission), the open loop's is in `open_loop`.
     pub latency_ns_hdr: String,
+    /// The percentiles of these times that enough requests lie beyond, and the longest (100).
+    #[serde(default)]
+    pub percentiles: Vec<Percentile>,
     /// Completed responses by the name in their `X-Backend` field; those without one are not in it.
     pub per_backend: BTreeMap<String, u64>,
     /// Connections that were opened in the window.
@@ -47,6 +63,9 @@ pub struct LoadReport {
     pub keep_alive_requests: u64,
     /// Connections that the server announced to close, or was asked to, and did not within a bounded wait.
     pub closed_by_client: u64,
+    /// How long these were waited for, all together, nanoseconds.
+    #[serde(default)]
+    pub close_waited_ns: u64,
     /// `Server` field of the first response.
     pub server_software: Option<String>,
     /// Length of the body of the first completed response, bytes.
@@ -55,9 +74,33 @@ pub struct LoadReport {
     pub warmup_requests: u64,
     /// Of these, how many failed or were not answered with 2xx.
     pub warmup_failed: u64,
+    /// Requests that were due at a fixed rate within the duration and were not sent, for want of a free connection.
+    #[serde(default)]
+    pub unsent: u64,
     /// What only the open loop has to tell; absent when the loop was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_loop: Option<OpenLoop>,
+}
+
+/// Why a report does not hold all that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incomplete {
+    /// In words, with what to do about it.
+    pub reason: String,
+    /// Requests that had been sent, with neither a response nor a failure yet. They are counted nowhere else.
+    pub unanswered: u64,
+}
+
+/// How long the fastest so many percent of the completed responses took at most, nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Percentile {
+    /// So many percent; 100: all.
+    pub percent: u32,
+    /// From when the request was sent.
+    pub from_sent_ns: u64,
+    /// From when it was due; absent in the closed loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_due_ns: Option<u64>,
 }
 
 /// A window at a fixed rate: how its schedule was kept, and the times from when each request was due.
@@ -68,7 +111,8 @@ pub struct OpenLoop {
     /// Completed requests per thousand seconds. The window counts until the last response, and at least for
     /// `requests / rate`.
     pub achieved_milli_per_s: u64,
-    /// Whether the rate was kept: at least 99 % of it achieved, and no backlog that grew to the end. Latencies at a
+    /// Whether the rate was kept: at least 99 % of it achieved, no backlog that grew to the end, and none that was left
+    /// when the duration was over. Latencies at a
     /// rate that was not are as long as the window lets them become, and say nothing about the server.
     pub sustained: bool,
     /// Whether in the last quarter of the schedule no request found a free connection when it came due, and they
@@ -87,6 +131,20 @@ pub struct OpenLoop {
 }
 
 impl OpenLoop {
+    fn of(rate: u64, tally: &Tally, pace: &Pace, elapsed: Duration) -> Self {
+        let kept = pace.kept(tally.completed, elapsed);
+        OpenLoop {
+            rate,
+            achieved_milli_per_s: kept.achieved_milli_per_s,
+            sustained: kept.sustained,
+            backlog_grew: kept.backlog_grew,
+            waited: kept.waited,
+            behind_ns: nanoseconds(kept.behind),
+            latency_ns_hdr: latency::encode(&tally.since_due_ns),
+            late_ns_hdr: latency::encode(&tally.late_ns),
+        }
+    }
+
     /// Completed requests per second.
     pub fn achieved_per_second(&self) -> f64 {
         self.achieved_milli_per_s as f64 / 1e3
@@ -94,9 +152,54 @@ impl OpenLoop {
 }
 
 impl LoadReport {
-    /// Every request of window and warm-up was answered with 2xx and the right body.
+    /// The report of a window of `config` that took `elapsed`.
+    pub(crate) fn of(config: &LoadConfig, tally: &Tally, pace: &Pace, elapsed: Duration) -> Self {
+        LoadReport {
+            incomplete: None,
+            urls: config.urls.clone(),
+            concurrency: config.concurrency,
+            keep_alive: config.keep_alive,
+            requests: tally.completed + tally.failed.total(),
+            completed: tally.completed,
+            failed: tally.failed,
+            first_malformed: tally.first_malformed.map(str::to_owned),
+            non_2xx: tally.non_2xx,
+            elapsed_ns: nanoseconds(elapsed),
+            received_bytes: tally.received_bytes,
+            body_bytes: tally.body_bytes,
+            latency_ns_hdr: latency::encode(&tally.latency_ns),
+            percentiles: percentiles(&tally.latency_ns, pace.is_open().then_some(&tally.since_due_ns)),
+            per_backend: tally.per_backend.counts(),
+            connections_opened: tally.connections_opened,
+            keep_alive_requests: tally.keep_alive_requests,
+            closed_by_client: tally.closed_by_client,
+            close_waited_ns: nanoseconds(tally.close_waited),
+            server_software: tally.server_software.clone().filter(|name| !name.is_empty()),
+            document_bytes: tally.document_bytes.unwrap_or(0),
+            warmup_requests: config.warmup,
+            warmup_failed: 0,
+            unsent: pace.unsent(),
+            open_loop: config.rate.map(|rate| OpenLoop::of(rate, tally, pace, elapsed)),
+        }
+    }
+
+    /// The share of all connections' time that went by waiting for servers to close, 0 to 1.
+    pub fn close_waited_share(&self) -> f64 {
+        let all = self.elapsed_ns as f64 * f64::from(self.concurrency);
+        if all > 0.0 { (self.close_waited_ns as f64 / all).min(1.0) } else { 0.0 }
+    }
+
+    /// A rate was asked for and not sustained.
+    pub fn missed_its_rate(&self) -> bool {
+        self.open_loop.as_ref().is_some_and(|open| !open.sustained)
+    }
+
+    /// Every request of window and warm-up was sent, and answered with 2xx and the right body.
     pub fn is_clean(&self) -> bool {
-        self.completed == self.requests && self.non_2xx == 0 && self.warmup_failed == 0
+        self.incomplete.is_none()
+            && self.completed == self.requests
+            && self.non_2xx == 0
+            && self.warmup_failed == 0
     }
 
     /// Requests per second over the window.
@@ -156,71 +259,24 @@ impl From<Mismatch> for Failure {
     }
 }
 
-/// The counts of a phase while it runs.
-#[derive(Debug)]
-pub(crate) struct Tally {
-    pub(crate) completed: u64,
-    pub(crate) failed: Failures,
-    pub(crate) non_2xx: u64,
-    pub(crate) received_bytes: u64,
-    pub(crate) body_bytes: u64,
-    pub(crate) latency_ns: Histogram<u64>,
-    /// From when each request was due; empty in the closed loop.
-    pub(crate) since_due_ns: Histogram<u64>,
-    /// From when each request was due to when it was sent; empty in the closed loop.
-    pub(crate) late_ns: Histogram<u64>,
-    pub(crate) per_backend: Names,
-    pub(crate) connections_opened: u64,
-    pub(crate) keep_alive_requests: u64,
-    pub(crate) closed_by_client: u64,
-    pub(crate) server_software: Option<String>,
-    pub(crate) document_bytes: Option<u64>,
-}
-
-impl Tally {
-    pub(crate) fn new() -> Self {
-        Tally {
-            completed: 0,
-            failed: Failures::default(),
-            non_2xx: 0,
-            received_bytes: 0,
-            body_bytes: 0,
-            latency_ns: latency::histogram(),
-            since_due_ns: latency::histogram(),
-            late_ns: latency::histogram(),
-            per_backend: Names::default(),
-            connections_opened: 0,
-            keep_alive_requests: 0,
-            closed_by_client: 0,
-            server_software: None,
-            document_bytes: None,
-        }
+/// What may be told of the times, in the order of [`PERCENTS`], and the longest.
+fn percentiles(from_sent: &Histogram<u64>, from_due: Option<&Histogram<u64>>) -> Vec<Percentile> {
+    let mut told: Vec<_> = PERCENTS
+        .iter()
+        .filter_map(|&percent| {
+            let at = |times| latency::percentile_ns(times, percent.into());
+            let from_due_ns = from_due.and_then(at);
+            Some(Percentile { percent, from_sent_ns: at(from_sent)?, from_due_ns })
+        })
+        .collect();
+    if !from_sent.is_empty() {
+        told.push(Percentile {
+            percent: 100,
+            from_sent_ns: from_sent.max(),
+            from_due_ns: from_due.map(Histogram::max),
+        });
     }
-
-    /// A request has been sent, `late` after it was due.
-    pub(crate) fn sent(&mut self, late: Duration) {
-        self.late_ns.saturating_record(nanoseconds(late));
-    }
-
-    /// A request was answered, `took` after it was sent and `since_due` after it was due.
-    pub(crate) fn answered(&mut self, took: Duration, since_due: Option<Duration>) {
-        self.latency_ns.saturating_record(nanoseconds(took));
-        if let Some(since_due) = since_due {
-            self.since_due_ns.saturating_record(nanoseconds(since_due));
-        }
-    }
-
-    pub(crate) fn fail(&mut self, failure: Failure) {
-        let failed = &mut self.failed;
-        *match failure {
-            Failure::Connect => &mut failed.connect,
-            Failure::Receive => &mut failed.receive,
-            Failure::Length => &mut failed.length,
-            Failure::Content => &mut failed.content,
-            Failure::Malformed => &mut failed.malformed,
-            Failure::Timeout => &mut failed.timeout,
-        } += 1;
-    }
+    told
 }
 
 /// `duration` in nanoseconds; the highest number for one of centuries.
@@ -228,63 +284,25 @@ pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Counts by name, for few names: no allocation once each has been met.
-#[derive(Debug, Default)]
-pub(crate) struct Names {
-    entries: Vec<(Vec<u8>, u64)>,
-}
-
-/// Names told apart at most; a server that makes up more does not make memory grow.
-const MAX_NAMES: usize = 1024;
-/// The longest name.
-const MAX_NAME_BYTES: usize = 256;
-
-impl Names {
-    /// Where `name` is counted; `None` when there are too many, or it is too long.
-    pub(crate) fn place(&mut self, name: &[u8]) -> Option<usize> {
-        if let Some(place) = self.entries.iter().position(|(known, _)| known == name) {
-            return Some(place);
-        }
-        if self.entries.len() == MAX_NAMES || name.len() > MAX_NAME_BYTES {
-            return None;
-        }
-        self.entries.push((name.to_vec(), 0));
-        Some(self.entries.len() - 1)
-    }
-
-    pub(crate) fn count(&mut self, place: usize) {
-        if let Some((_, count)) = self.entries.get_mut(place) {
-            *count += 1;
-        }
-    }
-
-    /// Every name, each at its place.
-    pub(crate) fn all(&self) -> Vec<String> {
-        self.entries.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
-    }
-
-    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
-        let met = self.entries.iter().filter(|(_, count)| *count > 0);
-        met.map(|(name, count)| (String::from_utf8_lossy(name).into_owned(), *count)).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn percents(requests: u64) -> Vec<u32> {
+        let mut times = latency::histogram();
+        times.saturating_record_n(7_000, requests);
+        let told = percentiles(&times, Some(&times));
+        assert!(told.iter().all(|p| p.from_due_ns == Some(p.from_sent_ns)), "{told:?}");
+        told.iter().map(|percentile| percentile.percent).collect()
+    }
+
     #[test]
-    fn names_are_counted_apart_and_bounded() {
-        let mut names = Names::default();
-        for name in ["b", "a", "b"] {
-            let place = names.place(name.as_bytes()).unwrap();
-            names.count(place);
-        }
-        assert_eq!(names.counts(), BTreeMap::from([("a".into(), 1), ("b".into(), 2)]));
-        for made_up in 0..2 * MAX_NAMES {
-            names.place(made_up.to_string().as_bytes());
-        }
-        assert_eq!(names.entries.len(), MAX_NAMES);
-        assert_eq!(Names::default().place(&[b'x'; MAX_NAME_BYTES + 1]), None);
+    fn percentiles_are_told_where_enough_requests_lie_beyond_them_and_the_longest_always() {
+        assert_eq!(percents(0), [0_u32; 0]);
+        assert_eq!(percents(1), [100]);
+        assert_eq!(percents(39), [100]);
+        assert_eq!(percents(40), [50, 100]);
+        assert_eq!(percents(1000), [50, 66, 75, 80, 90, 95, 98, 100]);
+        assert_eq!(percents(2000), [50, 66, 75, 80, 90, 95, 98, 99, 100]);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Owns the grammar that a verifying client needs of RFC 9112 and no I/O; shares nothing with the parsers of the
 //! balancer and of the backends. Rules: the result does not depend on how the bytes were cut; body bytes are handed
-//! on, never kept; a head is copied only when it comes in parts, and never beyond [`MAX_HEAD_BYTES`].
+//! on, never kept; a head is copied only when it comes in parts, and never beyond [`MAX_HEAD_BYTES`]; what is wrong is
+//! found with the line that it stands in, and not waited beyond.
 
 use memchr::memchr;
 use memchr::memmem::Finder;
@@ -56,6 +57,8 @@ pub(crate) struct Parser {
     persistent: bool,
     /// A head that came in parts.
     partial: Vec<u8>,
+    /// Bytes of it whose lines have been found right.
+    read: usize,
     head_end: Finder<'static>,
 }
 
@@ -84,6 +87,7 @@ impl Parser {
             head_only: false,
             persistent: false,
             partial: Vec::new(),
+            read: 0,
             head_end: Finder::new(b"\r\n\r\n"),
         }
     }
@@ -94,6 +98,7 @@ impl Parser {
         self.head_only = head_only;
         self.persistent = false;
         self.partial.clear();
+        self.read = 0;
     }
 
     /// Whether the connection may carry another request after this response.
@@ -157,6 +162,7 @@ impl Parser {
             if !b"HTTP/1.".starts_with(&self.partial[..self.partial.len().min(7)]) {
                 return Err(Fault::Malformed("it does not begin as an HTTP/1 response"));
             }
+            self.read_lines()?;
             return Ok(None);
         };
         let end = from + end;
@@ -164,7 +170,23 @@ impl Parser {
         let ended = self.end_head(&head[..end], sink);
         self.partial = head;
         self.partial.clear();
+        self.read = 0;
         ended.map(|()| Some(end + 4 - before))
+    }
+
+    /// Judges each line of a head in parts as soon as it is whole, so that a server that ends its lines in another way
+    /// is not waited for until it times out.
+    fn read_lines(&mut self) -> Result<(), Fault> {
+        while let Some(lf) = memchr(b'\n', &self.partial[self.read..]) {
+            let mut rest = &self.partial[self.read..=self.read + lf];
+            let line = next_line(&mut rest)?;
+            match self.read {
+                0 => status_line(line).map(drop)?,
+                _ => Fields::default().read(line)?,
+            }
+            self.read += lf + 1;
+        }
+        Ok(())
     }
 
     /// Acts upon a whole head, given without the blank line at its end.

@@ -4,8 +4,11 @@
 //! somebody says otherwise.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use super::config::LoadConfig;
 use super::error::LoadError;
@@ -58,12 +61,19 @@ fn split(url: &str) -> Result<Parts, LoadError> {
     let rest = &url["http://".len()..];
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if authority.contains('@') {
-        return Err(broken("it holds a user name"));
+        return Err(broken("it holds a user name, which is given with --auth"));
     }
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, None),
         Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or(broken("its port is broken"))?)),
         None => match authority.rsplit_once(':') {
+            Some((host, port)) if host.contains(':') && !authority.contains('[') => {
+                let bracketed = match host.parse::<Ipv6Addr>() {
+                    Ok(host) => format!("[{host}]:{port}"),
+                    Err(_) => format!("[{authority}]:PORT"),
+                };
+                return Err(LoadError::NoBrackets { url: url.to_owned(), bracketed });
+            }
             Some((host, port)) => (host, Some(port)),
             None => (authority, None),
         },
@@ -106,19 +116,44 @@ fn request(host: &str, port: u16, path: &str, config: &LoadConfig) -> Result<Vec
     let host = if port == 80 { host } else { format!("{host}:{port}") };
     let agent = concat!("roundtable-load/", env!("CARGO_PKG_VERSION")).to_owned();
     let mut fields = vec![("Host", host), ("User-Agent", agent), ("Accept", "*/*".to_owned())];
+    if let Some(auth) = &config.auth {
+        fields.push(("Authorization", basic(auth)?));
+    }
     for field in &config.fields {
         let (name, value) = split_field(field)?;
+        if config.auth.is_some() && name.eq_ignore_ascii_case("authorization") {
+            let reason = "the credentials (--auth) are sent in it already";
+            return Err(LoadError::Field { field: field.clone(), reason });
+        }
         fields.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
         fields.push((name, value.to_owned()));
     }
-    if !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "DELETE") {
-        fields.push(("Content-Length", "0".to_owned()));
+    let data = config.data.as_deref();
+    if data.is_some() && method == "TRACE" {
+        return Err(LoadError::Data { reason: "TRACE has none" });
+    }
+    let may_lack_a_length = matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "DELETE");
+    if data.is_some() || !may_lack_a_length {
+        fields.push(("Content-Length", data.map_or(0, <[u8]>::len).to_string()));
     }
     if !config.keep_alive {
         fields.push(("Connection", "close".to_owned()));
     }
     let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    Ok(format!("{method} {path} HTTP/1.1\r\n{lines}\r\n").into_bytes())
+    let mut request = format!("{method} {path} HTTP/1.1\r\n{lines}\r\n").into_bytes();
+    request.extend_from_slice(data.unwrap_or_default());
+    Ok(request)
+}
+
+/// The field value that carries `credentials` (RFC 7617).
+fn basic(credentials: &str) -> Result<String, LoadError> {
+    if !credentials.contains(':') {
+        return Err(LoadError::Auth { reason: "they have no colon" });
+    }
+    if credentials.contains(char::is_control) {
+        return Err(LoadError::Auth { reason: "they hold a control character" });
+    }
+    Ok(format!("Basic {}", STANDARD.encode(credentials)))
 }
 
 fn split_field(field: &str) -> Result<(&str, &str), LoadError> {
@@ -181,6 +216,9 @@ mod tests {
             assert!(matches!(split(url), Err(LoadError::Url { .. })), "{url:?}");
         }
         assert!(matches!(split("https://a/"), Err(LoadError::Https { .. })));
+        let error = split("http://::1:9101/x").unwrap_err();
+        assert!(matches!(error, LoadError::NoBrackets { .. }));
+        assert!(error.to_string().ends_with("write [::1]:9101"), "{error}");
     }
 
     #[test]
@@ -216,6 +254,37 @@ mod tests {
                 "POST /x HTTP/1.1\r\n{agent}\r\nAccept: */*\r\nhost: other\r\nX-Y: z\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             )
         );
+    }
+
+    #[test]
+    fn a_body_is_sent_with_its_length_whatever_the_method() {
+        for method in ["POST", "GET", "DELETE"] {
+            let data = Some(b"a=1\r\n\0".to_vec());
+            let config = LoadConfig { method: method.into(), data, ..LoadConfig::default() };
+            let request = Target::new("http://127.0.0.1/", &config).unwrap().request;
+            let head = request.strip_suffix(b"\r\n\r\na=1\r\n\0").unwrap();
+            let lengths = |line: &&[u8]| line.starts_with(b"Content-Length:");
+            let lines: Vec<_> = head.split(|&byte| byte == b'\n').filter(lengths).collect();
+            assert_eq!(lines, [b"Content-Length: 6\r"], "{method}");
+        }
+        let trace = LoadConfig { method: "TRACE".into(), data: Some(Vec::new()), ..LoadConfig::default() };
+        assert!(matches!(Target::new("http://127.0.0.1/", &trace), Err(LoadError::Data { .. })));
+    }
+
+    #[test]
+    fn credentials_are_sent_as_basic_authentication_and_once() {
+        // The example of RFC 7617.
+        let mut config = LoadConfig { auth: Some("Aladdin:open sesame".into()), ..LoadConfig::default() };
+        let request = Target::new("http://127.0.0.1/", &config).unwrap().request;
+        let request = String::from_utf8(request).unwrap();
+        assert!(request.contains("\r\nAuthorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"), "{request}");
+        config.fields = vec!["authorization: Bearer x".into()];
+        assert!(matches!(Target::new("http://127.0.0.1/", &config), Err(LoadError::Field { .. })));
+        for broken in ["user", "", "user:pass\r\nX: y"] {
+            let config = LoadConfig { auth: Some(broken.into()), ..LoadConfig::default() };
+            let refused = Target::new("http://127.0.0.1/", &config);
+            assert!(matches!(refused, Err(LoadError::Auth { .. })), "{broken:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! the block's number decide; the rows that are compared (same backends, same concurrency) stand next to each other
 //! in random order, because the machine's mood changes over minutes; an invalid trial is run again at the end of
 //! its block, at most [`MOST_ATTEMPTS`] times in all; a budget ends a run between blocks only; with a precision asked, a
-//! block leaves out the conditions that the blocks before it know exactly enough ([`crate::plan::precision`]).
+//! block leaves out the conditions that the blocks before it know exactly enough ([`super::precision`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -14,9 +14,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::plan::precision::Precision;
-use crate::plan::{Cell, Length, Plan};
-use crate::record::{Outcome, Trial};
+use super::precision::{Figures, Precision};
+use super::{Cell, Length, Plan};
 
 /// Times that a cell is tried within one block before it stays invalid.
 pub const MOST_ATTEMPTS: u32 = 3;
@@ -24,6 +23,20 @@ pub const MOST_ATTEMPTS: u32 = 3;
 const MOST_DELETED: usize = 1000;
 /// No trial takes longer, whatever its record says: sums of such times cannot overflow.
 const LONGEST_TRIAL_MS: u64 = 7 * 24 * 3600 * 1000;
+
+/// A trial that has ended, as far as the schedule asks.
+pub trait Attempted {
+    /// Its block (0-based).
+    fn block(&self) -> u32;
+    /// Which attempt it was (1-based).
+    fn attempt(&self) -> u32;
+    /// What was measured.
+    fn cell(&self) -> &Cell;
+    /// How long it took, milliseconds.
+    fn took_ms(&self) -> u64;
+    /// What it showed; `None` when it was invalid.
+    fn figures(&self) -> Option<Figures>;
+}
 
 /// One trial to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,11 +96,11 @@ pub fn order(plan: &Plan, block: u32) -> Vec<Cell> {
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
     // A stream for each block: its order does not depend on how many blocks there are.
     rng.set_stream(block.into());
-    let mut conditions: Vec<_> = plan.conditions().collect();
+    let mut conditions = plan.conditions();
     conditions.shuffle(&mut rng);
-    let mut order = Vec::with_capacity(conditions.len() * plan.models.len());
-    for condition in conditions {
-        let mut rows: Vec<_> = plan.rows_of(condition).collect();
+    let mut order = Vec::with_capacity(conditions.len() * plan.competitors.len());
+    for condition in &conditions {
+        let mut rows = plan.cells_of(condition);
         rows.shuffle(&mut rng);
         order.append(&mut rows);
     }
@@ -96,22 +109,22 @@ pub fn order(plan: &Plan, block: u32) -> Vec<Cell> {
 
 /// The first of `trials` that no run of `plan` can have made: its cell is not in the grid, or its block lies further
 /// on than blocks that begin one after another can have come. A schedule of it would be without end.
-pub fn foreign<'a>(plan: &Plan, trials: &'a [Trial]) -> Option<&'a Trial> {
+pub fn foreign<'a, T: Attempted>(plan: &Plan, trials: &'a [T]) -> Option<&'a T> {
     let cells = plan.cells();
     let furthest = trials.len() + MOST_DELETED;
-    trials.iter().find(|trial| trial.block as usize > furthest || !cells.contains(&trial.cell))
+    trials.iter().find(|trial| trial.block() as usize > furthest || !cells.contains(trial.cell()))
 }
 
 impl Schedule {
     /// What is left of `plan` after `trials`.
-    pub fn new(plan: &Plan, trials: &[Trial]) -> Self {
+    pub fn new<T: Attempted>(plan: &Plan, trials: &[T]) -> Self {
         let mut schedule = Schedule {
             plan: plan.clone(),
             block: 0,
             last: 0,
             order: order(plan, 0),
             tries: HashMap::new(),
-            precision: Precision::default(),
+            precision: Precision::of(plan),
             took_ms: BTreeMap::new(),
             spent_ms: 0,
         };
@@ -122,15 +135,18 @@ impl Schedule {
     }
 
     /// Takes note of a trial that has ended.
-    pub fn record(&mut self, trial: &Trial) {
-        let tries = self.tries.entry((trial.block, trial.cell.clone())).or_default();
-        tries.attempts = tries.attempts.max(trial.attempt);
-        tries.measured |= matches!(trial.outcome, Outcome::Measured(_));
-        let took_ms = trial.took_ms.min(LONGEST_TRIAL_MS);
-        self.took_ms.entry(trial.cell.clone()).or_default().push(took_ms.max(1));
+    pub fn record(&mut self, trial: &impl Attempted) {
+        let (block, cell, figures) = (trial.block(), trial.cell(), trial.figures());
+        let tries = self.tries.entry((block, cell.clone())).or_default();
+        tries.attempts = tries.attempts.max(trial.attempt());
+        tries.measured |= figures.is_some();
+        let took_ms = trial.took_ms().min(LONGEST_TRIAL_MS);
+        self.took_ms.entry(cell.clone()).or_default().push(took_ms.max(1));
         self.spent_ms += took_ms;
-        self.precision.record(trial);
-        self.last = self.last.max(trial.block);
+        if let Some(figures) = figures {
+            self.precision.record(cell, block, figures);
+        }
+        self.last = self.last.max(block);
     }
 
     /// The next trial to run; `None` when the run is complete.
@@ -151,7 +167,7 @@ impl Schedule {
     /// The cells of `block` in their order: all of them, or those that earlier blocks do not know exactly enough.
     fn order_of(&self, block: u32) -> Vec<Cell> {
         let mut order = order(&self.plan, block);
-        order.retain(|cell| self.precision.wants(&self.plan, (cell.backends, cell.concurrency), block));
+        order.retain(|cell| self.precision.wants(&cell.condition, block));
         order
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trial::SCHEMA;
 use crate::host::{self, Host};
-use crate::plan::{Family, Plan};
+use crate::plan::{Competitor, Family, Plan};
 
 /// `environment.json`: where, with what and how a run was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Environment {
     pub build: Build,
     /// The machine.
     pub host: Host,
+    /// By which search the run came by its rate, in words; absent where the rate was given, and in a closed loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_found: Option<String>,
     /// What a reader must know besides, for instance that the run was resumed with another build.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -33,14 +36,18 @@ pub struct Environment {
 /// One model, as it describes itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelInfo {
-    /// Its name on the command line.
-    pub name: String,
+    /// Who: its label on the command line.
+    #[serde(rename = "name")]
+    pub competitor: Competitor,
     /// Threaded or async.
     pub family: Family,
     /// One line.
     pub summary: String,
     /// What one schedulable piece of work is.
     pub unit_of_work: String,
+    /// Worker threads, where their number is fixed.
+    #[serde(default)]
+    pub workers: Option<u32>,
     /// Fairness manifest: everything that could differ, with its value.
     pub manifest: BTreeMap<String, String>,
 }
@@ -74,6 +81,7 @@ pub fn describe(command_line: Vec<String>, plan: Plan, models: Vec<ModelInfo>, b
         models,
         build,
         host: host::facts(),
+        rate_found: None,
         notes: Vec::new(),
     }
 }

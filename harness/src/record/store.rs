@@ -1,6 +1,6 @@
 //! A run's folder: `environment.json`, written when the run begins, and `trials.jsonl`, one line a trial.
 //!
-//! Owns the file access and what can be wrong with the files; the shapes are [`crate::data`]'s. Rules: a trial is
+//! Owns the file access and what can be wrong with the files; the shapes are [`crate::record`]'s. Rules: a trial is
 //! on disk before the next one starts; what is there is never overwritten; a line that a killed writer left
 //! unfinished is not a trial, any other line that cannot be read is an error that names it; one writer a folder.
 
@@ -10,15 +10,23 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{AccessFlags, access};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::record::{Environment, SCHEMA, Stored, Trial};
+use super::earlier::{EARLIER, Environment1, Trial1};
+use super::{Environment, SCHEMA, Stored, Trial};
+use crate::plan::Condition;
 use crate::trial::faults::store::holds_faults;
 
 pub(crate) const ENVIRONMENT: &str = "environment.json";
 const TRIALS: &str = "trials.jsonl";
+/// What to do where a run cannot begin.
+pub(crate) const ELSEWHERE: &str = "free some space or give --out a folder that you may write to";
+/// What to do where one that has begun cannot be added to.
+pub(crate) const HERE: &str = "free some space, or see to it that this can be written to";
+/// What to do where one cannot go on.
+const A_COPY: &str =
+    "see to it that you may write to it, or copy the run's folder to where you may, and resume the copy";
 /// The folder under `results/` that holds the tables of 2021: no run.
 const PUBLISHED: &str = "published";
 
@@ -62,7 +70,7 @@ pub enum StoreError {
     OfFaults(PathBuf),
     /// Another process is appending to the run.
     #[error(
-        "another roundtable is writing to {}; wait until it ends, or give --out another folder",
+        "another roundtable is writing to {}; wait until it ends, or begin another run",
         .0.display()
     )]
     Busy(PathBuf),
@@ -75,19 +83,18 @@ pub enum StoreError {
         reason: io::Error,
     },
     /// The system refused to write.
-    #[error(
-        "cannot write {} ({reason}); free some space or give --out a folder that you may write to",
-        .path.display()
-    )]
+    #[error("cannot write {} ({reason}); {remedy}", .path.display())]
     Unwritable {
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
         reason: io::Error,
+        /// What the user can do: where a run is to begin, another than where one is to go on.
+        remedy: &'static str,
     },
     /// The file is of another version of roundtable.
     #[error(
-        "{} is of schema {found}, this roundtable reads schema {reads}; \
+        "{} is of schema {found}, which this roundtable does not read; \
          read it with the roundtable that wrote it, or run again", .path.display()
     )]
     Schema {
@@ -95,8 +102,6 @@ pub enum StoreError {
         path: PathBuf,
         /// The schema number in it.
         found: u32,
-        /// The one that would be understood.
-        reads: u32,
     },
     /// The file is not what roundtable writes.
     #[error("{}, line {line}: {reason}; {remedy}", .path.display())]
@@ -122,7 +127,7 @@ pub fn check_free(dir: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(dir)
         .and_then(|()| access(dir, AccessFlags::W_OK).map_err(io::Error::from))
         .and_then(|()| if was_there { Ok(()) } else { fs::remove_dir(dir) })
-        .map_err(|reason| unwritable(dir, reason))
+        .map_err(|reason| unwritable(dir, reason, ELSEWHERE))
 }
 
 /// Keeps `value` as the file `name` of the run in `dir`: what a pass beside the trials found. One of before is replaced.
@@ -132,7 +137,7 @@ pub fn keep(dir: &Path, name: &str, value: &impl Serialize) -> Result<PathBuf, S
         .map_err(io::Error::from)
         .and_then(|text| fs::write(&draft, text + "\n"))
         .and_then(|()| fs::rename(&draft, &path));
-    written.map_err(|reason| unwritable(&path, reason))?;
+    written.map_err(|reason| unwritable(&path, reason, HERE))?;
     Ok(path)
 }
 
@@ -150,7 +155,7 @@ pub struct Store {
 impl Store {
     /// Begins a run in `dir`, which is made if need be. Refuses a folder that already holds one.
     pub fn create(dir: &Path, environment: &Environment) -> Result<Store, StoreError> {
-        fs::create_dir_all(dir).map_err(|reason| unwritable(dir, reason))?;
+        fs::create_dir_all(dir).map_err(|reason| unwritable(dir, reason, ELSEWHERE))?;
         if dir.join(ENVIRONMENT).exists() {
             return Err(StoreError::Occupied(dir.to_path_buf()));
         }
@@ -159,16 +164,16 @@ impl Store {
             OpenOptions::new().write(true).create_new(true).open(&path).map_err(|reason| {
                 match reason.kind() {
                     io::ErrorKind::AlreadyExists => StoreError::Occupied(dir.to_path_buf()),
-                    _ => unwritable(&path, reason),
+                    _ => unwritable(&path, reason, ELSEWHERE),
                 }
             })?;
         let store = Store {
             dir: dir.to_path_buf(),
             environment: environment.clone(),
-            trials: lock(dir, file)?,
+            trials: lock(dir, file, ELSEWHERE)?,
             length: 0,
         };
-        store.write_environment()?;
+        store.write_environment(ELSEWHERE)?;
         Ok(store)
     }
 
@@ -181,8 +186,8 @@ impl Store {
             .read(true)
             .write(true)
             .open(&path)
-            .map_err(|reason| unwritable(&path, reason))?;
-        let mut trials = lock(dir, file)?;
+            .map_err(|reason| unwritable(&path, reason, A_COPY))?;
+        let mut trials = lock(dir, file, A_COPY)?;
         let (stored, tail) = read_all(dir)?;
         let mut end = || -> io::Result<u64> {
             trials.set_len(tail.whole)?;
@@ -194,7 +199,7 @@ impl Store {
             trials.sync_data()?;
             Ok(length)
         };
-        let length = end().map_err(|reason| unwritable(&path, reason))?;
+        let length = end().map_err(|reason| unwritable(&path, reason, A_COPY))?;
         let environment = stored.environment.clone();
         Ok((Store { dir: dir.to_path_buf(), environment, trials, length }, stored))
     }
@@ -214,7 +219,7 @@ impl Store {
                 let restored =
                     self.trials.set_len(self.length).and_then(|()| self.trials.seek(SeekFrom::End(0)));
                 let path = self.dir.join(TRIALS);
-                Err(unwritable(&path, restored.err().unwrap_or(reason)))
+                Err(unwritable(&path, restored.err().unwrap_or(reason), HERE))
             }
         }
     }
@@ -225,7 +230,7 @@ impl Store {
             return Ok(());
         }
         self.environment.notes.push(note);
-        self.write_environment()
+        self.write_environment(A_COPY)
     }
 
     /// The run's folder.
@@ -239,7 +244,7 @@ impl Store {
     }
 
     /// By way of another name, so that a reader never meets half of it.
-    fn write_environment(&self) -> Result<(), StoreError> {
+    fn write_environment(&self, remedy: &'static str) -> Result<(), StoreError> {
         let path = self.dir.join(ENVIRONMENT);
         let unfinished = self.dir.join(".environment.json.unfinished");
         let mut text = serde_json::to_string_pretty(&self.environment)
@@ -248,7 +253,7 @@ impl Store {
         File::create(&unfinished)
             .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_data()))
             .and_then(|()| fs::rename(&unfinished, &path))
-            .map_err(|reason| unwritable(&path, reason))
+            .map_err(|reason| unwritable(&path, reason, remedy))
     }
 }
 
@@ -329,7 +334,7 @@ pub(crate) struct Tail {
 
 fn read_all(dir: &Path) -> Result<(Stored, Tail), StoreError> {
     let environment = read_environment(&dir.join(ENVIRONMENT))?;
-    let (trials, tail) = read_trials(&dir.join(TRIALS))?;
+    let (trials, tail) = read_trials(&dir.join(TRIALS), &environment.plan.base)?;
     Ok((Stored { name: name_of(dir), environment, trials }, tail))
 }
 
@@ -340,32 +345,40 @@ pub(crate) fn name_of(dir: &Path) -> String {
 }
 
 fn read_environment(path: &Path) -> Result<Environment, StoreError> {
-    parse_value(&read_file(path)?, path, SCHEMA)
+    parse_value(&read_file(path)?, path, &|schema, json| match schema {
+        SCHEMA => Some(serde_json::from_slice(json)),
+        EARLIER => Some(serde_json::from_slice(json).map(Environment1::today)),
+        _ => None,
+    })
 }
 
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
     fs::read(path).map_err(|reason| StoreError::Unreadable { path: path.into(), reason })
 }
 
+/// Reads JSON of a schema; `None` where that one is not known.
+pub(crate) type Versions<'a, T> = &'a dyn Fn(u32, &[u8]) -> Option<serde_json::Result<T>>;
+
 /// The value that is a whole file.
-pub(crate) fn parse_value<T: DeserializeOwned>(
-    text: &[u8],
-    path: &Path,
-    schema: u32,
-) -> Result<T, StoreError> {
-    parse(text, path, None, schema, "name another run, or run again")
+pub(crate) fn parse_value<T>(text: &[u8], path: &Path, versions: Versions<'_, T>) -> Result<T, StoreError> {
+    parse(text, path, None, versions, "name another run, or run again")
 }
 
-fn read_trials(path: &Path) -> Result<(Vec<Trial>, Tail), StoreError> {
+fn read_trials(path: &Path, base: &Condition) -> Result<(Vec<Trial>, Tail), StoreError> {
     const REMEDY: &str = "delete that line (its trial is measured again by --resume), or run again";
-    parse_lines(&read_file(path)?, path, SCHEMA, REMEDY)
+    let versions = |schema: u32, json: &[u8]| match schema {
+        SCHEMA => Some(serde_json::from_slice(json)),
+        EARLIER => Some(serde_json::from_slice(json).map(|trial: Trial1| trial.today(base))),
+        _ => None,
+    };
+    parse_lines(&read_file(path)?, path, &versions, REMEDY)
 }
 
 /// The values of a file with one a line, but for a last one that was left unfinished.
-pub(crate) fn parse_lines<T: DeserializeOwned>(
+pub(crate) fn parse_lines<T>(
     text: &[u8],
     path: &Path,
-    schema: u32,
+    versions: Versions<'_, T>,
     remedy: &'static str,
 ) -> Result<(Vec<T>, Tail), StoreError> {
     let mut trials = Vec::new();
@@ -378,7 +391,7 @@ pub(crate) fn parse_lines<T: DeserializeOwned>(
             }
             continue;
         }
-        match parse(line, path, Some(index + 1), schema, remedy) {
+        match parse(line, path, Some(index + 1), versions, remedy) {
             Ok(trial) => trials.push(trial),
             Err(StoreError::Broken { .. }) if !finished => break,
             Err(error) => return Err(error),
@@ -391,11 +404,11 @@ pub(crate) fn parse_lines<T: DeserializeOwned>(
 
 /// The schema number is read first: another version may differ in everything else. `line` is the JSON's place in
 /// its file, where the file has one value a line.
-fn parse<T: DeserializeOwned>(
+fn parse<T>(
     json: &[u8],
     path: &Path,
     line: Option<usize>,
-    schema: u32,
+    versions: Versions<'_, T>,
     remedy: &'static str,
 ) -> Result<T, StoreError> {
     #[derive(Deserialize)]
@@ -409,10 +422,8 @@ fn parse<T: DeserializeOwned>(
         remedy,
     };
     let Versioned { schema: found } = serde_json::from_slice(json).map_err(broken)?;
-    if found != schema {
-        return Err(StoreError::Schema { path: path.to_path_buf(), found, reads: schema });
-    }
-    serde_json::from_slice(json).map_err(broken)
+    let unknown = || StoreError::Schema { path: path.to_path_buf(), found };
+    versions(found, json).ok_or_else(unknown)?.map_err(broken)
 }
 
 /// Without the place in the text, which would contradict the line number of the file.
@@ -424,15 +435,15 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-fn lock(dir: &Path, file: File) -> Result<Flock<File>, StoreError> {
+fn lock(dir: &Path, file: File, remedy: &'static str) -> Result<Flock<File>, StoreError> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         nix::errno::Errno::EWOULDBLOCK => StoreError::Busy(dir.to_path_buf()),
-        other => unwritable(&dir.join(TRIALS), other.into()),
+        other => unwritable(&dir.join(TRIALS), other.into(), remedy),
     })
 }
 
-pub(crate) fn unwritable(path: &Path, reason: io::Error) -> StoreError {
-    StoreError::Unwritable { path: path.to_path_buf(), reason }
+pub(crate) fn unwritable(path: &Path, reason: io::Error, remedy: &'static str) -> StoreError {
+    StoreError::Unwritable { path: path.to_path_buf(), reason, remedy }
 }
 
 #[cfg(test)]

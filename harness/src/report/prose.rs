@@ -6,15 +6,20 @@ pub(super) mod findings;
 pub(super) mod load;
 
 use crate::analysis::summary::{InvalidTrial, Summary};
-use crate::plan::Connections;
-use crate::plan::Row;
+use crate::plan::{Cell, Competitor, Connections};
+use crate::record::in_words;
 use crate::text::counted;
 
-/// A row's label as it is read: "threads again", "threads +10 % CPU".
-pub(super) fn row(label: &str) -> String {
-    let Row { model, twin, handicap_percent } = Row::of(label);
-    let handicap = if handicap_percent > 0 { format!(" +{handicap_percent} % CPU") } else { String::new() };
-    format!("{model}{handicap}{}", if twin { " again" } else { "" })
+/// A row's name as it is read: "threads again", "threads +10 % CPU".
+pub(super) fn row(competitor: &Competitor) -> String {
+    let Competitor { name, slowdown_percent, replicate, .. } = competitor;
+    let slowed = if *slowdown_percent > 0 { format!(" +{slowdown_percent} % CPU") } else { String::new() };
+    format!("{name}{slowed}{}", if *replicate { " again" } else { "" })
+}
+
+/// "mio, tokio".
+pub(super) fn joined(competitors: &[Competitor]) -> String {
+    competitors.iter().map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// "5 blocks", or "3 to 5 blocks" where cells differ.
@@ -73,14 +78,14 @@ pub(super) fn gaps(summary: &Summary) -> Option<String> {
 
 /// An invalid trial, in one line.
 pub(super) fn invalid_trial(trial: &InvalidTrial) -> String {
-    let InvalidTrial { row: label, condition, block, attempt, reasons } = trial;
+    let InvalidTrial { cell: Cell { competitor, condition }, block, attempt, reasons } = trial;
     format!(
         "{}, {}, concurrency {}, block {}, attempt {attempt}: {}",
-        row(label),
+        row(competitor),
         counted(condition.backends as usize, "server"),
         condition.concurrency,
         u64::from(*block) + 1,
-        reasons.join("; ")
+        in_words(reasons)
     )
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use super::*;
 use crate::analysis::synthetic::Run;
-use crate::record::Outcome;
+use crate::record::{Outcome, Reason};
 
 fn small() -> Run {
     Run::new().models(&["direct", "threads", "mio"]).backends(&[1, 2]).concurrency(&[2, 10]).blocks(2)
@@ -82,7 +82,8 @@ fn an_open_loops_report_is_of_response_times() {
     let run = Run::new().models(&models).backends(&[1, 2]).concurrency(&[10]).blocks(8).rate(2000);
     let mut stored = run.build();
     let note = "--rate auto: 2000 requests per second, as it was found";
-    stored.environment.notes = vec![note.into(), "resumed at noon".into()];
+    stored.environment.rate_found = Some(note.into());
+    stored.environment.notes = vec!["resumed at noon".into()];
     let analysis = Analysis::of(&stored);
     let figures = figures::of_run(&stored, &analysis);
     let (report, page) = texts(&stored, &analysis, &figures);
@@ -127,7 +128,8 @@ fn every_invalid_trial_is_listed_with_its_reasons() {
 #[test]
 fn text_from_a_run_is_escaped_on_the_page() {
     let mut stored = small().build();
-    stored.trials[0].outcome = Outcome::Invalid { reasons: vec!["<script>alert(1)</script>".into()] };
+    stored.trials[0].outcome =
+        Outcome::Invalid { reasons: vec![Reason::Words("<script>alert(1)</script>".into())] };
     stored.environment.host.cpu = "<b>cpu</b>".into();
     let (report, page) = document(&stored);
     assert!(!page.contains("<script") && !page.contains("<b>") && page.contains("&#60;script"));
@@ -167,12 +169,11 @@ fn a_run_of_any_shape_has_a_report() {
     interrupted.trials.truncate(3);
     let mut nothing_valid = small().build();
     for trial in &mut nothing_valid.trials {
-        trial.outcome = Outcome::Invalid { reasons: vec!["the balancer died".into()] };
+        trial.outcome = Outcome::Invalid { reasons: vec![Reason::Words("the balancer died".into())] };
     }
     let mut unplanned = small().build();
-    unplanned.environment.plan.models.clear();
-    unplanned.environment.plan.backends.clear();
-    unplanned.environment.plan.concurrency.clear();
+    unplanned.environment.plan.competitors.clear();
+    unplanned.environment.plan.axes.clear();
     unplanned.environment.models.clear();
     let mut nothing_at_all = unplanned.clone();
     nothing_at_all.trials.clear();

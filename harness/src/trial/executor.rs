@@ -17,9 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::host::allowed_processors;
-use crate::plan::Row;
-use crate::plan::{Cell, Connections, Layout, Plan};
-use crate::record::Outcome;
+use crate::plan::{Cell, Condition, Connections, Layout, Plan};
+use crate::record::{Outcome, Reason};
 use crate::testbed::control::Ready;
 use crate::testbed::process::{ChildError, Supervised};
 use crate::trial::runner::{Attempt, Executor, Interrupted};
@@ -120,7 +119,8 @@ impl Crew {
             }
             if backend.server.is_none() {
                 let name = backend.name.clone();
-                let args = ["backend", "--name", &name, "--body-bytes", &self.plan.body_bytes.to_string()];
+                let args =
+                    ["backend", "--name", &name, "--body-bytes", &self.plan.base.body_bytes.to_string()];
                 let args = args.into_iter().map(str::to_owned).chain(self.processors_of(Role::Other));
                 let server = self.start_server(format!("backend {name}"), args.collect())?;
                 self.backends[index].server = Some(server);
@@ -129,22 +129,23 @@ impl Crew {
         Ok(())
     }
 
-    fn start_balancer(&self, row: &Row, backends: &[SocketAddr]) -> Result<Server, ChildError> {
-        let mut args: Vec<String> = ["balance", "--model", &row.model].map(str::to_owned).to_vec();
+    fn start_balancer(&self, cell: &Cell, backends: &[SocketAddr]) -> Result<Server, ChildError> {
+        let mut args: Vec<String> = ["balance", "--model", &cell.competitor.name].map(str::to_owned).to_vec();
         args.extend(backends.iter().flat_map(|address| ["--backend".to_owned(), address.to_string()]));
-        if row.handicap_percent > 0 {
-            args.extend(["--handicap".to_owned(), row.handicap_percent.to_string()]);
+        let Cell { competitor, condition } = cell;
+        if competitor.slowdown_percent > 0 {
+            args.extend(["--handicap".to_owned(), competitor.slowdown_percent.to_string()]);
         }
-        if let Some(workers) = self.plan.workers {
+        if let Some(workers) = condition.workers {
             args.extend(["--workers".to_owned(), workers.to_string()]);
         }
         args.extend(self.processors_of(Role::Balancer));
-        self.start_server(format!("the balancer ({row})"), args)
+        self.start_server(format!("the balancer ({competitor})"), args)
     }
 
     /// The option that confines a role to its processors.
     fn processors_of(&self, role: Role) -> Vec<String> {
-        match (self.plan.layout, self.processors.split_first()) {
+        match (self.plan.base.layout, self.processors.split_first()) {
             (Layout::Pinned, Some((first, others))) if !others.is_empty() => {
                 let own = match role {
                     Role::Balancer => std::slice::from_ref(first),
@@ -157,18 +158,18 @@ impl Crew {
         }
     }
 
-    fn start_load(&self, targets: &[SocketAddr], concurrency: u32) -> Result<Supervised, ChildError> {
+    fn start_load(&self, targets: &[SocketAddr], condition: &Condition) -> Result<Supervised, ChildError> {
         let mut args = vec!["load".to_owned()];
         args.extend(targets.iter().map(|address| format!("http://{address}/")));
         let mut option = |name: &str, value: &dyn ToString| args.extend([name.to_owned(), value.to_string()]);
-        option("-n", &self.plan.requests);
-        option("-c", &concurrency);
-        option("--warmup", &self.plan.warmup);
-        option("--expect-body-bytes", &self.plan.body_bytes);
-        if let Some(rate) = self.plan.rate {
+        option("-n", &condition.requests);
+        option("-c", &condition.concurrency);
+        option("--warmup", &condition.warmup);
+        option("--expect-body-bytes", &condition.body_bytes);
+        if let Some(rate) = condition.rate {
             option("--rate", &rate);
         }
-        if self.plan.connections == Connections::Keepalive {
+        if condition.connections == Connections::Keepalive {
             args.push("-k".to_owned());
         }
         args.extend(["--json".to_owned(), "--supervised".to_owned()]);
@@ -177,9 +178,8 @@ impl Crew {
     }
 
     /// A rate may be slower than anything else worth measuring.
-    fn patience_a_request(&self) -> Duration {
-        let interval = self
-            .plan
+    fn patience_a_request(condition: &Condition) -> Duration {
+        let interval = condition
             .rate
             .map(|rate| Duration::from_secs(1) / u32::try_from(rate).unwrap_or(u32::MAX).max(1));
         PATIENCE_A_REQUEST.max(2 * interval.unwrap_or_default())
@@ -194,15 +194,16 @@ impl Crew {
         started: &mut u64,
     ) -> Result<Outcome, ChildError> {
         self.raise_backends(warnings)?;
-        let count = cell.backends as usize;
+        let condition = &cell.condition;
+        let count = condition.backends as usize;
         let running = self.backends.iter().filter_map(|backend| Some(backend.server.as_ref()?.address));
         let addresses: Vec<_> = running.take(count).collect();
-        let row = Row::of(&cell.model);
-        let mut balancer = if row.is_direct() { None } else { Some(self.start_balancer(&row, &addresses)?) };
+        let direct = cell.competitor.is_direct();
+        let mut balancer = if direct { None } else { Some(self.start_balancer(cell, &addresses)?) };
         let targets = balancer.as_ref().map_or(addresses, |balancer| vec![balancer.address]);
-        let load = self.start_load(&targets, cell.concurrency)?;
+        let load = self.start_load(&targets, condition)?;
 
-        let a_request = self.patience_a_request();
+        let a_request = Self::patience_a_request(condition);
         let names: Vec<_> = self.backends[..count].iter().map(|backend| backend.name.clone()).collect();
         let servers = self.backends.iter_mut().filter_map(|backend| backend.server.as_mut());
         let mut trial = Window {
@@ -210,15 +211,16 @@ impl Crew {
             balancer: balancer.as_mut().map(|server| &mut server.child),
             backends: servers.take(count).map(|server| &mut server.child).collect(),
             patience: PATIENCE
-                + a_request.saturating_mul(u32::try_from(self.plan.requests).unwrap_or(u32::MAX)),
+                + a_request.saturating_mul(u32::try_from(condition.requests).unwrap_or(u32::MAX)),
         };
         match trial.measure(started) {
-            Ok(measured) => Ok(measured.judge(&self.plan, &names, trial.fates())),
+            Ok(measured) => Ok(measured.judge(condition, &self.plan.gates, &names, trial.fates())),
             Err(WindowError::Child(ChildError::Interrupted)) => Err(ChildError::Interrupted),
             Err(error) => {
-                let mut reasons = vec![error.to_string()];
+                let mut reasons = vec![Reason::Words(error.to_string())];
                 // One death is often the cause of another: told once, in the order of the roles.
-                reasons.extend(trial.fates().into_iter().filter(|fate| *fate != error.to_string()));
+                reasons
+                    .extend(trial.fates().into_iter().filter(|fate| fate.to_string() != error.to_string()));
                 Ok(Outcome::Invalid { reasons })
             }
         }
@@ -236,7 +238,7 @@ impl Executor for Crew {
         let (came_up, outcome) = match self.serve(cell, &mut warnings, &mut started_unix_ms) {
             Ok(outcome) => (true, outcome),
             Err(ChildError::Interrupted) => return Err(Interrupted),
-            Err(error) => (false, Outcome::Invalid { reasons: vec![error.to_string()] }),
+            Err(error) => (false, Outcome::Invalid { reasons: vec![Reason::Words(error.to_string())] }),
         };
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Attempt { started_unix_ms, took_ms, came_up, outcome, warnings })

@@ -1,11 +1,12 @@
 //! The validity gates: what must hold for a trial before any number of it is believed.
 //!
-//! Pure: counts in, reasons out. Rule: every gate that failed is named in words with the counts behind it, and
-//! none is skipped because another failed.
+//! Pure: counts in, reasons out. Rule: every gate that failed is named with the counts behind it, and none is skipped
+//! because another failed.
 
 use std::collections::BTreeMap;
 
 use crate::load::OpenLoop;
+use crate::record::Reason;
 
 /// What the client saw in the timed window.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,10 +49,10 @@ pub struct Asked<'a> {
 }
 
 /// The gates that `seen` does not pass; none when the trial is valid.
-pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<String> {
+pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<Reason> {
     let Asked { requests, rate, backends, steal_limit_percent } = *asked;
     let mut reasons = Vec::new();
-    let mut gate = |holds: bool, reason: &dyn Fn() -> String| {
+    let mut gate = |holds: bool, reason: &dyn Fn() -> Reason| {
         if !holds {
             reasons.push(reason());
         }
@@ -59,75 +60,46 @@ pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<String> {
     let failed: u64 = seen.failed.iter().map(|(_, count)| count).sum();
     gate(failed == 0, &|| {
         let kinds = seen.failed.iter().filter(|(_, count)| *count > 0);
-        let kinds: Vec<_> = kinds.map(|(kind, count)| format!("{kind} {count}")).collect();
-        format!("{failed} of {requests} requests failed ({})", kinds.join(", "))
+        let kinds = kinds.map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
+        Reason::Failed { requests: failed, of: requests, kinds }
     });
-    gate(seen.warmup_failed == 0, &|| {
-        format!("warm-up requests that failed or were not answered with 2xx: {}", seen.warmup_failed)
-    });
-    gate(seen.non_2xx == 0, &|| format!("{} of {requests} responses were not 2xx", seen.non_2xx));
-    gate(seen.completed == requests, &|| format!("{} of {requests} requests were completed", seen.completed));
-    gate(seen.timed == seen.completed, &|| {
-        format!("{} response times for {} completed requests", seen.timed, seen.completed)
-    });
-    gate(seen.elapsed_ns > 0, &|| "the timed window had no length".to_owned());
+    gate(seen.warmup_failed == 0, &|| Reason::WarmupFailed { requests: seen.warmup_failed });
+    gate(seen.non_2xx == 0, &|| Reason::Not2xx { responses: seen.non_2xx, of: requests });
+    let completed = seen.completed;
+    gate(completed == requests, &|| Reason::Incomplete { completed, of: requests });
+    gate(seen.timed == completed, &|| Reason::Untimed { timed: seen.timed, completed });
+    gate(seen.elapsed_ns > 0, &|| Reason::NoLength);
 
-    let named: Vec<_> = seen.per_backend.keys().filter(|&name| !backends.contains(name)).cloned().collect();
-    gate(named.is_empty(), &|| {
-        format!("responses came from {}, which this trial does not have", named.join(", "))
-    });
+    let names: Vec<_> = seen.per_backend.keys().filter(|&name| !backends.contains(name)).cloned().collect();
+    gate(names.is_empty(), &|| Reason::ForeignBackend { names: names.clone() });
     let turns = || backends.iter().map(|name| seen.per_backend.get(name).copied().unwrap_or(0));
     let (least, most) = (turns().min().unwrap_or(0), turns().max().unwrap_or(0));
-    gate(most - least <= 1, &|| {
-        let counts: Vec<_> = backends.iter().zip(turns()).map(|(name, n)| format!("{name} {n}")).collect();
-        format!("the backends' turns were not equal: {}", counts.join(", "))
+    gate(most - least <= 1, &|| Reason::UnequalTurns {
+        turns: backends.iter().cloned().zip(turns()).collect(),
     });
-    let answers: u64 = seen.per_backend.values().sum();
-    gate(answers == seen.completed, &|| {
-        format!("the backends named themselves in {answers} of {} responses", seen.completed)
-    });
-    gate(seen.left_open == 0, &|| {
-        format!("{} connections were not closed though the client had asked for it", seen.left_open)
-    });
-    gate(seen.listen_overflows == 0, &|| {
-        format!(
-            "{} connections met a full accept queue (ListenOverflows, which counts the whole machine)",
-            seen.listen_overflows
-        )
-    });
-    gate(seen.steal_percent <= f64::from(steal_limit_percent), &|| {
-        format!(
-            "the hypervisor took {:.1} % of the processors' time (the limit is {steal_limit_percent} %)",
-            seen.steal_percent
-        )
+    let named: u64 = seen.per_backend.values().sum();
+    gate(named == completed, &|| Reason::Unnamed { named, completed });
+    gate(seen.left_open == 0, &|| Reason::LeftOpen { connections: seen.left_open });
+    let overflows = seen.listen_overflows;
+    gate(overflows == 0, &|| Reason::ListenOverflows { connections: overflows });
+    gate(seen.steal_percent <= f64::from(steal_limit_percent), &|| Reason::Steal {
+        per_mille: (seen.steal_percent * 10.0).round() as u64,
+        limit_percent: steal_limit_percent,
     });
     let kept = seen.open_loop.as_ref();
-    gate(kept.map(|open| open.rate) == rate, &|| {
-        let of = |rate: Option<u64>| rate.map_or("a closed loop".to_owned(), |r| format!("{r} per second"));
-        format!("the load generator drove {} in place of {}", of(kept.map(|open| open.rate)), of(rate))
-    });
+    let driven = kept.map(|open| open.rate);
+    gate(driven == rate, &|| Reason::OtherLoop { driven, asked: rate });
     if let Some(open) = kept {
-        gate(open.sustained, &|| not_sustained(open, requests));
+        gate(open.sustained, &|| Reason::NotSustained {
+            rate: open.rate,
+            achieved_milli_per_s: open.achieved_milli_per_s,
+            backlog_grew: open.backlog_grew,
+            waited: open.waited,
+            of: requests,
+            behind_ns: open.behind_ns,
+        });
     }
     reasons
-}
-
-/// Whether `reason`, one of [`reasons`], is that the rate was not sustained.
-pub fn is_not_sustained(reason: &str) -> bool {
-    reason.starts_with("the rate of ") && reason.contains(" was not sustained")
-}
-
-/// Whether it was the model or the machine that could not, this cannot tell: it says what was seen.
-fn not_sustained(open: &OpenLoop, requests: u64) -> String {
-    let grew = if open.backlog_grew { ", with a backlog that still grew at the end" } else { "" };
-    format!(
-        "the rate of {} per second was not sustained: {:.1} per second were answered{grew} ({} of {requests} requests \
-         found no free connection; the latest was sent {:.1} ms after it was due)",
-        open.rate,
-        open.achieved_per_second(),
-        open.waited,
-        open.behind_ns as f64 / 1e6
-    )
 }
 
 #[cfg(test)]
@@ -157,14 +129,15 @@ mod tests {
     /// The reasons in a closed loop, of ten requests and ten percent of steal.
     fn said(seen: &Seen) -> Vec<String> {
         let backends = backends();
-        reasons(seen, &Asked { requests: 10, rate: None, backends: &backends, steal_limit_percent: 10 })
+        let asked = Asked { requests: 10, rate: None, backends: &backends, steal_limit_percent: 10 };
+        reasons(seen, &asked).iter().map(ToString::to_string).collect()
     }
 
     /// The same at 2000 requests per second.
     fn said_at_a_rate(open_loop: Option<OpenLoop>) -> Vec<String> {
         let backends = backends();
         let asked = Asked { requests: 10, rate: Some(2000), backends: &backends, steal_limit_percent: 10 };
-        reasons(&Seen { open_loop, ..fine() }, &asked)
+        reasons(&Seen { open_loop, ..fine() }, &asked).iter().map(ToString::to_string).collect()
     }
 
     /// The only reason that `alter` leads to.
@@ -247,8 +220,6 @@ mod tests {
               free connection; the latest was sent 0.0 ms after it was due)"
             ]
         );
-        assert!(said_at_a_rate(Some(slow.clone())).iter().all(|reason| is_not_sustained(reason)));
-        assert!(!is_not_sustained(&only_reason(|seen| seen.non_2xx = 8)));
         let growing = OpenLoop { backlog_grew: true, waited: 7, behind_ns: 1_234_000_000, ..slow };
         let reasons = said_at_a_rate(Some(growing));
         assert!(

@@ -163,7 +163,8 @@ fn in_hand(job: &Job, forecast: &Forecast) -> String {
 }
 
 fn of(cell: &Cell) -> String {
-    format!("{} b={} c={}", cell.model, cell.backends, cell.concurrency)
+    let Cell { competitor, condition } = cell;
+    format!("{competitor} b={} c={}", condition.backends, condition.concurrency)
 }
 
 fn result(trial: &Trial) -> String {
@@ -171,9 +172,8 @@ fn result(trial: &Trial) -> String {
         Outcome::Measured(sample) if sample.open_loop.is_some() => {
             let open = sample.open_loop.as_ref();
             let latency = open.and_then(|open| latency::decode(&open.latency_ns_hdr).ok());
-            latency.map_or("measured".to_owned(), |latency| {
-                format!("p50 {:.2} ms", latency.value_at_quantile(0.5) as f64 / 1e6)
-            })
+            let median = latency.and_then(|latency| latency::percentile_ms(&latency, 50.0));
+            median.map_or("measured".to_owned(), |ms| format!("p50 {ms:.2} ms"))
         }
         Outcome::Measured(sample) => {
             format!("{:.0} requests/s", sample.completed as f64 / (sample.elapsed_ns.max(1) as f64 / 1e9))
@@ -190,7 +190,7 @@ fn left(forecast: &Forecast) -> String {
 }
 
 /// To the second below two minutes, to the ten seconds above.
-fn rounded(duration: Duration) -> String {
+pub(crate) fn rounded(duration: Duration) -> String {
     let seconds = duration.as_millis().div_ceil(1000);
     match seconds {
         0..120 => format!("{seconds} s"),
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_search_for_a_rate_is_told_step_by_step() {
-        let cell = Cell { model: "mio".into(), backends: 1, concurrency: 2 };
+        let cell = fixtures::cell("mio", 1, 2);
         let lines = said(|lines| {
             for (done, rate) in [(0, None), (0, None), (1, Some(2000))] {
                 lines.probing(&Step { cell: &cell, rate, done, total: 2 });

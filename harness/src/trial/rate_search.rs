@@ -14,9 +14,8 @@ use thiserror::Error;
 
 use crate::load::MAX_RATE;
 use crate::plan;
-use crate::plan::{Cell, Length, Plan};
-use crate::record::Outcome;
-use crate::trial::gates::is_not_sustained;
+use crate::plan::{Cell, Condition};
+use crate::record::{Outcome, Reason, in_words};
 use crate::trial::runner::{Attempt, Executor, Interrupted};
 
 /// Where the search begins: percent of the slowest cell's closed-loop throughput.
@@ -35,8 +34,6 @@ const PROBE_REQUESTS_A_CONNECTION: u64 = 20;
 const PROBE_REQUESTS: u64 = 1000;
 /// Length of a trial that verifies a rate, seconds.
 const VERIFY_SECONDS: u64 = 1;
-/// How a note on a rate that was found begins.
-const NOTE: &str = "--rate auto: ";
 
 /// A rate as it is asked for on a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,12 +88,12 @@ pub struct Found {
 }
 
 impl fmt::Display for Found {
-    /// As a note in `environment.json`.
+    /// As it stands in `environment.json`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Found { rate, slowest, slowest_per_second, refused } = self;
         write!(
             f,
-            "{NOTE}{rate} requests per second, from {SHARE_PERCENT} % of the slowest row's closed-loop \
+            "--rate auto: {rate} requests per second, from {SHARE_PERCENT} % of the slowest row's closed-loop \
              throughput ({} at {slowest_per_second:.0} per second)",
             name(slowest)
         )?;
@@ -105,11 +102,6 @@ impl fmt::Display for Found {
         }
         f.write_str("; every row sustained it at every condition in a trial of its own before the run")
     }
-}
-
-/// Whether a note in `environment.json` is that of a [`Found`]: how the run came by its rate, and nothing to mind.
-pub fn is_note(note: &str) -> bool {
-    note.starts_with(NOTE)
 }
 
 /// Why there is no common rate.
@@ -150,12 +142,6 @@ impl From<Interrupted> for RateError {
     }
 }
 
-/// Runs one trial of a cell at a rate, or in the closed loop.
-pub trait Probe {
-    /// One trial of `cell`.
-    fn probe(&mut self, cell: &Cell, rate: Option<u64>) -> Result<Attempt, Interrupted>;
-}
-
 /// One trial of a search, about to be run.
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'a> {
@@ -179,47 +165,25 @@ pub trait Watch {
     fn warn(&mut self, text: &str);
 }
 
-/// Probes with an [`Executor`] for each rate, one after the other.
-pub struct Executors<E, F> {
-    make: F,
-    current: Option<(Option<u64>, E)>,
-}
-
-impl<E: Executor, F: FnMut(Option<u64>) -> E> Executors<E, F> {
-    /// `make` gives the executor for a rate; [`plan_at`] is the plan that it should have.
-    pub fn new(make: F) -> Self {
-        Executors { make, current: None }
-    }
-}
-
-impl<E: Executor, F: FnMut(Option<u64>) -> E> Probe for Executors<E, F> {
-    fn probe(&mut self, cell: &Cell, rate: Option<u64>) -> Result<Attempt, Interrupted> {
-        if self.current.as_ref().is_none_or(|(current, _)| *current != rate) {
-            // The old one's processes end before the new one's begin.
-            self.current = None;
+/// `condition` for a short trial at `rate`, or in the closed loop.
+fn short(condition: &Condition, rate: Option<u64>) -> Condition {
+    let connections = u64::from(condition.concurrency.max(1));
+    let (requests, warmup) = match rate {
+        None => {
+            let requests = PROBE_REQUESTS.max(PROBE_REQUESTS_A_CONNECTION * connections);
+            (requests, plan::warmup(requests, condition.concurrency))
         }
-        let (_, executor) = self.current.get_or_insert_with(|| (rate, (self.make)(rate)));
-        executor.attempt(cell)
-    }
-}
-
-/// `plan` for a short trial at `rate`, or in the closed loop.
-pub fn plan_at(plan: &Plan, rate: Option<u64>) -> Plan {
-    let connections = u64::from(plan.concurrency.iter().copied().max().unwrap_or(1));
-    let requests = match rate {
-        None => PROBE_REQUESTS.max(PROBE_REQUESTS_A_CONNECTION * connections),
-        Some(rate) => (VERIFY_SECONDS * rate).max(PROBE_REQUESTS_A_CONNECTION * connections),
+        Some(rate) => {
+            let requests = (VERIFY_SECONDS * rate).max(PROBE_REQUESTS_A_CONNECTION * connections);
+            (requests, plan::warmup_at(rate, requests, condition.concurrency))
+        }
     };
-    let warmup = match rate {
-        None => plan::warmup(requests, &plan.concurrency),
-        Some(rate) => plan::warmup_at(rate, requests, &plan.concurrency),
-    };
-    Plan { rate, requests, warmup, length: Length::Blocks(1), ..plan.clone() }
+    Condition { rate, requests, warmup, ..condition.clone() }
 }
 
 /// Finds a rate that all `cells` sustain.
-pub fn find(cells: &[Cell], probe: &mut dyn Probe, watch: &mut dyn Watch) -> Result<Found, RateError> {
-    let mut search = Search { probe, watch, done: 0, total: 2 * cells.len() as u64 };
+pub fn find(cells: &[Cell], executor: &mut dyn Executor, watch: &mut dyn Watch) -> Result<Found, RateError> {
+    let mut search = Search { executor, watch, done: 0, total: 2 * cells.len() as u64 };
     let mut slowest: Option<(&Cell, f64)> = None;
     for cell in cells {
         let per_second = search.closed_loop(cell)?;
@@ -248,7 +212,7 @@ pub fn find(cells: &[Cell], probe: &mut dyn Probe, watch: &mut dyn Watch) -> Res
 
 /// A search under way.
 struct Search<'a> {
-    probe: &'a mut dyn Probe,
+    executor: &'a mut dyn Executor,
     watch: &'a mut dyn Watch,
     done: u64,
     total: u64,
@@ -264,7 +228,7 @@ impl Search<'_> {
                     self.done += 1;
                     return Ok(sample.completed as f64 * 1e9 / sample.elapsed_ns.max(1) as f64);
                 }
-                Outcome::Invalid { reasons } => last = reasons.join("; "),
+                Outcome::Invalid { reasons } => last = in_words(&reasons),
             }
         }
         Err(RateError::Unmeasurable { cell: name(cell), reasons: last })
@@ -279,9 +243,9 @@ impl Search<'_> {
                     self.done += 1;
                     return Ok(true);
                 }
-                Outcome::Invalid { reasons } if !reasons.iter().any(|reason| is_not_sustained(reason)) => {
+                Outcome::Invalid { reasons } if !reasons.iter().any(is_not_sustained) => {
                     spoilt += 1;
-                    last = reasons.join("; ");
+                    last = in_words(&reasons);
                 }
                 _ => too_slow += 1,
             }
@@ -294,17 +258,22 @@ impl Search<'_> {
 
     fn attempt(&mut self, cell: &Cell, rate: Option<u64>) -> Result<Attempt, RateError> {
         self.watch.probing(&Step { cell, rate, done: self.done, total: self.total });
-        let attempt = self.probe.probe(cell, rate)?;
+        let short = Cell { condition: short(&cell.condition, rate), ..cell.clone() };
+        let attempt = self.executor.attempt(&short)?;
         for warning in &attempt.warnings {
             self.watch.warn(warning);
         }
         if let Outcome::Invalid { reasons } = &attempt.outcome {
-            let reasons = reasons.join("; ");
+            let reasons = in_words(reasons);
             self.watch
                 .warn(&format!("invalid trial on the way to a common rate ({}): {reasons}", name(cell)));
         }
         Ok(attempt)
     }
+}
+
+fn is_not_sustained(reason: &Reason) -> bool {
+    matches!(reason, Reason::NotSustained { .. })
 }
 
 /// Down to two digits: a number that can be said and typed again.
@@ -318,8 +287,9 @@ fn rounded(rate: u64) -> u64 {
 
 /// A cell in words.
 pub(crate) fn name(cell: &Cell) -> String {
-    let plural = if cell.backends == 1 { "" } else { "s" };
-    format!("{} with {} backend{plural} at concurrency {}", cell.model, cell.backends, cell.concurrency)
+    let Cell { competitor, condition: Condition { backends, concurrency, .. } } = cell;
+    let plural = if *backends == 1 { "" } else { "s" };
+    format!("{competitor} with {backends} backend{plural} at concurrency {concurrency}")
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::plan::Cell;
 use crate::plan::schedule::{Forecast, Job, Schedule};
+use crate::plan::{Cell, Condition};
 use crate::record::store::{Store, StoreError};
-use crate::record::{Outcome, SCHEMA, Trial};
+use crate::record::{Outcome, SCHEMA, Trial, in_words};
 
 /// Failures to start, one after another, that end a run.
 pub const MOST_START_FAILURES: u32 = 3;
@@ -65,9 +65,18 @@ pub enum Ending {
 /// Why a run could not go on.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// Its folder cannot be written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// A trial cannot be stored.
+    #[error(
+        "{reason}; {stored} trials are kept: then go on with `roundtable run --resume {}`", .dir.display()
+    )]
+    NotStored {
+        /// Why, with what is to be done about it.
+        reason: StoreError,
+        /// How many were before.
+        stored: usize,
+        /// The run's folder.
+        dir: PathBuf,
+    },
     /// Processes do not come up.
     #[error(
         "{MOST_START_FAILURES} trials in a row could not be started, the last because {reason}; \
@@ -100,17 +109,23 @@ pub fn run(
         }
         let came_up = attempt.came_up;
         let trial = trial(job, attempt);
-        store.append(&trial)?;
+        if let Err(reason) = store.append(&trial) {
+            return Err(RunError::NotStored {
+                reason,
+                stored: crate::record::store::read(store.dir()).map_or(0, |run| run.trials.len()),
+                dir: store.dir().to_path_buf(),
+            });
+        }
         schedule.record(&trial);
         if let Outcome::Invalid { reasons } = &trial.outcome {
-            observer.warn(&format!("invalid trial ({}): {}", place(&trial), reasons.join("; ")));
+            observer.warn(&format!("invalid trial ({}): {}", place(&trial), in_words(reasons)));
         }
         observer.ended(&trial, &schedule.forecast());
 
         start_failures = if came_up { 0 } else { start_failures + 1 };
         if start_failures == MOST_START_FAILURES {
             let reason = match trial.outcome {
-                Outcome::Invalid { reasons } => reasons.join("; "),
+                Outcome::Invalid { reasons } => in_words(&reasons),
                 Outcome::Measured(_) => "of an unknown cause".to_owned(),
             };
             return Err(RunError::CannotStart { reason, dir: store.dir().to_path_buf() });
@@ -134,11 +149,11 @@ pub fn left_invalid(trials: &[Trial]) -> Vec<&Trial> {
 
 /// A trial's cell, block and attempt in words.
 pub fn place(trial: &Trial) -> String {
-    let Cell { model, backends, concurrency } = &trial.cell;
+    let Cell { competitor, condition: Condition { backends, concurrency, .. } } = &trial.cell;
     let plural = if *backends == 1 { "" } else { "s" };
     let again = if trial.attempt > 1 { format!(", attempt {}", trial.attempt) } else { String::new() };
     let block = u64::from(trial.block) + 1;
-    format!("{model}, {backends} backend{plural}, concurrency {concurrency}, block {block}{again}")
+    format!("{competitor}, {backends} backend{plural}, concurrency {concurrency}, block {block}{again}")
 }
 
 fn trial(job: Job, attempt: Attempt) -> Trial {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail as the test does")]
 
+mod bodies;
+mod endings;
 mod open_loop;
 mod scripted;
 
@@ -258,6 +260,24 @@ fn what_is_no_response_is_counted_as_malformed() {
 }
 
 #[test]
+fn a_server_that_ends_lines_with_bare_line_feeds_is_malformed_and_not_timed_out() {
+    for answer in [
+        "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\n\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n",
+    ] {
+        // It leaves the connection open, and would be waited for until the time is out.
+        let server = Scripted::persistent(answer);
+        for keep_alive in [true, false] {
+            let mut load = Load::prepare(LoadConfig { keep_alive, ..server.load(6, 2) }).unwrap();
+            let report = load.measure().unwrap();
+            assert_eq!(report.failed, Failures { malformed: 6, ..Failures::default() }, "{answer:?}");
+            assert!(load.summary(&report).contains("First malformed:        "), "{answer:?}");
+        }
+    }
+}
+
+#[test]
 fn a_server_that_closes_each_persistent_connection_and_says_so_causes_no_failure() {
     let server = Scripted::closing(|_| OK_CLOSE.to_owned());
     let report = drive(LoadConfig { keep_alive: true, ..server.load(30, 3) });
@@ -291,6 +311,7 @@ fn a_server_that_does_not_close_is_closed_upon() {
     let report = drive(server.load(4, 4));
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(report.closed_by_client, 4);
+    assert!(report.close_waited_ns >= 4 * 100_000_000, "{report:?}");
 }
 
 #[test]
@@ -342,7 +363,7 @@ fn the_summary_has_the_lines_that_a_user_of_ab_knows() {
     let server = Scripted::closing(|i| if i == 3 { OK.replace("hello", "hellO") } else { OK.to_owned() });
     let mut load = Load::prepare(server.load(20, 2)).unwrap();
     let report = load.measure().unwrap();
-    let summary = load.summary(&report).unwrap();
+    let summary = load.summary(&report);
     for line in [
         "Server Software:        scripted\n",
         "Server Hostname:        127.0.0.1\n",
@@ -355,7 +376,7 @@ fn the_summary_has_the_lines_that_a_user_of_ab_knows() {
         "HTML transferred:       100 bytes\n",
         "Backend:                b  19 requests\n",
         "(mean, across all concurrent requests)\n",
-        "Percentage of the requests served within a certain time (ms)\n  50%  ",
+        "Percentage of the requests served within a certain time (ms)\n 100%  ",
         "(longest request)\n",
         "(coordinated omission)",
     ] {

@@ -77,7 +77,7 @@ impl Drop for Scripted {
 }
 
 pub(crate) fn config(urls: Vec<String>, requests: u64, concurrency: u32) -> LoadConfig {
-    LoadConfig { urls, requests, concurrency, ..LoadConfig::default() }
+    LoadConfig { urls, requests: Some(requests), concurrency, ..LoadConfig::default() }
 }
 
 /// One request head; `None` when the client is gone.
@@ -95,6 +95,7 @@ pub(crate) fn drive(config: LoadConfig) -> LoadReport {
     let mut load = Load::prepare(config).unwrap();
     load.warm_up().unwrap();
     let report = load.measure().unwrap();
+    assert_eq!(report.incomplete, None);
     assert_eq!(report.completed + report.failed.total(), report.requests);
     report
 }

@@ -9,11 +9,16 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use roundtable::proxy::{Limits, Policy};
-use roundtable_harness::plan::MOST_HANDICAP_PERCENT;
+use roundtable_harness::plan::MOST_SLOWDOWN_PERCENT;
 
-use super::settings::{GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings, Settings};
+use super::settings::{
+    GroupSettings, LONGEST_DRAIN, LogSettings, MOST_WORKERS, ManagerSettings, MemberSettings, RouteSettings,
+    Settings,
+};
 use super::{DRAIN, LISTEN, file};
 use crate::checks::Check;
+use crate::commands::number;
+use crate::commands::usage::OfUsage;
 use crate::manager;
 use crate::models::LogFormat;
 
@@ -65,23 +70,26 @@ pub(crate) struct Args {
         conflicts_with_all = ["backends", "routes", "policy", "health_check", "LimitArgs"]
     )]
     config: Option<PathBuf>,
-    /// Only tell whether the configuration can work, and what it says
+    /// Only tell whether the configuration can work, and what it says: all is tried that the start would try, but that
+    /// another process may listen at the address
     #[arg(long)]
     pub(super) check: bool,
-    /// Worker threads of `pool` (default: 4 for each processor) and `tokio` (default: 1 for each)
-    #[arg(long)]
+    /// Worker threads of `pool` (default: 4 for each processor) and `tokio` (default: 1 for each); the other models go
+    /// without, and say so
+    #[arg(long, value_name = "N", value_parser = number::whole(1..=MOST_WORKERS))]
     workers: Option<usize>,
-    /// Write an access log to this file, `-` for standard error
+    /// Write an access log to this file, `-` for standard error; on SIGUSR1 it is opened anew, as after a log rotation
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
     /// What a line of the access log says
     #[arg(long, value_enum, requires = "access_log")]
     access_log_format: Option<LogFormat>,
-    /// On the first SIGTERM or SIGINT, how long exchanges in hand may take to finish [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    /// On the first SIGTERM, SIGINT or SIGHUP, how long exchanges in hand may take to finish; a second SIGTERM or SIGINT
+    /// ends at once [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = number::duration::<Duration>(Duration::ZERO..=LONGEST_DRAIN))]
     drain_timeout: Option<Duration>,
     /// Test aid: do so many percent more CPU work for each request than it needs, to see whether a measurement finds it
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=MOST_HANDICAP_PERCENT as i64))]
+    #[arg(long, value_name = "PERCENT", value_parser = number::whole(1..=MOST_SLOWDOWN_PERCENT))]
     pub(super) handicap: Option<u32>,
     /// Obey the harness on standard input
     #[arg(long, hide = true)]
@@ -142,41 +150,58 @@ impl From<PolicyKind> for Policy {
 #[command(next_help_heading = "Limits and timeouts")]
 struct LimitArgs {
     /// Longest request line, bytes; beyond it 414
-    #[arg(long, default_value_t = Limits::default().request_line_bytes)]
+    #[arg(long, default_value_t = Limits::default().request_line_bytes, value_parser = number::whole(Limits::REQUEST_LINE_BYTES))]
     max_request_line_bytes: usize,
     /// Longest head, bytes; beyond it 431 (from a backend: 502)
-    #[arg(long, default_value_t = Limits::default().head_bytes)]
+    #[arg(long, default_value_t = Limits::default().head_bytes, value_parser = number::whole(Limits::HEAD_BYTES))]
     max_head_bytes: usize,
     /// Most fields in a head; beyond it 431 (from a backend: 502)
-    #[arg(long, default_value_t = Limits::default().fields)]
+    #[arg(long, default_value_t = Limits::default().fields, value_parser = number::whole(Limits::FIELDS))]
     max_fields: usize,
     /// Longest request body, bytes; beyond it 413
-    #[arg(long, default_value_t = Limits::default().body_bytes)]
+    #[arg(long, default_value_t = Limits::default().body_bytes, value_parser = number::whole(0..=u64::MAX))]
     max_body_bytes: u64,
     /// For a whole request head; beyond it 408
-    #[arg(long, default_value_t = Limits::default().header_timeout.into(), value_name = "DURATION")]
+    #[arg(long, default_value_t = Limits::default().header_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     header_timeout: humantime::Duration,
-    /// Between two reads of a request body; beyond it 408
-    #[arg(long, default_value_t = Limits::default().body_timeout.into(), value_name = "DURATION")]
+    /// Longest pause in a request body; beyond it 408
+    #[arg(long, default_value_t = Limits::default().body_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     body_timeout: humantime::Duration,
     /// Between two requests of a client; beyond it the connection is closed
-    #[arg(long, default_value_t = Limits::default().idle_timeout.into(), value_name = "DURATION")]
+    #[arg(long, default_value_t = Limits::default().idle_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     idle_timeout: humantime::Duration,
-    /// For one write to a client; beyond it the connection is closed
-    #[arg(long, default_value_t = Limits::default().write_timeout.into(), value_name = "DURATION")]
+    /// How long a client may take nothing of a response; beyond it the connection is closed
+    #[arg(long, default_value_t = Limits::default().write_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     write_timeout: humantime::Duration,
     /// For a connection to a backend; beyond it the next one is tried
-    #[arg(long, default_value_t = Limits::default().connect_timeout.into(), value_name = "DURATION")]
+    #[arg(long, default_value_t = Limits::default().connect_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     connect_timeout: humantime::Duration,
-    /// Between two reads of a backend's response; beyond it 504
-    #[arg(long, default_value_t = Limits::default().backend_timeout.into(), value_name = "DURATION")]
+    /// For the whole head of a backend's response, and for a pause in its body; beyond it 504, or a cut
+    #[arg(long, default_value_t = Limits::default().backend_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     backend_timeout: humantime::Duration,
+    /// Least bytes per second of a body that a client sends or takes while it is waited for; what it takes longer is
+    /// taken off its timeout. 0: none
+    #[arg(long, default_value_t = Limits::default().client_rate, value_name = "BYTES", value_parser = number::whole(0..=u64::MAX))]
+    min_client_rate: u64,
+    /// The same for a backend. 0: none, so that a stream of events may trickle
+    #[arg(long, default_value_t = Limits::default().backend_rate, value_name = "BYTES", value_parser = number::whole(0..=u64::MAX))]
+    min_backend_rate: u64,
     /// How long a backend that refused a connection is left out
-    #[arg(long, default_value_t = Limits::default().retry_interval.into(), value_name = "DURATION")]
+    #[arg(long, default_value_t = Limits::default().retry_interval.into(), value_name = "DURATION", value_parser = interval())]
     retry_interval: humantime::Duration,
     /// How long a refused client's remaining bytes are discarded before its connection is closed
-    #[arg(long, default_value_t = Limits::default().linger_timeout.into(), value_name = "DURATION")]
+    #[arg(long, default_value_t = Limits::default().linger_timeout.into(), value_name = "DURATION", value_parser = timeout())]
     linger_timeout: humantime::Duration,
+}
+
+/// Reads a timeout.
+fn timeout() -> impl Fn(&str) -> Result<humantime::Duration, String> + Clone + Send + Sync + 'static {
+    number::duration(Limits::SHORTEST..=Limits::LONGEST)
+}
+
+/// Reads an interval, which may be none.
+fn interval() -> impl Fn(&str) -> Result<humantime::Duration, String> + Clone + Send + Sync + 'static {
+    number::duration(Duration::ZERO..=Limits::LONGEST)
 }
 
 impl LimitArgs {
@@ -192,6 +217,8 @@ impl LimitArgs {
             write_timeout: self.write_timeout.into(),
             connect_timeout: self.connect_timeout.into(),
             backend_timeout: self.backend_timeout.into(),
+            client_rate: self.min_client_rate,
+            backend_rate: self.min_backend_rate,
             retry_interval: self.retry_interval.into(),
             linger_timeout: self.linger_timeout.into(),
         }
@@ -203,7 +230,7 @@ impl Args {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = match &self.config {
             Some(path) => file::read(path)?,
-            None => self.settings_without_file()?,
+            None => self.settings_without_file().usage()?,
         };
         if let Some(model) = &self.model {
             settings.model.clone_from(model);
@@ -218,7 +245,7 @@ impl Args {
             settings.log = Some(LogSettings { file: file.clone(), format });
         }
         settings.manager = self.manager.settings().or(settings.manager);
-        settings.check()?;
+        settings.check().usage()?;
         Ok(settings)
     }
 

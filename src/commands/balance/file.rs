@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::settings::{GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings, Settings};
 use crate::checks::Check;
+use crate::commands::usage::OfUsage;
 use crate::manager;
 use crate::models::LogFormat;
 
@@ -68,6 +69,8 @@ struct LimitTable {
     write_timeout: Option<Span>,
     connect_timeout: Option<Span>,
     backend_timeout: Option<Span>,
+    min_client_rate: Option<u64>,
+    min_backend_rate: Option<u64>,
     retry_interval: Option<Span>,
     linger_timeout: Option<Span>,
 }
@@ -172,6 +175,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Settings> {
         .with_context(|| format!("cannot read {}; name a file that is there", path.display()))?;
     parse(&text, path.parent().unwrap_or(Path::new("")))
         .with_context(|| format!("{} cannot be used; change what is named", path.display()))
+        .usage()
 }
 
 fn parse(text: &str, folder: &Path) -> anyhow::Result<Settings> {
@@ -225,6 +229,8 @@ impl LimitTable {
             write_timeout: time(self.write_timeout, usual.write_timeout),
             connect_timeout: time(self.connect_timeout, usual.connect_timeout),
             backend_timeout: time(self.backend_timeout, usual.backend_timeout),
+            client_rate: self.min_client_rate.unwrap_or(usual.client_rate),
+            backend_rate: self.min_backend_rate.unwrap_or(usual.backend_rate),
             retry_interval: time(self.retry_interval, usual.retry_interval),
             linger_timeout: time(self.linger_timeout, usual.linger_timeout),
         }
@@ -375,6 +381,14 @@ mod tests {
             (format!("{group}[[route]]\ngroup = \"b\""), "name one of a"),
             (format!("{group}[[route]]\ngroup = \"a\"\nprefix = \"x\""), "begin with '/'"),
             (format!("{group}health_check = {{ path = \"x\" }}"), "begin with '/'"),
+            (
+                format!("{group}health_check = {{ path = \"/\", interval = \"1ns\" }}"),
+                "interval must be at least 10ms",
+            ),
+            (format!("{group}[[route]]\ngroup = \"a\"\nhost = \"*.a\""), "looks like a pattern"),
+            (format!("[limits]\nidle_timeout = \"1ns\"\n{group}"), "idle timeout must be at least 1ms"),
+            ("[[group]]\nname = \"a\"\nbackends = [\"::1:9101\"]".to_owned(), "write [::1]:9101"),
+            (format!("listen = \"::1:9101\"\n{group}"), "write [::1]:9101"),
             (format!("[limits]\nmax_fields = 0\n{group}"), "field limit"),
             (format!("[access_log]\nfile = \"x\"\nformat = \"xml\"\n{group}"), "unknown variant `xml`"),
         ] {

@@ -3,21 +3,24 @@
 //! Owns names (addresses are resolved here, once) and the reference of routes to groups. What the core itself refuses
 //! is the core's to say.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
-use roundtable::proxy::{Config, Group, Limits, Member, Policy, Route};
+use anyhow::{Context, anyhow, bail, ensure};
+use roundtable::proxy::{Config, Group, Limits, MOST_WEIGHT, Member, Policy, Route};
 
 use crate::checks::Check;
+use crate::commands::address;
+use crate::commands::number;
+use crate::commands::usage::OfUsage;
 use crate::manager::{self, Manager, Users};
 use crate::models::LogFormat;
 
 /// Longest time that exchanges in hand can be given to finish.
-const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most worker threads that can be asked for.
-const MOST_WORKERS: usize = 1024;
+pub(super) const MOST_WORKERS: usize = 1024;
 
 /// A balancer as it is asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +87,7 @@ impl ManagerSettings {
             users: self.users.as_deref().map(Users::read).transpose()?,
             model,
         };
-        manager::check(listen, &settings)?;
+        manager::check(listen, &settings).usage()?;
         Manager::bind(settings).context("cannot open a port for the manager; raise the limit on open files")
     }
 }
@@ -95,13 +98,14 @@ impl Settings {
         if let Some(workers) = self.workers {
             ensure!(
                 (1..=MOST_WORKERS).contains(&workers),
-                "--workers {workers} is out of range; choose 1 to {MOST_WORKERS}"
+                "{workers} workers are out of bounds; give 1 to {MOST_WORKERS}"
             );
         }
         ensure!(
             self.drain_timeout <= LONGEST_DRAIN,
             "--drain-timeout is longer than a day; choose a shorter one, a second signal ends at once"
         );
+        address::check(&self.listen)?;
         self.limits.validate().context("the limits cannot work; change the option named")?;
         self.groups.iter().filter_map(|group| group.check.as_ref()).try_for_each(Check::validate)
     }
@@ -109,9 +113,11 @@ impl Settings {
     /// The core's configuration, for a balancer that calls itself `authority`.
     pub(super) fn config(&self, authority: String) -> anyhow::Result<Config> {
         let groups = self.groups.iter().map(GroupSettings::group).collect::<anyhow::Result<Vec<_>>>()?;
-        let routes = self.routes.iter().map(|route| self.route(route)).collect::<anyhow::Result<Vec<_>>>()?;
-        let config = Config { groups, routes, authority, limits: self.limits.clone(), observer: None };
-        config.validate().context("the configuration cannot work")?;
+        let routes =
+            self.routes.iter().map(|route| self.route(route)).collect::<anyhow::Result<Vec<_>>>().usage()?;
+        let config =
+            Config { groups, routes, authority, limits: self.limits.clone(), observer: None, watcher: None };
+        config.validate().context("the configuration cannot work").usage()?;
         Ok(config)
     }
 
@@ -153,14 +159,13 @@ impl MemberSettings {
         let name = parts.next().unwrap_or_default().to_owned();
         let mut member = MemberSettings { name, weight: 1, most_connections: None };
         for part in parts {
-            let number = |value: &str| {
-                value
-                    .parse()
-                    .with_context(|| format!("'{value}' in '{text}' is no number; write a whole one"))
+            let within = |value: &str, most: u32| {
+                number::whole(1..=most)(value)
+                    .map_err(|remedy| anyhow!("'{value}' in '{text}' is out of bounds; {remedy}"))
             };
             match part.split_once('=') {
-                Some(("weight", value)) => member.weight = number(value)?,
-                Some(("max", value)) => member.most_connections = Some(number(value)?),
+                Some(("weight", value)) => member.weight = within(value, MOST_WEIGHT)?,
+                Some(("max", value)) => member.most_connections = Some(within(value, u32::MAX)?),
                 _ => bail!("'{part}' in '{text}' means nothing; write ADDR[,weight=N][,max=N]"),
             }
         }
@@ -168,11 +173,13 @@ impl MemberSettings {
     }
 
     fn member(&self) -> anyhow::Result<Member> {
-        let address = resolve(&self.name)?;
-        ensure!(
-            address.port() != 0,
-            "nobody can be reached at port 0 of {address}; give --backend the port that the backend listens at"
-        );
+        let address = address::resolve(&self.name)?;
+        if address.port() == 0 {
+            let error = anyhow!(
+                "nobody can be reached at port 0 of {address}; give --backend the port that the backend listens at"
+            );
+            return Err(error).usage();
+        }
         Ok(Member {
             name: self.name.clone(),
             address,
@@ -180,14 +187,6 @@ impl MemberSettings {
             most_connections: self.most_connections,
         })
     }
-}
-
-/// The first address of `name`, which is HOST:PORT or [V6]:PORT.
-pub(super) fn resolve(name: &str) -> anyhow::Result<SocketAddr> {
-    name.to_socket_addrs()
-        .with_context(|| format!("'{name}' is no address; write HOST:PORT, such as 127.0.0.1:9001"))?
-        .next()
-        .with_context(|| format!("'{name}' has no address; write HOST:PORT, such as 127.0.0.1:9001"))
 }
 
 #[cfg(test)]
@@ -198,7 +197,7 @@ mod tests {
     fn a_backend_is_an_address_with_options() {
         let member = MemberSettings::parse("[::1]:80,weight=3,max=20").unwrap();
         assert_eq!((member.name.as_str(), member.weight, member.most_connections), ("[::1]:80", 3, Some(20)));
-        for text in ["a:1,weight", "a:1,weight=x", "a:1,heavy=2", "a:1,"] {
+        for text in ["a:1,weight", "a:1,weight=x", "a:1,weight=-1", "a:1,max=0", "a:1,heavy=2", "a:1,"] {
             assert!(MemberSettings::parse(text).is_err(), "{text}");
         }
     }

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail, ensure};
-use roundtable_harness::plan::Row;
-use roundtable_harness::plan::{self, Numbers};
-use roundtable_harness::plan::{Connections, Layout, Length, Plan};
+use roundtable_harness::plan::{self, Competitor, Condition, Factor, Gates, Length, Plan, factor};
 use roundtable_harness::record::environment::{self, random_seed};
 use roundtable_harness::report;
 use roundtable_harness::trial::executor::Program;
@@ -22,7 +20,11 @@ use roundtable_harness::trial::faults::store::{self, FaultStore};
 use roundtable_harness::trial::rate_search::Rate;
 use roundtable_harness::trial::runner::Ending;
 
-use super::{Args, INTERRUPTED, RESULTS, check_machine, describe, models, names, print, tell};
+use super::other_runs::OtherRuns;
+use super::{
+    Args, INTERRUPTED, RESULTS, check_machine, describe, kept, models, names, print, tell, tell_of_workers,
+};
+use crate::commands::usage::OfUsage;
 
 /// Backends unless told otherwise: one may fail, and the others can still be told apart.
 const BACKENDS: u32 = 3;
@@ -44,15 +46,20 @@ const BUCKET_MS: u64 = 100;
 
 pub(super) fn run(args: &Args, sketch: &Sketch, interrupt: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
     let known = models();
-    let (plan, fault) = plans(args, sketch, &names(&known))?;
+    let (plan, fault) = plans(args, sketch, &names(&known)).usage()?;
     check_machine(&plan, &args.reports)?;
     let environment = FaultEnvironment { environment: describe(plan.clone(), known), fault: fault.clone() };
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
     let mut store = FaultStore::create(&dir, &environment)?;
     announce(&plan, &fault, &dir);
+    tell_of_workers(&plan);
+    let others = OtherRuns::announce(|line| tell(format_args!("warning: {line}")));
 
     let mut theatre = Theatre::new(Program::running(), &plan, &fault, Arc::clone(interrupt));
-    let ending = run::run(&plan, &mut theatre, &mut store, &mut |line| tell(format_args!("{line}")))?;
+    let ending = run::run(&plan, &mut theatre, &mut store, &mut |line| {
+        others.look(|line| tell(format_args!("warning: {line}")));
+        tell(format_args!("{line}"));
+    })?;
     drop(store);
     let stored = store::read(&dir)?;
     if ending == Ending::Interrupted {
@@ -63,7 +70,7 @@ pub(super) fn run(args: &Args, sketch: &Sketch, interrupt: &Arc<AtomicBool>) -> 
         ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    print_report(&stored, &dir, &args.reports)?;
+    print_report(&stored, &dir, &args.reports).with_context(|| kept(stored.trials.len(), &dir))?;
     Ok(tell_invalid(&stored))
 }
 
@@ -76,7 +83,7 @@ fn print_report(stored: &StoredFaults, dir: &Path, reports: &Path) -> anyhow::Re
 
 /// What the arguments ask for, with the defaults in place of what was not. `known` are the models' names.
 fn plans(args: &Args, sketch: &Sketch, known: &[&str]) -> anyhow::Result<(Plan, FaultPlan)> {
-    let backends = one("--backends", args.backends.as_ref(), BACKENDS)?;
+    let backends = one(args, &factor::BACKENDS, BACKENDS)?;
     let fault = FaultPlan {
         scenario: sketch.over(backends)?,
         after_ms: AFTER_MS,
@@ -84,54 +91,61 @@ fn plans(args: &Args, sketch: &Sketch, known: &[&str]) -> anyhow::Result<(Plan, 
         timeout_ms: TIMEOUT_MS,
         bucket_ms: BUCKET_MS,
     };
-    let concurrency = one("--concurrency", args.concurrency.as_ref(), CONNECTIONS)?;
-    let rate = match args.rate {
+    let concurrency = one(args, &factor::CONCURRENCY, CONNECTIONS)?;
+    let rate = match args.factors.rate() {
         None => RATE,
         Some(Rate::Fixed(rate)) => rate,
         Some(Rate::Auto) => {
             bail!("a fault run looks for no rate; give --rate a number, {RATE} is the default")
         }
     };
-    let plan = Plan {
-        models: rows(args.models.as_deref(), known)?,
-        backends: vec![backends],
-        concurrency: vec![concurrency],
+    let base = Condition {
+        backends,
+        concurrency,
+        rate: Some(rate),
         requests: rate.saturating_mul(fault.window_ms()) / 1000,
         // Half a second, and at least once over each connection.
         warmup: u64::from(concurrency).max(rate / 2),
-        connections: args.connections.map_or(Connections::Close, Connections::from),
-        body_bytes: args.body_bytes.unwrap_or(plan::BODY_BYTES),
-        seed: args.seed.unwrap_or_else(random_seed),
-        length: Length::Blocks(args.blocks.unwrap_or(BLOCKS)),
-        layout: Layout::Shared,
-        workers: args.workers,
-        steal_limit_percent: 100,
-        precision_percent: None,
-        rate: Some(rate),
+        ..Condition::default()
     };
+    let plan = args.factors.over(Plan {
+        competitors: rows(args.models.as_deref(), known)?,
+        base,
+        axes: Vec::new(),
+        length: Length::Blocks(args.blocks.unwrap_or(BLOCKS)),
+        precision_percent: None,
+        seed: args.seed.unwrap_or_else(random_seed),
+        gates: Gates { steal_limit_percent: 100 },
+    })?;
     plan.check()?;
     Ok((plan, fault))
 }
 
 /// The models that were asked for; there is nobody to leave a dead backend out where there is no balancer.
-fn rows(asked: Option<&str>, known: &[&str]) -> anyhow::Result<Vec<String>> {
-    let control = |label: &&str| Row::of(label).is_control();
+fn rows(asked: Option<&str>, known: &[&str]) -> anyhow::Result<Vec<Competitor>> {
+    let control = |label: &&str| Competitor::of(label).is_control();
     if let Some(label) = asked.into_iter().flat_map(|list| list.split(',')).map(str::trim).find(control) {
         bail!("{label} is not one of the models as they are; name models alone, as in --models threads,mio");
     }
-    let mut rows = plan::rows(asked, None, known)?;
-    rows.retain(|label| !Row::of(label).is_direct() && !Row::of(label).is_control());
+    let mut rows = plan::competitors(asked, None, known)?;
+    rows.retain(|competitor| !competitor.is_direct() && !competitor.is_control());
     ensure!(!rows.is_empty(), "without a balancer nobody leaves a dead backend out; give --models a model");
     Ok(rows)
 }
 
 /// The one number of a list.
-fn one(option: &str, list: Option<&Numbers>, default: u32) -> anyhow::Result<u32> {
-    match list.map(|Numbers(list)| list.as_slice()) {
+fn one(args: &Args, factor: &'static Factor, default: u32) -> anyhow::Result<u32> {
+    let name = factor.name;
+    match args.factors.of(factor) {
         None => Ok(default),
-        Some([only]) => Ok(*only),
+        Some([only]) => {
+            factor.check(only)?;
+            only.to_string()
+                .parse()
+                .with_context(|| format!("give --{name} a number, as in --{name} {default}"))
+        }
         Some(_) => {
-            bail!("a fault run has one load for all; give {option} one number, as in {option} {default}")
+            bail!("a fault run has one load for all; give --{name} one number, as in --{name} {default}")
         }
     }
 }
@@ -144,8 +158,8 @@ fn announce(plan: &Plan, fault: &FaultPlan, dir: &Path) {
     tell(format_args!(
         "playing {} to {} models, {blocks} times each, {} requests per second for {} s, seed {}, into {}",
         fault.scenario,
-        plan.models.len(),
-        plan.rate.unwrap_or_default(),
+        plan.competitors.len(),
+        plan.base.rate.unwrap_or_default(),
         fault.window_ms() as f64 / 1e3,
         plan.seed,
         dir.display()
@@ -171,6 +185,7 @@ fn tell_invalid(stored: &StoredFaults) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use roundtable_harness::plan::Connections;
 
     use super::*;
 
@@ -188,6 +203,10 @@ mod tests {
         Cli::try_parse_from(words).map(|cli| cli.args).map_err(|error| error.to_string())
     }
 
+    fn labels(plan: &Plan) -> Vec<String> {
+        plan.competitors.iter().map(ToString::to_string).collect()
+    }
+
     fn plans_of(line: &str) -> anyhow::Result<(Plan, FaultPlan)> {
         let args = parse(line).unwrap();
         let sketch = args.fault.clone().unwrap();
@@ -198,14 +217,17 @@ mod tests {
     fn the_load_goes_on_until_three_seconds_after_the_last_event() {
         let (plan, fault) = plans_of("").unwrap();
         assert_eq!(fault.scenario.to_string(), "kill-backend=3@2s,restore=3@4s");
-        assert_eq!((fault.window_ms(), plan.requests, plan.rate), (7000, 3500, Some(500)));
-        assert_eq!((plan.models, plan.backends), (vec!["threads".to_owned(), "mio".to_owned()], vec![3]));
-        assert_eq!((plan.length, plan.connections), (Length::Blocks(3), Connections::Close));
+        assert_eq!((fault.window_ms(), plan.base.requests, plan.base.rate), (7000, 3500, Some(500)));
+        assert_eq!((labels(&plan), plan.backends()), (vec!["threads".to_owned(), "mio".to_owned()], vec![3]));
+        assert_eq!((plan.length, plan.base.connections), (Length::Blocks(3), Connections::Close));
         let (plan, fault) =
             plans_of("--models mio --backends 5 --concurrency 600 --blocks 1 --connections keepalive")
                 .unwrap();
         assert_eq!(fault.scenario.to_string(), "kill-backend=5@2s,restore=5@4s");
-        assert_eq!((plan.models, plan.warmup, plan.length), (vec!["mio".to_owned()], 600, Length::Blocks(1)));
+        assert_eq!(
+            (labels(&plan), plan.base.warmup, plan.length),
+            (vec!["mio".to_owned()], 600, Length::Blocks(1))
+        );
     }
 
     #[test]
@@ -213,11 +235,9 @@ mod tests {
         for (line, told) in [
             ("--backends 1-5", "give --backends one number"),
             ("--concurrency 2,5", "give --concurrency one number"),
-            ("--backends 0", "--backends 0 is out of bounds"),
             ("--models mio+10%", "name models alone"),
             ("--models direct", "give --models a model"),
             ("--models none", "the models are threads, mio"),
-            ("--blocks 0", "--blocks 0 is out of bounds"),
         ] {
             let error = format!("{:#}", plans_of(line).unwrap_err());
             assert!(error.contains(told), "{line}: {error}");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use roundtable_harness::plan::Plan;
+use roundtable_harness::plan::{Competitor, Plan};
 use roundtable_harness::probes::cross_check::{self, CrossCheck};
 use roundtable_harness::probes::system_calls::{self, SystemCalls};
 use roundtable_harness::record::store;
@@ -35,11 +35,12 @@ pub(super) fn run(
     let workshop = Workshop {
         program: Program::running(),
         interrupt: Arc::clone(interrupt),
-        body_bytes: plan.body_bytes,
+        body_bytes: plan.base.body_bytes,
     };
     // Each model once: neither the direct row nor those that are a model under another name.
-    let models: Vec<String> =
-        plan.models.iter().filter(|label| models.contains(&label.as_str())).cloned().collect();
+    let own =
+        |competitor: &&Competitor| !competitor.is_control() && models.contains(&competitor.name.as_str());
+    let models: Vec<String> = plan.competitors.iter().filter(own).map(ToString::to_string).collect();
     let mut text = String::new();
     let mut tell = |what: &str| tell(format_args!("{what}"));
     if args.cross_check {

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
 
 use http_body_util::Full;
+use hyper::Request;
 use hyper::body::Frame;
 use hyper::header::{ALLOW, AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
 use roundtable::proxy::{Config, Limits};
@@ -33,10 +34,19 @@ fn request(method: &str, path: &str, body: &str) -> Request<Full<Bytes>> {
 /// What is answered without having to wait for anything.
 fn answered(site: &Site, request: Request<Full<Bytes>>) -> (StatusCode, HeaderMap, String) {
     now(async {
-        let (head, body) = site.answer(request).await.into_parts();
+        let (head, body) = answer(site, request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
     })
+}
+
+/// As a connection does it.
+async fn answer<B: Body<Data = Bytes>>(site: &Site, request: Request<B>) -> Reply {
+    let (head, body) = request.into_parts();
+    match site.admit(&head).await {
+        Ok(user) => site.answer(user, &head, body).await,
+        Err(stranger) => Site::turn_away(stranger),
+    }
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -177,7 +187,7 @@ fn a_form_of_unknown_length_is_bounded_and_may_break_off() {
     let broken = vec![piece(form(&site, "backend=0&action=drain")), Err("reset")];
     for (body, status) in [(endless, 413), (broken, 400)] {
         let request = request("POST", "/m", "").map(|_| pieces(body));
-        assert_eq!(now(site.answer(request)).status(), status);
+        assert_eq!(now(answer(&site, request)).status(), status);
     }
     assert_eq!(mode(&site, 0), Mode::Enabled);
 }

@@ -18,7 +18,7 @@ use super::error::Error;
 use super::field::{Field, list};
 use super::limits::MOST_FIELDS;
 
-pub(crate) use request::{Context, Request, request};
+pub(crate) use request::{Context, Request, RequestHead, request};
 pub(crate) use response::{Answer, Response, response};
 
 /// The name that this proxy gives itself in `Via` (RFC 9110 section 7.6.3).
@@ -101,10 +101,8 @@ impl<'a> Writer<'a> {
         Writer { out, fits: true }
     }
 
-    fn put(&mut self, pieces: &[&[u8]]) {
-        for piece in pieces {
-            self.fits = self.fits && self.out.push(piece);
-        }
+    fn put<const N: usize>(&mut self, pieces: &[&[u8]; N]) {
+        self.fits = self.fits && self.out.push_all(pieces);
     }
 
     /// Writes the fields that cross the proxy: `crosses`, and not named in a Connection field. `Host` and framing are
@@ -122,11 +120,13 @@ impl<'a> Writer<'a> {
         match framing {
             Framing::Empty | Framing::UntilClose => {}
             Framing::Chunked => self.put(&[b"Transfer-Encoding: chunked\r\n"]),
-            Framing::Length(length) => {
-                let mut digits = [0; 20];
-                self.put(&[b"Content-Length: ", decimal(length, &mut digits), b"\r\n"]);
-            }
+            Framing::Length(length) => self.number(b"Content-Length", length),
         }
+    }
+
+    fn number(&mut self, name: &[u8], number: u64) {
+        let mut digits = [0; 20];
+        self.put(&[name, b": ", decimal(number, &mut digits), b"\r\n"]);
     }
 
     fn finish(self) -> Result<(), Error> {

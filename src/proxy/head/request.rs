@@ -10,6 +10,7 @@ use crate::proxy::error::Error;
 use crate::proxy::exchange::{Notes, note};
 use crate::proxy::field::{self, Field, is_authority};
 use crate::proxy::limits::{Limits, MOST_FIELDS};
+use crate::proxy::reply::Reply;
 use crate::proxy::route::{RouteId, Routes};
 
 /// What a request's head said.
@@ -45,6 +46,16 @@ impl Request {
     };
 }
 
+/// A request's head that is whole and sound.
+#[derive(Debug)]
+pub(crate) struct RequestHead {
+    pub(crate) request: Request,
+    /// Bytes of it in the input.
+    pub(crate) length: usize,
+    /// What it is answered with here, where no backend is to be asked.
+    pub(crate) reply: Option<Reply>,
+}
+
 /// Who asks and who may answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
@@ -55,15 +66,15 @@ pub(crate) struct Context<'a> {
     pub(crate) routes: &'a Routes,
 }
 
-/// Reads a request's head from the front of `input` and writes it for a backend into `out`. `None` when more input
-/// is needed; else the meaning and the length in `input`. What was asked is put into `notes`, also if it is refused.
+/// Reads a request's head from the front of `input` and writes it for a backend into `out`, unless it is answered here. `None`
+/// when more input is needed. What was asked is put into `notes`, also if it is refused.
 pub(crate) fn request(
     input: &mut [u8],
     limits: &Limits,
     context: Context<'_>,
     notes: Option<&mut Notes>,
     out: &mut Buf,
-) -> Result<Option<(Request, usize)>, Error> {
+) -> Result<Option<RequestHead>, Error> {
     // One empty line before the request line is forgiven (section 2.2).
     let skipped = match input {
         [b'\n', ..] | [b'\r', b'\n', b'\r' | b'\n', ..] => return Err(Error::Malformed(NOT_STRICT)),
@@ -115,17 +126,32 @@ pub(crate) fn request(
     if let Some(notes) = notes {
         note(&mut notes.host, &[host]);
     }
+    let length = skipped + length;
+    let answered_here = |request, reply| Ok(Some(RequestHead { request, length, reply: Some(reply) }));
+    let max_forwards = if method == "OPTIONS" { seen.max_forwards()? } else { None };
+    if max_forwards == Some(0) {
+        return answered_here(meaning, Reply::Options);
+    }
     let whole_path = if target.path.is_empty() { target.prefix } else { target.path };
-    meaning.route = context.routes.find(host, whole_path).ok_or(Error::NotRouted)?;
+    let Some(route) = context.routes.find(host, whole_path) else {
+        return answered_here(meaning, Reply::Refusal(Error::NotRouted));
+    };
+    meaning.route = route;
     if let Some(target) = context.routes.with_slash(meaning.route, whole_path) {
-        return Err(Error::MissingSlash(target));
+        let keeps_method = !matches!(method, "GET" | "HEAD");
+        return answered_here(meaning, Reply::MissingSlash { target, keeps_method });
     }
     let target = target.without(context.routes.taken_off(meaning.route));
     let mut writer = Writer::new(out);
     writer.put(&[method.as_bytes(), b" ", target.prefix, target.path, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]);
-    writer.forward(parsed.headers, seen.connection.names_fields, |field| {
-        matches!(field, Field::Other | Field::Via | Field::Location)
+    writer.forward(parsed.headers, seen.connection.names_fields, |field| match field {
+        Field::Other | Field::Via | Field::Location | Field::Date => true,
+        Field::MaxForwards => max_forwards.is_none(),
+        _ => false,
     });
+    if let Some(most) = max_forwards {
+        writer.number(b"Max-Forwards", most - 1);
+    }
     writer.framing(meaning.framing);
     writer.put(&[b"Via: ", if minor == 1 { VIA } else { b"1.0 roundtable" }, b"\r\nX-Forwarded-For: "]);
     let is_forwarded_for = |header: &&Header<'_>| Field::of(header.name.as_bytes()) == Field::ForwardedFor;
@@ -135,7 +161,7 @@ pub(crate) fn request(
     }
     writer.put(&[context.client.as_bytes(), b"\r\n\r\n"]);
     writer.finish()?;
-    Ok(Some((meaning, skipped + length)))
+    Ok(Some(RequestHead { request: meaning, length, reply: None }))
 }
 
 fn take_notes(notes: &mut Notes, method: &str, target: &str, minor: u8, headers: &[Header<'_>]) {
@@ -182,6 +208,9 @@ struct RequestFields<'a> {
     chunked: bool,
     connection: ConnectionOptions,
     expects_continue: bool,
+    max_forwards: Option<&'a [u8]>,
+    /// There is more than one Max-Forwards.
+    repeats_max_forwards: bool,
 }
 
 impl<'a> RequestFields<'a> {
@@ -214,7 +243,15 @@ impl<'a> RequestFields<'a> {
                     }
                     seen.expects_continue = true;
                 }
-                Field::ForwardedFor | Field::Via | Field::Location | Field::HopByHop | Field::Other => {}
+                Field::MaxForwards => {
+                    seen.repeats_max_forwards |= seen.max_forwards.replace(header.value).is_some();
+                }
+                Field::ForwardedFor
+                | Field::Via
+                | Field::Location
+                | Field::Date
+                | Field::HopByHop
+                | Field::Other => {}
             }
         }
         if is_1_1 && seen.host.is_none() {
@@ -224,6 +261,17 @@ impl<'a> RequestFields<'a> {
             return Err(Error::Malformed("Transfer-Encoding stands beside Content-Length or in HTTP/1.0"));
         }
         Ok(seen)
+    }
+
+    /// How often it may be forwarded (RFC 9110 section 7.6.2). What is no number bounds nothing, so that it is refused, as by
+    /// Apache's `mod_proxy`; one that cannot be counted bounds nothing either, and is as good as the largest that can.
+    fn max_forwards(&self) -> Result<Option<u64>, Error> {
+        let Some(digits) = self.max_forwards else { return Ok(None) };
+        if self.repeats_max_forwards || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(Error::Malformed("Max-Forwards is not one number"));
+        }
+        let add = |most: u64, digit: &u8| most.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+        Ok(Some(digits.iter().fold(0, add)))
     }
 
     fn meaning(&self, method: &str, is_1_1: bool) -> Result<Request, Error> {
@@ -285,7 +333,7 @@ impl<'a> Target<'a> {
             (None | Some(b'?'), Some(_)) => b"/",
             _ => return Err(Error::Malformed("the request target does not begin with a slash")),
         };
-        if !path.iter().all(|byte| field::is_target(*byte)) || !field::escapes_are_whole(path) {
+        if !path.iter().all(|byte| field::is_target(*byte)) {
             return Err(Error::Malformed("the request target has a byte that must be percent-encoded"));
         }
         Ok(Target { authority, prefix, path })

@@ -5,6 +5,7 @@ use httparse::{EMPTY_HEADER, Header, Status};
 use super::{ConnectionOptions, NOT_STRICT, Request, VIA, Writer, add_length, ends_lines_in_crlf, is_named};
 use crate::proxy::body::Framing;
 use crate::proxy::buf::Buf;
+use crate::proxy::date::Date;
 use crate::proxy::error::Error;
 use crate::proxy::field::Field;
 use crate::proxy::limits::{Limits, MOST_FIELDS};
@@ -45,13 +46,15 @@ pub(crate) enum Answer {
 
 /// Reads a response's head from the front of `input` and writes it for the client into `out`. `None` when more input
 /// is needed; else the meaning and the length in `input`. `persistent` says whether the client's connection stays
-/// open if the response's framing lets it; `locations` maps URLs back to where the client sees them.
+/// open if the response's framing lets it; `locations` maps URLs back to where the client sees them; `date` is added where
+/// there is none.
 pub(crate) fn response(
     input: &[u8],
     limits: &Limits,
     asked: &Request,
     persistent: bool,
     locations: Option<&LocationMap<'_>>,
+    date: &Date,
     out: &mut Buf,
 ) -> Result<Option<(Answer, usize)>, Error> {
     // httparse skips empty lines, which may stand before a request only.
@@ -112,6 +115,9 @@ pub(crate) fn response(
         other => other,
     };
     writer.framing(described);
+    if !seen.has_date || seen.connection.names_fields && is_named(parsed.headers, b"date") {
+        writer.put(&[date.field().as_bytes()]);
+    }
     let stays = persistent && !(described == Framing::UntilClose && framing != Framing::Empty);
     writer.put(&[b"Via: ", if minor == 1 { VIA } else { b"1.0 roundtable" }, b"\r\n"]);
     if !stays {
@@ -134,6 +140,7 @@ struct ResponseFields {
     length: Option<u64>,
     chunked: bool,
     connection: ConnectionOptions,
+    has_date: bool,
 }
 
 impl ResponseFields {
@@ -151,6 +158,7 @@ impl ResponseFields {
                     seen.chunked = true;
                 }
                 Field::Connection => seen.connection.add(header.value),
+                Field::Date => seen.has_date = true,
                 _ => {}
             }
         }

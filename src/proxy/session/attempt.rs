@@ -6,17 +6,14 @@
 //! not sent at all. Nothing is retried once a byte of an answer has come.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::{Op, Peer, Session, State};
+use super::{Op, Paused, Peer, Session, State};
 use crate::proxy::backend::BackendId;
 use crate::proxy::error::Error;
 use crate::proxy::rotation::{NoTurn, Tried, Turn};
-
-/// How long an answer is looked for when the request could not be sent in time.
-const LAST_LOOK: Duration = Duration::from_millis(100);
 
 impl Session {
     /// The request is whole, or fills its buffer: it takes its turn.
@@ -24,6 +21,7 @@ impl Session {
         self.tried = Tried::default();
         self.retried = false;
         self.timed_out = false;
+        self.interims = 0;
         match self.proxy.take_turn(self.asked.route, now) {
             Ok(Turn { backend, reuse }) => self.connect(backend, reuse, now),
             Err(NoTurn::Full) => self.refuse(Error::Busy, now),
@@ -48,14 +46,16 @@ impl Session {
                 self.connected = true;
                 self.reused = reused;
                 if !reused {
-                    self.proxy.backend(self.backend).health.connected();
+                    self.proxy.connected(self.backend);
                 }
+                self.backend_patience = self.proxy.limits.backend_timeout;
+                self.looked(now);
                 self.send(now)
             }
             Err(error) if is_exhaustion(&error) => self.refuse(Error::Exhausted, now),
             Err(error) => {
                 self.timed_out |= error.kind() == io::ErrorKind::TimedOut;
-                self.proxy.refused(self.backend, now);
+                self.proxy.refused(self.backend, &error, now);
                 match self.next_backend(now) {
                     Some(next) => self.connect(next, true, now),
                     None if self.timed_out => self.refuse(Error::GatewayTimeout, now),
@@ -72,28 +72,54 @@ impl Session {
         Some(next)
     }
 
-    /// Sends what is in hand, reads what is missing, and turns to the answer when there is no more.
+    /// Sends what is in hand, reads what is missing, and turns to the answer when there is no more. However busy both
+    /// sides are, they are looked at now and then: the backend may have answered.
     pub(super) fn send(&mut self, now: Instant) -> Op {
-        if !self.outbox.is_empty() {
-            self.state = State::SendRequest;
-            self.within(self.proxy.limits.backend_timeout, now);
-            return Op::Write(Peer::Backend, std::mem::take(&mut self.outbox));
+        if self.is_sent() {
+            return self.await_answer(now);
         }
-        if self.streaming {
-            self.state = State::StreamWrite;
-            self.within(self.proxy.limits.backend_timeout, now);
-            return Op::Write(Peer::Backend, std::mem::take(&mut self.inbox));
-        }
-        if !self.upload.is_done() {
+        if self.is_time_to_look(now) { self.look(Paused::Upload) } else { self.go_on_sending(now) }
+    }
+
+    /// Whether nothing of the request is left to be sent.
+    pub(super) fn is_sent(&self) -> bool {
+        self.outbox.is_empty() && !self.streaming && self.upload.is_done()
+    }
+
+    /// Whether the client is waited for, and not the backend, while a request is on its way.
+    fn waits_for_body(&self) -> bool {
+        self.outbox.is_empty() && !self.streaming
+    }
+
+    pub(super) fn go_on_sending(&mut self, now: Instant) -> Op {
+        if self.waits_for_body() {
             return self.read_body(State::StreamRead, now);
         }
-        self.await_answer(now)
+        self.wait_for_backend(now);
+        self.look_before_long(now);
+        if self.outbox.is_empty() {
+            self.state = State::StreamWrite;
+            return Op::Write(Peer::Backend, std::mem::take(&mut self.inbox));
+        }
+        self.state = State::SendRequest;
+        Op::Write(Peer::Backend, std::mem::take(&mut self.outbox))
+    }
+
+    /// Both sides were looked at, and neither has anything to say.
+    pub(super) fn on_silence(&mut self, now: Instant) -> Op {
+        let (patience, fault) = if self.waits_for_body() {
+            (self.client_patience, Error::RequestTimeout)
+        } else {
+            (self.backend_patience, Error::GatewayTimeout)
+        };
+        if patience.is_zero() { self.refuse(fault, now) } else { self.go_on_sending(now) }
     }
 
     pub(super) fn on_request_sent(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
                 self.sent = true;
+                self.backend_moved(count, now);
                 self.accounts.wrote_to_backend(count);
                 self.outbox.advance(count);
                 self.send(now)
@@ -106,6 +132,7 @@ impl Session {
         match result {
             Ok(count) if count > 0 => {
                 self.streamed = true;
+                self.backend_moved(count, now);
                 self.accounts.wrote_to_backend(count);
                 self.inbox.advance(count);
                 if self.inbox.is_empty() {
@@ -119,10 +146,10 @@ impl Session {
 
     fn on_send_failed(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
-            // It may have answered without reading on. An answer that has come can be read at once.
+            // It may have answered without reading on.
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                self.prepare_for_answer();
-                self.read_backend_within(LAST_LOOK, State::ReadAnswer, now)
+                self.backend_moved(0, now);
+                self.look(Paused::Upload)
             }
             _ if !self.sent => self.on_no_answer(now),
             // A backend that refuses an upload answers first and hangs up then: the answer may be there to be read.

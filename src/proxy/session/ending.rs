@@ -1,4 +1,4 @@
-//! Endings other than a whole response: the refusal, and the close that does not destroy it.
+//! Endings other than a backend's response: the balancer's own, and the close that does not destroy a refusal.
 //!
 //! A socket that is closed with unread bytes in it is reset, and the reset can overtake the answer (RFC 9112 section
 //! 9.6). So: answer, send the end of the stream, read and discard until the client closes too or a total deadline.
@@ -8,21 +8,41 @@ use std::time::Instant;
 
 use super::{CloseReason, Op, Peer, Session, State};
 use crate::proxy::error::Error;
+use crate::proxy::reply::{Connection, Reply};
 
 impl Session {
-    /// Answers with the error's status and closes. The backend in hand, if any, is let go first.
+    /// Answers with the error's status. The backend in hand, if any, is let go first.
     pub(super) fn refuse(&mut self, error: Error, now: Instant) -> Op {
-        if self.outbox.capacity() == 0 {
-            self.outbox = self.proxy.pool.large();
+        self.blame_backend_for(&error);
+        self.answer_here(&Reply::Refusal(error), now)
+    }
+
+    /// Answers for the balancer itself, and closes unless another request can follow.
+    pub(super) fn answer_here(&mut self, reply: &Reply, now: Instant) -> Op {
+        if self.reply.capacity() == 0 {
+            self.reply = match std::mem::take(&mut self.outbox) {
+                unused if unused.capacity() == 0 => self.proxy.pool.large(),
+                outbox => outbox,
+            };
         }
-        self.outbox.clear();
+        self.reply.clear();
         // A head that was refused may be one of a HEAD request nevertheless.
         let is_head = self.asked.is_head || (!self.counted && begins_with_head(self.inbox.window()));
-        let response = error.response(is_head);
-        self.answers(error.code(), response.find("\r\n\r\n").map_or(0, |end| end + 4));
-        self.blame_backend_for(&error);
+        if !self.counted
+            && let Some(notes) = &mut self.notes
+        {
+            notes.note_refused(self.inbox.window(), self.proxy.limits.request_line_bytes);
+        }
+        self.response.client_persists = reply.leaves_connection() && self.has_read_request();
+        let connection = match (self.response.client_persists, self.asked.is_1_1) {
+            (false, _) => Connection::Closes,
+            (true, true) => Connection::Lasts,
+            (true, false) => Connection::LastsFor1_0,
+        };
+        let response = reply.response(is_head, connection, &self.proxy.date);
+        self.answers(reply.code(), response.find("\r\n\r\n").map_or(0, |end| end + 4));
         self.give_slot();
-        let fits = self.outbox.push(response.as_bytes());
+        let fits = self.reply.push(response.as_bytes());
         debug_assert!(fits, "a refusal is shorter than a buffer");
         if std::mem::take(&mut self.connected) {
             self.state = State::RefuseDiscard;
@@ -32,19 +52,28 @@ impl Session {
         self.write_refusal(now)
     }
 
+    /// What is next from the client is another request, and it would be answered here.
+    fn has_read_request(&self) -> bool {
+        let is_whole = self.counted && self.upload.is_done() && !self.streaming;
+        is_whole && self.asked.persistent && !self.proxy.is_draining()
+    }
+
     pub(super) fn write_refusal(&mut self, now: Instant) -> Op {
         self.state = State::RefuseWrite;
         self.within(self.proxy.limits.write_timeout, now);
-        Op::Write(Peer::Client, std::mem::take(&mut self.outbox))
+        Op::Write(Peer::Client, std::mem::take(&mut self.reply))
     }
 
     pub(super) fn on_refusal_sent(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
                 self.accounts.wrote_to_client(count);
-                self.outbox.advance(count);
-                if !self.outbox.is_empty() {
+                self.reply.advance(count);
+                if !self.reply.is_empty() {
                     return self.write_refusal(now);
+                }
+                if self.response.client_persists {
+                    return self.end_exchange(now);
                 }
                 self.report(true);
                 self.half_close(now)

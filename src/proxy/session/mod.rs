@@ -1,8 +1,8 @@
 //! One client connection as a state machine with exactly one operation outstanding.
 //!
 //! Owns the contract with the drivers ([`Op`], [`Done`]) and the dispatch; what is done with a request stands in
-//! `request`, with connections to backends in `attempt`, with a response in `response`, with refusals in `ending`, and what
-//! is counted and told of it in `accounts`.
+//! `request`, with connections to backends in `attempt`, with a response in `response`, with refusals in `ending`, how long
+//! anybody is waited for in `waiting`, and what is counted and told of it in `accounts`.
 //!
 //! ```text
 //!            +--------------------------- next request ---------------------------+
@@ -15,14 +15,16 @@
 //! ```
 //!
 //! Rules: a request goes to a backend when it is whole or fills a buffer, so that slow clients hold no backend and
-//! most requests can be sent again; relaying is half-duplex; after any byte of a response has gone to the client
-//! nothing is ever retried.
+//! most requests can be sent again (to a hidden group when its head is whole); bytes go one way at a time, but an answer
+//! that comes during an upload is noticed and ends it; after any byte of a response has gone to the client nothing is
+//! ever retried.
 
 mod accounts;
 mod attempt;
 mod ending;
 mod request;
 mod response;
+mod waiting;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -63,11 +65,16 @@ pub enum Op {
     /// Write once from the buffer's [`window`](Buf::window). Answer: [`Done::Transferred`].
     Write(Peer, Buf),
     /// Keep the connection to the backend for later use. Answer: [`Done::Complete`].
-    Release(BackendId),
+    Release {
+        /// Whose connection it is.
+        backend: BackendId,
+        /// More than the answer may still come on it: it is not to be handed out before that would have shown, and
+        /// the socket itself is to be asked then.
+        is_suspect: bool,
+    },
     /// Close the connection to the backend. Answer: [`Done::Complete`].
     Discard,
-    /// Tell at once whether the client has gone away altogether: a reset, not merely the end of what it sends.
-    /// Answer: [`Done::Looked`].
+    /// Tell at once what can be seen of both sides. Answer: [`Done::Looked`].
     Look,
     /// Send the client the end of the stream, and keep reading. Answer: [`Done::Complete`].
     HalfClose,
@@ -82,10 +89,12 @@ pub enum Done {
     Connected(io::Result<bool>),
     /// How many bytes were read or written; [`io::ErrorKind::TimedOut`] when the deadline passed.
     Transferred(io::Result<usize>, Buf),
-    /// Whether the client is gone.
+    /// What was seen of both sides.
     Looked {
-        /// It has reset its connection: nothing that is sent there arrives.
-        is_gone: bool,
+        /// The client has reset its connection, and not merely sent its end: nothing that is sent there arrives.
+        client_is_gone: bool,
+        /// Something can be read from the backend in hand: bytes, its end or an error.
+        backend_has_spoken: bool,
     },
     /// It was done.
     Complete,
@@ -118,10 +127,8 @@ enum State {
     StreamRead,
     StreamWrite,
     ReadAnswer,
-    /// A pause in waiting for a backend: for its head, or for more of its body.
-    Looking {
-        relaying: bool,
-    },
+    /// A pause in a wait, in which both sides are looked at.
+    Looking(Paused),
     SendInterim,
     SendHead,
     RelayRead,
@@ -134,6 +141,17 @@ enum State {
     Finished,
 }
 
+/// What goes on after a look at both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paused {
+    /// Sending the request: the backend may have answered already.
+    Upload,
+    /// Waiting for the answer's head.
+    Answer,
+    /// Waiting for more of its body.
+    Relay,
+}
+
 /// One client connection.
 #[derive(Debug)]
 pub struct Session {
@@ -141,14 +159,22 @@ pub struct Session {
     client: ClientName,
     state: State,
     deadline: Option<Instant>,
-    /// When the backend must have said something; [`Op::Look`] interrupts the wait before.
-    backend_deadline: Instant,
+    /// When the wait in hand is over for good; [`Op::Look`] interrupts it before.
+    wait_until: Instant,
+    /// While a request is on its way: when both sides are looked at again, however busy they are.
+    next_look: Instant,
+    /// How long the client may be waited for in the body that is passing.
+    client_patience: Duration,
+    /// How long the backend may be waited for in the body that is passing.
+    backend_patience: Duration,
     /// From the client: the head and body being read, and what was pipelined behind them.
     inbox: Buf,
-    /// To a backend until it answers (kept whole, to be sent again), then to the client.
+    /// To a backend: kept whole until it answers, to be sent again.
     outbox: Buf,
     /// From a backend.
     answer: Buf,
+    /// To the client: the head of a response with what comes of its body at once, or a refusal.
+    reply: Buf,
     /// Length of the buffer when its head was last parsed in vain.
     parsed: usize,
     /// When the head in hand must be whole.
@@ -168,7 +194,7 @@ pub struct Session {
     sent: bool,
     /// Some of the body has passed through the inbox and is not kept.
     streamed: bool,
-    /// The whole request had been sent when the answer began.
+    /// The whole request had been sent when the final answer's head was there.
     request_is_sent: bool,
     /// The request was sent a second time after a fresh connection broke.
     retried: bool,
@@ -197,10 +223,14 @@ impl Session {
             client: ClientName::new(client),
             state: State::ReadHead,
             deadline: None,
-            backend_deadline: now,
+            wait_until: now,
+            next_look: now,
+            client_patience: Duration::ZERO,
+            backend_patience: Duration::ZERO,
             inbox,
             outbox: Buf::default(),
             answer: Buf::default(),
+            reply: Buf::default(),
             parsed: 0,
             head_deadline,
             idle: false,
@@ -264,13 +294,15 @@ impl Session {
                 self.answer = buf;
                 self.on_answer_bytes(result, now)
             }
-            (State::Looking { relaying }, Done::Looked { is_gone }) => self.on_looked(is_gone, relaying, now),
+            (State::Looking(paused), Done::Looked { client_is_gone, backend_has_spoken }) => {
+                self.on_looked(paused, client_is_gone, backend_has_spoken, now)
+            }
             (State::SendInterim, Done::Transferred(result, buf)) => {
-                self.outbox = buf;
+                self.reply = buf;
                 self.on_interim_sent(result, now)
             }
             (State::SendHead, Done::Transferred(result, buf)) => {
-                self.outbox = buf;
+                self.reply = buf;
                 self.on_relayed(result, State::SendHead, now)
             }
             (State::RelayWrite, Done::Transferred(result, buf)) => {
@@ -284,7 +316,7 @@ impl Session {
             (State::Releasing, Done::Complete) => self.relay(now),
             (State::RefuseDiscard, Done::Complete) => self.write_refusal(now),
             (State::RefuseWrite, Done::Transferred(result, buf)) => {
-                self.outbox = buf;
+                self.reply = buf;
                 self.on_refusal_sent(result, now)
             }
             (State::HalfClose, Done::Complete) => self.linger_read(),
@@ -340,7 +372,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.leave();
         self.give_slot();
-        for buf in [&mut self.inbox, &mut self.outbox, &mut self.answer] {
+        for buf in [&mut self.inbox, &mut self.outbox, &mut self.answer, &mut self.reply] {
             self.proxy.pool.give(std::mem::take(buf));
         }
     }

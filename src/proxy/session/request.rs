@@ -3,12 +3,13 @@
 use std::io;
 use std::time::Instant;
 
-use super::{CloseReason, Op, Peer, Session, State};
+use super::{CloseReason, Op, Paused, Peer, Session, State};
 use crate::proxy::body::Body;
 use crate::proxy::buf::{LARGE, SMALL};
 use crate::proxy::chunk::Output;
 use crate::proxy::error::Error;
-use crate::proxy::head::{self, Context, Request};
+use crate::proxy::head::{self, Context, Request, RequestHead};
+use crate::proxy::reply::Reply;
 
 impl Session {
     /// Waits for the next request on a persistent connection, or begins with what was pipelined.
@@ -63,17 +64,17 @@ impl Session {
         }
         match self.parse_head() {
             Ok(None) => self.read_client(State::ReadHead),
-            Ok(Some((request, length))) => {
-                self.inbox.advance(length);
-                self.asked = request;
-                self.begin(now)
+            Ok(Some(head)) => {
+                self.inbox.advance(head.length);
+                self.asked = head.request;
+                self.begin(head.reply, now)
             }
             Err(error) => self.refuse(error, now),
         }
     }
 
     /// Leaves the rewritten head in the outbox when the head is whole.
-    fn parse_head(&mut self) -> Result<Option<(Request, usize)>, Error> {
+    fn parse_head(&mut self) -> Result<Option<RequestHead>, Error> {
         self.parsed = self.inbox.len();
         let mut outbox = self.proxy.pool.large();
         let context = Context {
@@ -95,8 +96,8 @@ impl Session {
         if self.parsed == self.inbox.len() { None } else { self.parse_head().err() }
     }
 
-    /// A whole head is in hand: the exchange begins.
-    fn begin(&mut self, now: Instant) -> Op {
+    /// A whole head is in hand: the exchange begins, and with a `reply` it ends as soon.
+    fn begin(&mut self, reply: Option<Reply>, now: Instant) -> Op {
         self.proxy.enter();
         self.counted = true;
         self.accounts.open();
@@ -105,6 +106,10 @@ impl Session {
         self.upload = Body::new(self.asked.framing, output);
         self.streaming = false;
         self.streamed = false;
+        self.client_patience = self.proxy.limits.body_timeout;
+        if let Some(reply) = reply {
+            return self.answer_here(&reply, now);
+        }
         if self.asked.expects_continue && self.asked.framing.has_body() {
             self.answer = self.proxy.pool.large();
             // The buffer is empty and larger than this.
@@ -135,7 +140,8 @@ impl Session {
         }
     }
 
-    /// Moves body from the inbox to the outbox until the request is whole or the outbox is full.
+    /// Moves body from the inbox to the outbox until the request is whole or the outbox is full. What is in hand goes at
+    /// once to a backend that judges heads.
     fn gather(&mut self, now: Instant) -> Op {
         if let Err(error) = self.scan_upload() {
             return self.refuse(error, now);
@@ -150,7 +156,7 @@ impl Session {
             }
             self.end_of_window();
         }
-        if self.upload.is_done() || self.outbox.room() == 0 {
+        if self.upload.is_done() || self.outbox.room() == 0 || self.proxy.judges_heads(self.asked.route) {
             return self.take_turn(now);
         }
         self.read_body(State::ReadBody, now)
@@ -187,12 +193,15 @@ impl Session {
             debug_assert!(moved, "a large buffer holds what a small one held");
             self.proxy.pool.give(std::mem::replace(&mut self.inbox, larger));
         }
-        self.within(self.proxy.limits.body_timeout, now);
+        self.wait(self.client_patience, now);
+        if state == State::StreamRead {
+            self.look_before_long(now);
+        }
         self.read_client(state)
     }
 
     pub(super) fn on_body_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
-        match self.take_body_bytes(result) {
+        match self.take_body_bytes(result, now) {
             Ok(()) => self.gather(now),
             Err(Some(error)) => self.refuse(error, now),
             Err(None) => self.finish(CloseReason::ClientGone),
@@ -201,7 +210,11 @@ impl Session {
 
     /// The body's next bytes, while the beginning is on its way to a backend already.
     pub(super) fn on_stream_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
-        match self.take_body_bytes(result).and_then(|()| self.scan_upload().map_err(Some)) {
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::TimedOut) {
+            self.client_moved(0, self.proxy.limits.body_timeout, now);
+            return self.look(Paused::Upload);
+        }
+        match self.take_body_bytes(result, now).and_then(|()| self.scan_upload().map_err(Some)) {
             Ok(()) => {
                 if self.inbox.is_empty() {
                     self.end_of_window();
@@ -214,10 +227,11 @@ impl Session {
     }
 
     /// `Err(None)`: the client is gone, nobody is left to be told.
-    fn take_body_bytes(&mut self, result: io::Result<usize>) -> Result<(), Option<Error>> {
+    fn take_body_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Result<(), Option<Error>> {
         match result {
             Ok(0) => Err(Some(Error::Malformed("the request body ends before its framing says"))),
             Ok(count) => {
+                self.client_moved(count, self.proxy.limits.body_timeout, now);
                 self.inbox.commit(count);
                 Ok(())
             }

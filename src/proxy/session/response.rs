@@ -1,10 +1,10 @@
 //! The backend's half of an exchange: its head, interim ones before it, and the body on its way to the client.
 
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::request::is_worth_parsing;
-use super::{CloseReason, Op, Peer, Session, State};
+use super::{CloseReason, Op, Paused, Peer, Session, State};
 use crate::proxy::body::{Body, Framing};
 use crate::proxy::chunk::Output;
 use crate::proxy::error::Error;
@@ -20,70 +20,52 @@ const CHUNK_TAIL: usize = 2;
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Interim responses that one request may get.
 const MOST_INTERIMS: u32 = 16;
-/// How often a wait for a backend is interrupted by a look at whether the client is still there.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Session {
-    /// Waits for the first byte of an answer. The request stays in the outbox until it comes.
+    /// The request is sent, or as much of it as could be: waits for the first byte of an answer. The request stays in
+    /// the outbox until it comes.
     pub(super) fn await_answer(&mut self, now: Instant) -> Op {
         self.prepare_for_answer();
-        self.read_backend(State::ReadAnswer, now)
+        self.await_head(now)
     }
 
-    pub(super) fn prepare_for_answer(&mut self) {
+    /// The backend has spoken while the request was on its way to it.
+    pub(super) fn hear(&mut self, now: Instant) -> Op {
+        self.prepare_for_answer();
+        self.await_head(now)
+    }
+
+    fn prepare_for_answer(&mut self) {
         if self.answer.capacity() == 0 {
             self.answer = self.proxy.pool.large();
         }
-        // The rewritten head and all body that comes with it fit into the outbox together.
+        // The rewritten head and all body that comes with it fit into the reply together.
         self.answer.clear_between(0, ADDED);
         self.parsed = 0;
-        self.interims = 0;
     }
 
-    fn read_backend(&mut self, state: State, now: Instant) -> Op {
-        self.read_backend_within(self.proxy.limits.backend_timeout, state, now)
+    /// A head, interim or final, has its time as a whole, however it is dripped.
+    fn await_head(&mut self, now: Instant) -> Op {
+        self.wait(self.proxy.limits.backend_timeout, now);
+        self.read_backend(State::ReadAnswer, now)
     }
 
-    pub(super) fn read_backend_within(&mut self, timeout: Duration, state: State, now: Instant) -> Op {
-        self.backend_deadline = now + timeout;
-        self.go_on_reading(state, now)
-    }
-
-    fn go_on_reading(&mut self, state: State, now: Instant) -> Op {
+    pub(super) fn read_backend(&mut self, state: State, now: Instant) -> Op {
         self.state = state;
-        self.deadline = Some(self.backend_deadline.min(now + LOOK_INTERVAL));
+        self.look_in_a_while(now);
         Op::Read(Peer::Backend, std::mem::take(&mut self.answer))
-    }
-
-    /// A read that has not failed for good yet: a client that has gone frees the backend's connection soon.
-    fn look(&mut self, relaying: bool) -> Op {
-        self.state = State::Looking { relaying };
-        self.deadline = None;
-        Op::Look
-    }
-
-    pub(super) fn on_looked(&mut self, is_gone: bool, relaying: bool, now: Instant) -> Op {
-        if is_gone {
-            return self.finish(CloseReason::ClientGone);
-        }
-        self.go_on_reading(if relaying { State::RelayRead } else { State::ReadAnswer }, now)
     }
 
     /// Whether a read has come to nothing before the time for it was up.
     fn may_go_on(&self, result: &io::Result<usize>, now: Instant) -> bool {
-        now < self.backend_deadline && matches!(result, Err(error) if error.kind() == io::ErrorKind::TimedOut)
+        now < self.wait_until && matches!(result, Err(error) if error.kind() == io::ErrorKind::TimedOut)
     }
 
     pub(super) fn on_answer_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         let fresh = self.answer.is_empty() && self.interims == 0;
         match result {
-            result if self.may_go_on(&result, now) => self.look(false),
+            result if self.may_go_on(&result, now) => self.look(Paused::Answer),
             Ok(count) if count > 0 => {
-                if fresh {
-                    // From here on nothing is sent again.
-                    self.request_is_sent = self.upload.is_done() && !self.streaming && self.outbox.is_empty();
-                    self.outbox.clear();
-                }
                 self.accounts.read_from_backend(count);
                 self.answer.commit(count);
                 self.read_answer(now)
@@ -105,18 +87,35 @@ impl Session {
         if self.parsed == self.answer.len() {
             return None;
         }
-        head::response(self.answer.window(), &self.proxy.limits, &self.asked, false, None, &mut self.outbox)
-            .err()
+        self.prepare_reply();
+        let (window, proxy) = (self.answer.window(), &self.proxy);
+        head::response(window, &proxy.limits, &self.asked, false, None, &proxy.date, &mut self.reply).err()
+    }
+
+    /// A head for the client can be written: nothing is sent again from here on, and a request that is sent leaves its
+    /// buffer to it.
+    fn prepare_reply(&mut self) {
+        if self.reply.capacity() > 0 {
+            return;
+        }
+        self.reply = if self.is_sent() && self.outbox.capacity() > 0 {
+            std::mem::take(&mut self.outbox)
+        } else {
+            self.proxy.pool.large()
+        };
+        self.reply.clear();
     }
 
     fn read_answer(&mut self, now: Instant) -> Op {
+        self.prepare_reply();
+        let request_is_sent = self.is_sent();
         loop {
             let limits = &self.proxy.limits;
             if !is_worth_parsing(self.answer.window(), self.parsed, &[limits.head_bytes]) {
                 return self.read_more_head(now);
             }
             self.parsed = self.answer.len();
-            let persistent = self.asked.persistent && self.request_is_sent && !self.proxy.is_draining();
+            let persistent = self.asked.persistent && request_is_sent && !self.proxy.is_draining();
             let backend = self.proxy.backend(self.backend);
             let locations = match &self.notes {
                 Some(notes) if self.proxy.routes.maps_location(self.asked.route) => Some(LocationMap {
@@ -126,8 +125,8 @@ impl Session {
                 }),
                 _ => None,
             };
-            let (window, outbox) = (self.answer.window(), &mut self.outbox);
-            match head::response(window, limits, &self.asked, persistent, locations.as_ref(), outbox) {
+            let (window, date, reply) = (self.answer.window(), &self.proxy.date, &mut self.reply);
+            match head::response(window, limits, &self.asked, persistent, locations.as_ref(), date, reply) {
                 Ok(None) => return self.read_more_head(now),
                 Ok(Some((Answer::Interim, length))) => {
                     self.answer.advance(length);
@@ -138,13 +137,14 @@ impl Session {
                     }
                     if self.asked.is_1_1 {
                         self.within(self.proxy.limits.write_timeout, now);
-                        return self.write_outbox(State::SendInterim);
+                        return self.write_reply(State::SendInterim);
                     }
                     // HTTP/1.0 knows no interim responses.
-                    self.outbox.clear();
+                    self.end_interim(now);
                 }
                 Ok(Some((Answer::Final(response), length))) => {
                     self.answer.advance(length);
+                    self.request_is_sent = request_is_sent;
                     return self.begin_relay(response, now);
                 }
                 Err(error) => return self.refuse(error, now),
@@ -152,7 +152,18 @@ impl Session {
         }
     }
 
+    /// An interim response is dealt with: the next head has its own time.
+    fn end_interim(&mut self, now: Instant) {
+        self.reply.clear();
+        self.wait(self.proxy.limits.backend_timeout, now);
+    }
+
     fn read_more_head(&mut self, now: Instant) -> Op {
+        if self.answer.is_empty() && !self.is_sent() {
+            // Between interim responses and the final one there is time for the rest of the request.
+            self.looked(now);
+            return self.go_on_sending(now);
+        }
         if self.answer.room() == 0 {
             self.answer.compact();
         }
@@ -162,11 +173,11 @@ impl Session {
     pub(super) fn on_interim_sent(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
-                self.outbox.advance(count);
-                if !self.outbox.is_empty() {
-                    return self.write_outbox(State::SendInterim);
+                self.reply.advance(count);
+                if !self.reply.is_empty() {
+                    return self.write_reply(State::SendInterim);
                 }
-                self.outbox.clear();
+                self.end_interim(now);
                 self.read_answer(now)
             }
             _ => self.finish(CloseReason::ClientGone),
@@ -176,7 +187,9 @@ impl Session {
     /// The final head is written; what came of the body with it goes out in the same write.
     fn begin_relay(&mut self, response: Response, now: Instant) -> Op {
         self.response = response;
-        self.answers(response.status, self.outbox.len());
+        self.client_patience = self.proxy.limits.write_timeout;
+        self.backend_patience = self.proxy.limits.backend_timeout;
+        self.answers(response.status, self.reply.len());
         let output = match (self.asked.is_1_1, response.names_fields) {
             (false, _) => Output::Data,
             (true, true) => Output::ChunkedWithoutTrailer,
@@ -187,7 +200,7 @@ impl Session {
         if let Err(error) = self.scan_download() {
             return self.refuse(Error::BadGateway(error), now);
         }
-        if self.outbox.push(self.answer.window()) {
+        if self.reply.push(self.answer.window()) {
             self.answer.advance(self.answer.len());
         }
         self.relay(now)
@@ -199,6 +212,7 @@ impl Session {
         if self.download.is_done() && scanned.used < self.answer.len() {
             // More than was promised: what follows cannot be told from the next response.
             self.response.persistent = false;
+            self.proxy.spoke_unasked(self.backend);
         }
         self.answer.split(scanned.kept, scanned.used);
         if self.encodes && !self.answer.is_empty() {
@@ -218,14 +232,14 @@ impl Session {
             self.state = State::Releasing;
             self.deadline = None;
             self.give_slot();
-            let reusable = self.response.persistent && self.request_is_sent;
-            return if reusable { Op::Release(self.backend) } else { Op::Discard };
+            return self.release_or_discard();
         }
-        self.within(self.proxy.limits.write_timeout, now);
-        if !self.outbox.is_empty() {
-            return self.write_outbox(State::SendHead);
+        if !self.reply.is_empty() {
+            self.wait(self.client_patience, now);
+            return self.write_reply(State::SendHead);
         }
         if !self.answer.is_empty() {
+            self.wait(self.client_patience, now);
             self.state = State::RelayWrite;
             return Op::Write(Peer::Client, std::mem::take(&mut self.answer));
         }
@@ -240,20 +254,34 @@ impl Session {
             self.answer.compact();
             self.answer.unlimit();
         }
+        self.wait_for_backend(now);
         self.read_backend(State::RelayRead, now)
     }
 
-    fn write_outbox(&mut self, state: State) -> Op {
+    fn release_or_discard(&self) -> Op {
+        let surplus = &self.proxy.backend(self.backend).surplus;
+        if !self.response.persistent || !self.request_is_sent || surplus.was_seen() {
+            return Op::Discard;
+        }
+        let has_no_body = self.asked.is_head || matches!(self.response.status, 204 | 304);
+        Op::Release {
+            backend: self.backend,
+            is_suspect: has_no_body && surplus.may_follow_an_answer_without_body(),
+        }
+    }
+
+    fn write_reply(&mut self, state: State) -> Op {
         self.state = state;
-        Op::Write(Peer::Client, std::mem::take(&mut self.outbox))
+        Op::Write(Peer::Client, std::mem::take(&mut self.reply))
     }
 
     pub(super) fn on_relayed(&mut self, result: io::Result<usize>, from: State, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
                 self.accounts.wrote_to_client(count);
+                self.client_moved(count, self.proxy.limits.write_timeout, now);
                 if from == State::SendHead {
-                    self.outbox.advance(count);
+                    self.reply.advance(count);
                 } else {
                     self.answer.advance(count);
                 }
@@ -265,8 +293,9 @@ impl Session {
 
     pub(super) fn on_relay_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
-            result if self.may_go_on(&result, now) => self.look(true),
+            result if self.may_go_on(&result, now) => self.look(Paused::Relay),
             Ok(count) if count > 0 => {
+                self.backend_moved(count, now);
                 self.accounts.read_from_backend(count);
                 self.answer.commit(count);
                 match self.scan_download() {
@@ -294,11 +323,12 @@ impl Session {
         self.finish(if told_by_framing { CloseReason::Truncated } else { CloseReason::Aborted })
     }
 
-    fn end_exchange(&mut self, now: Instant) -> Op {
+    pub(super) fn end_exchange(&mut self, now: Instant) -> Op {
         self.leave();
         self.report(true);
-        self.proxy.pool.give(std::mem::take(&mut self.outbox));
-        self.proxy.pool.give(std::mem::take(&mut self.answer));
+        for buf in [&mut self.outbox, &mut self.answer, &mut self.reply] {
+            self.proxy.pool.give(std::mem::take(buf));
+        }
         if self.response.client_persists && !self.proxy.is_draining() {
             return self.await_request(now);
         }

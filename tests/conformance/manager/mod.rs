@@ -1,8 +1,9 @@
-//! The manager, through every model: how a test asks it. `access` tests who gets in and where, `figures` what is shown and
-//! changed.
+//! The manager, through every model: how a test asks it. `access` tests who gets in and where, `strangers` what those hold
+//! who do not, `figures` what is shown and changed.
 
 mod access;
 mod figures;
+mod strangers;
 
 use std::io::Write;
 use std::net::SocketAddr;

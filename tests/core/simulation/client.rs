@@ -3,7 +3,7 @@
 //! Owns the judgement of every response as soon as it is whole, and of the connection's end.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -12,9 +12,21 @@ use roundtable::proxy::CloseReason;
 use crate::oracle::{is_idempotent, value};
 use crate::strict::{self, Framing, Reading, Response};
 
+/// What time it is to an origin.
+const ORIGIN_TIME: SystemTime = SystemTime::UNIX_EPOCH;
+/// The same in an answer.
+pub const ORIGIN_DATE: &str = "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
+/// Between two bytes of a client that drips.
+const DRIP: Duration = Duration::from_secs(10);
+
 /// The content of the answer to request `id`.
 pub fn answer_of(id: u32) -> Vec<u8> {
     content(id, "answer", [0, 2, 700, 5_000, 20_000, 60_000][id as usize % 6])
+}
+
+/// Whether the answer to request `id` says what time it was.
+pub fn tells_time(id: u32) -> bool {
+    id.is_multiple_of(3)
 }
 
 /// The content of the request `id`, if it has one.
@@ -93,6 +105,8 @@ pub enum Manner {
     Pauses(usize, Duration),
     /// Nothing more for ever.
     Stalls(usize),
+    /// A byte every ten seconds, which no body may.
+    Drips(usize),
     /// Sends the end of the stream.
     Ends(usize),
     /// Resets the connection.
@@ -164,12 +178,17 @@ impl Client {
                 self.manner = Manner::Honest;
             }
             Manner::Stalls(at) if self.sent >= at => return Err(Duration::MAX),
+            Manner::Drips(at) if self.sent >= at => most = most.min(1),
             Manner::Ends(at) if self.sent >= at => return Ok(0),
             Manner::Resets(at) if self.sent >= at => {
                 self.is_gone = true;
                 return Ok(0);
             }
-            Manner::Pauses(at, _) | Manner::Stalls(at) | Manner::Ends(at) | Manner::Resets(at) => {
+            Manner::Pauses(at, _)
+            | Manner::Stalls(at)
+            | Manner::Drips(at)
+            | Manner::Ends(at)
+            | Manner::Resets(at) => {
                 most = most.min(at - self.sent);
             }
             _ => {}
@@ -184,6 +203,9 @@ impl Client {
         let count = super::some(most.min(room.len()), rng);
         for (place, byte) in room.iter_mut().zip(self.wire.drain(..count)) {
             *place = byte;
+        }
+        if matches!(self.manner, Manner::Drips(at) if self.sent >= at) {
+            self.ready = now + DRIP;
         }
         self.sent += count;
         Ok(count)
@@ -227,17 +249,21 @@ impl Client {
         let ask = &self.asks[self.answered];
         let code = response.start.code;
         self.was_last = value(&response.fields, "connection") == Some(b"close");
+        let date = value(&response.fields, "date").expect("a response has one date");
+        let date = httpdate::parse_http_date(&String::from_utf8_lossy(date)).expect("it is a date");
         if !self.is_from_an_origin(response) {
-            assert!(self.was_last, "a refusal is the last word");
+            assert!(self.was_last || (502..=504).contains(&code), "{code} is the last word");
+            assert_ne!(date, ORIGIN_TIME, "an origin's date in a refusal");
             let allowed = match code {
                 502..=504 => !is_calm,
-                408 => matches!(self.manner, Manner::Stalls(_)),
+                408 => matches!(self.manner, Manner::Stalls(_) | Manner::Drips(_)),
                 400 => matches!(self.manner, Manner::Ends(_)),
                 _ => false,
             };
             assert!(allowed, "{} /{} was answered with {code} to {:?}", ask.method, ask.id, self.manner);
             return;
         }
+        assert_eq!(date == ORIGIN_TIME, code == 200 && tells_time(ask.id), "the date of /{}", ask.id);
         let content = match code {
             200 if ask.method == "HEAD" => Vec::new(),
             200 => answer_of(ask.id),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::client::answer_of;
+use super::client::{ORIGIN_DATE, answer_of, tells_time};
 use crate::oracle;
 use crate::strict::{self, Reading, Request};
 
@@ -80,6 +80,11 @@ impl Wire {
     /// Something can be read that nobody has asked for.
     pub fn has_spoken(&self) -> bool {
         !self.outbound.is_empty()
+    }
+
+    /// Whether a read would come to anything now.
+    pub fn can_be_read(&self, now: Duration) -> bool {
+        now >= self.ready && (self.has_spoken() || self.has_ended())
     }
 
     pub fn has_ended(&self) -> bool {
@@ -165,6 +170,8 @@ impl Wire {
         if !request.body.is_whole {
             if !is_calm && self.end.is_none() && !self.is_ahead && rng.random_ratio(1, 200) {
                 self.refuse_early(id, rng);
+            } else if !is_calm && self.end.is_none() && !self.is_ahead && rng.random_ratio(1, 200) {
+                self.say(b"HTTP/1.1 103 Early Hints\r\nLink: </early>\r\n\r\n");
             }
             return;
         }
@@ -245,7 +252,8 @@ impl Wire {
 fn response(id: u32, style: u32, to_head: bool) -> Vec<u8> {
     let content = if to_head { Vec::new() } else { answer_of(id) };
     let length = answer_of(id).len();
-    let head = |fields: &str| format!("HTTP/1.1 200 OK\r\nX-Id: {id}\r\n{fields}\r\n").into_bytes();
+    let date = if tells_time(id) { ORIGIN_DATE } else { "" };
+    let head = |fields: &str| format!("HTTP/1.1 200 OK\r\nX-Id: {id}\r\n{date}{fields}\r\n").into_bytes();
     let mut bytes = match style {
         0 => head(&format!("Content-Length: {length}\r\n")),
         1 => {

@@ -1,7 +1,10 @@
 //! Two runs made up from a seed, and what changed between them.
 
 use super::*;
-use crate::analysis::synthetic::{Run, half, slow_cpu};
+use crate::analysis::synthetic::{Run, half, recondition, slow_cpu};
+use crate::fixtures;
+use crate::plan::factor;
+use crate::record::Reason;
 use crate::record::{Outcome as Trial, Sample};
 
 fn run(name: &str, first_block: u32, alter: impl Fn(&str, &mut Sample)) -> Stored {
@@ -11,7 +14,7 @@ fn run(name: &str, first_block: u32, alter: impl Fn(&str, &mut Sample)) -> Store
 fn altered(mut stored: Stored, alter: impl Fn(&str, &mut Sample)) -> Stored {
     for trial in &mut stored.trials {
         if let Trial::Measured(sample) = &mut trial.outcome {
-            alter(&trial.cell.model, sample);
+            alter(&trial.cell.competitor.to_string(), sample);
         }
     }
     stored
@@ -51,7 +54,7 @@ fn more_cpu_a_request_is_a_regression_that_is_named_and_less_is_none() {
     let worse = against(&run("new", 8, |model, sample| slow_cpu(model, "mio", sample, 1.2)));
     assert_eq!(worse.outcome, Outcome::Regression);
     assert!(overall(&worse).any(|change| {
-        change.model == "mio" && change.metric == Metric::BalancerCpu && change.is_worse()
+        change.model.name == "mio" && change.metric == Metric::BalancerCpu && change.is_worse()
     }));
     assert!(!changed_cells(&worse).is_empty());
     let better = against(&run("new", 8, |model, sample| slow_cpu(model, "mio", sample, 0.8)));
@@ -71,28 +74,30 @@ fn one_block_cannot_tell_and_neither_can_a_run_that_lost_a_cell() {
     one.trials.retain(|trial| trial.block == 8);
     assert_eq!(against(&one).outcome, Outcome::CannotTell);
     let mut lost = run("new", 8, |_, _| ());
-    for trial in lost.trials.iter_mut().filter(|t| t.cell.model == "mio" && t.cell.backends == 2) {
-        trial.outcome = Trial::Invalid { reasons: vec!["1 of 10000 failed".into()] };
+    for trial in
+        lost.trials.iter_mut().filter(|t| t.cell.competitor.name == "mio" && t.cell.condition.backends == 2)
+    {
+        trial.outcome = Trial::Invalid { reasons: vec![Reason::Words("1 of 10000 failed".into())] };
     }
     let difference = against(&lost);
     assert_eq!(difference.outcome, Outcome::CannotTell);
-    let condition = |concurrency| Condition { backends: 2, concurrency };
-    let lost = |concurrency| LostCell { row: "mio".into(), condition: condition(concurrency) };
+    let condition = |concurrency| GridPoint { backends: 2, concurrency };
+    let lost = |concurrency| LostCell { row: Competitor::of("mio"), condition: condition(concurrency) };
     assert_eq!(difference.lost, [lost(2), lost(10)]);
 }
 
 #[test]
 fn another_grid_load_or_machine_is_refused_unless_forced() {
     let mut other = run("new", 8, |_, _| ());
-    other.environment.plan.requests = 500;
-    other.environment.plan.backends = vec![1, 2, 3];
+    recondition(&mut other, |condition| condition.requests = 500);
+    other.environment.plan = fixtures::over(other.environment.plan, &factor::BACKENDS, &[1, 2, 3]);
     other.environment.host.processors = 64;
     other.environment.build.commit = "another".into();
     let error = Difference::of(&base(), &other, false).unwrap_err();
     let DifferenceError::Mismatch { mismatches, .. } = &error else { panic!("{error}") };
     assert_eq!(
         mismatches.as_slice(),
-        ["servers 1 or 2 against 1, 2 or 3", "requests a trial 10000 against 500", "processors 2 against 64"]
+        ["backends 1, 2 against 1, 2, 3", "requests a trial 10000 against 500", "processors 2 against 64"]
     );
     assert!(error.to_string().contains("--force"));
     let forced = Difference::of(&base(), &other, true).unwrap();
@@ -102,7 +107,7 @@ fn another_grid_load_or_machine_is_refused_unless_forced() {
 #[test]
 fn runs_without_a_common_model_are_refused_with_a_remedy() {
     let mut other = base();
-    other.trials.retain(|trial| trial.cell.model == "direct");
+    other.trials.retain(|trial| trial.cell.competitor.is_direct());
     let error = Difference::of(&base(), &other, true).unwrap_err();
     assert!(matches!(error, DifferenceError::NothingInCommon { .. }), "{error}");
 }
@@ -134,7 +139,7 @@ fn two_open_loops_are_compared_in_response_times_and_not_in_throughput() {
     let worse = Difference::of(&base, &slower, false).unwrap();
     assert_eq!(worse.outcome, Outcome::Regression);
     assert!(overall(&worse).any(|change| {
-        change.model == "mio" && change.metric == Metric::P50 && change.conclusion() == Conclusion::Above
+        change.model.name == "mio" && change.metric == Metric::P50 && change.conclusion() == Conclusion::Above
     }));
 }
 
@@ -147,7 +152,7 @@ fn another_rate_is_another_load_and_of_two_kinds_of_loop_only_cpu_time_is_compar
     let forced = Difference::of(&paced_base, &other, true).unwrap();
     assert_eq!(forced.rates, [Some(2000), Some(1000)]);
     let error = Difference::of(&base(), &paced_base, false).unwrap_err().to_string();
-    assert!(error.contains("rate none (closed loop) against 2000 per second"), "{error}");
+    assert!(error.contains("rate a closed loop against 2000 per second"), "{error}");
     let forced = Difference::of(&base(), &paced_base, true).unwrap();
     assert!(forced.changes.iter().all(|change| change.metric.is_cpu()) && !forced.changes.is_empty());
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::analysis::synthetic::Run;
+use crate::record::{Outcome, Reason};
 
 fn small() -> Run {
     Run::new().backends(&[1, 2]).concurrency(&[10])
@@ -11,7 +12,9 @@ fn small() -> Run {
 fn a_ratio_is_of_geometric_means_within_the_block() {
     let stored = small().blocks(1).build();
     let summary = Summary::of(&stored);
-    let rate = |model| summary.cell(model, Condition { backends: 1, concurrency: 10 }).valid[0].rate;
+    let rate = |model| {
+        summary.cell(&Competitor::of(model), GridPoint { backends: 1, concurrency: 10 }).valid[0].rate
+    };
     let truth = ((rate("mio") * rate("tokio")) / (rate("threads") * rate("pool"))).sqrt();
     let cell = &Families::of(&stored).unwrap().cells[0];
     assert!((cell.ratios[&Metric::Throughput].judged.ratio - truth).abs() < 1e-12);
@@ -28,8 +31,10 @@ fn one_block_cannot_tell_however_large_the_difference() {
 #[test]
 fn a_cell_that_the_client_bounded_has_no_rank_in_throughput_and_one_in_cpu() {
     let mut stored = small().blocks(8).build();
-    for trial in stored.trials.iter_mut().filter(|t| t.cell.model == "mio" && t.cell.backends == 1) {
-        if let crate::record::Outcome::Measured(sample) = &mut trial.outcome {
+    for trial in
+        stored.trials.iter_mut().filter(|t| t.cell.competitor.name == "mio" && t.cell.condition.backends == 1)
+    {
+        if let Outcome::Measured(sample) = &mut trial.outcome {
             sample.client.system_ns = sample.elapsed_ns;
         }
     }
@@ -76,10 +81,24 @@ fn one_family_alone_is_refused_with_a_remedy() {
 #[test]
 fn a_run_without_a_whole_block_is_refused_with_a_remedy() {
     let mut stored = small().blocks(1).build();
-    stored.trials.retain(|trial| trial.cell.model != "pool");
+    stored.trials.retain(|trial| trial.cell.competitor.name != "pool");
     let error = Families::of(&stored).unwrap_err();
     assert!(matches!(error, FamiliesError::NothingPaired { .. }));
     assert!(error.to_string().contains("--resume"));
+}
+
+#[test]
+fn a_run_whose_trials_are_all_invalid_for_good_is_not_sent_back_to_be_resumed() {
+    let mut stored = small().blocks(1).build();
+    for trial in &mut stored.trials {
+        trial.attempt = schedule::MOST_ATTEMPTS;
+        trial.outcome = Outcome::Invalid { reasons: vec![Reason::Words("steal".to_owned())] };
+    }
+    let error = Families::of(&stored).unwrap_err().to_string();
+    assert!(
+        !error.contains("--resume") && error.ends_with("mend the cause, then begin a new run"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -95,7 +114,7 @@ fn of_an_open_loop_response_times_are_compared_and_throughput_is_not() {
 fn a_client_at_its_limit_does_not_take_an_open_loops_rank_away() {
     let mut stored = small().rate(2000).blocks(8).build();
     for trial in &mut stored.trials {
-        if let crate::record::Outcome::Measured(sample) = &mut trial.outcome {
+        if let Outcome::Measured(sample) = &mut trial.outcome {
             sample.client.system_ns = sample.elapsed_ns;
         }
     }
@@ -109,7 +128,7 @@ fn a_client_at_its_limit_does_not_take_an_open_loops_rank_away() {
 fn where_requests_are_too_few_for_a_percentile_cpu_time_is_compared_all_the_same() {
     let mut stored = small().rate(2000).blocks(3).build();
     for trial in &mut stored.trials {
-        if let crate::record::Outcome::Measured(sample) = &mut trial.outcome
+        if let Outcome::Measured(sample) = &mut trial.outcome
             && let Some(open) = &mut sample.open_loop
         {
             let mut few = crate::load::latency::histogram();

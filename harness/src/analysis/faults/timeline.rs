@@ -1,6 +1,7 @@
 //! One model's means over its repetitions, interval by interval, while faults come and go.
 
 use super::observations;
+use crate::plan::Competitor;
 use crate::trial::faults::data::{Bucket, StoredFaults};
 use crate::trial::faults::observe::backend_name;
 use crate::trial::faults::scenario::{Act, Event};
@@ -9,7 +10,7 @@ use crate::trial::faults::scenario::{Act, Event};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timeline {
     /// The model.
-    pub model: String,
+    pub model: Competitor,
     /// Its valid trials.
     pub trials: usize,
     /// Good answers in each interval, by backend, in the order of [`Backends`].
@@ -44,11 +45,11 @@ impl Backends {
 impl Timeline {
     /// Of each model that has a valid trial, in the plan's order.
     pub fn of_each(stored: &StoredFaults, backends: &Backends) -> Vec<Self> {
-        let models = &stored.environment.environment.plan.models;
+        let models = &stored.environment.environment.plan.competitors;
         models.iter().filter_map(|model| Timeline::of(stored, model, backends)).collect()
     }
 
-    fn of(stored: &StoredFaults, model: &str, backends: &Backends) -> Option<Self> {
+    fn of(stored: &StoredFaults, model: &Competitor, backends: &Backends) -> Option<Self> {
         let trials: Vec<_> = observations(stored, model).collect();
         let events = trials.first()?.applied.len();
         let intervals = trials.iter().map(|trial| trial.buckets.len()).max()?;
@@ -71,7 +72,7 @@ impl Timeline {
             Some((event, us.sum::<u64>() as f64 / applied.len() as f64 / 1e6))
         };
         Some(Timeline {
-            model: model.to_owned(),
+            model: model.clone(),
             trials: trials.len(),
             by_backend: backends.names.iter().map(answers).collect(),
             late: mean(&|bucket| bucket.late),
@@ -106,7 +107,7 @@ mod tests {
         let stored = StoredFaults { name: "faulty".into(), environment, trials };
         let backends = Backends::of(&stored.environment.fault.scenario.events, 2);
         let [mio] = &Timeline::of_each(&stored, &backends)[..] else { panic!("mio alone") };
-        assert_eq!((mio.model.as_str(), mio.trials, mio.intervals()), ("mio", 2, 30));
+        assert_eq!((mio.model.name.as_str(), mio.trials, mio.intervals()), ("mio", 2, 30));
         let events: Vec<_> = mio.events.iter().map(|(event, at)| (event.act.name(), *at)).collect();
         assert_eq!(events, [("kill-backend", 1.0), ("restore", 2.001)]);
         // A hundred requests a second take turns, and one failed.

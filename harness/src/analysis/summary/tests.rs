@@ -2,14 +2,18 @@
 
 use super::*;
 use crate::analysis::synthetic::Run;
-use crate::analysis::trial::percentile_ms;
+use crate::load::latency::percentile_ms;
 use crate::record::{Outcome, Sample};
+
+fn of(label: &str) -> Competitor {
+    Competitor::of(label)
+}
 
 #[test]
 fn a_figure_is_the_median_over_valid_blocks() {
     let stored = Run::new().blocks(3).models(&["direct", "threads"]).build();
     let summary = Summary::of(&stored);
-    let cell = summary.cell("threads", Condition { backends: 1, concurrency: 2 });
+    let cell = summary.cell(&of("threads"), GridPoint { backends: 1, concurrency: 2 });
     let mut rates: Vec<_> = cell.valid.iter().map(|m| m.rate).collect();
     rates.sort_by(f64::total_cmp);
     assert_eq!(cell.spread(ValidTrial::rate).unwrap().median, rates[1]);
@@ -22,8 +26,8 @@ fn an_invalid_trial_is_counted_and_enters_no_figure() {
     let clean = Summary::of(&run.build());
     let summary = Summary::of(&run.invalid("threads", 1, 2, 1).build());
     let (before, after) = (
-        clean.cell("threads", Condition { backends: 1, concurrency: 2 }),
-        summary.cell("threads", Condition { backends: 1, concurrency: 2 }),
+        clean.cell(&of("threads"), GridPoint { backends: 1, concurrency: 2 }),
+        summary.cell(&of("threads"), GridPoint { backends: 1, concurrency: 2 }),
     );
     assert_eq!((after.valid.len(), after.invalid), (2, 1));
     assert_eq!(after.valid[0].rate, before.valid[0].rate);
@@ -36,11 +40,11 @@ fn an_invalid_trial_is_counted_and_enters_no_figure() {
 fn a_cell_run_again_after_an_invalid_trial_has_both() {
     let mut stored = Run::new().blocks(1).build();
     let mut again = stored.trials[0].clone();
-    stored.trials[0].outcome = Outcome::Invalid { reasons: vec!["1 of 10000 failed".into()] };
+    stored.trials[0].outcome = Outcome::Invalid { reasons: vec![Reason::Words("1 of 10000 failed".into())] };
     again.attempt = 2;
     stored.trials.push(again);
     let summary = Summary::of(&stored);
-    let cell = summary.cell("direct", Condition { backends: 1, concurrency: 2 });
+    let cell = summary.cell(&of("direct"), GridPoint { backends: 1, concurrency: 2 });
     assert_eq!((cell.valid.len(), cell.invalid), (1, 1));
 }
 
@@ -58,14 +62,14 @@ fn an_altered_record_is_invalid_not_a_number() {
     }
     let summary = Summary::of(&stored);
     assert_eq!(summary.invalid.len(), 3);
-    assert!(summary.invalid[0].reasons[0].contains("V2 form"), "{:?}", summary.invalid[0]);
+    assert!(summary.invalid[0].reasons[0].to_string().contains("V2 form"), "{:?}", summary.invalid[0]);
 }
 
 #[test]
 fn p99_9_needs_more_than_one_trial_of_10000() {
     let stored = Run::new().blocks(2).build();
     let summary = Summary::of(&stored);
-    let cell = summary.cell("threads", Condition { backends: 1, concurrency: 2 });
+    let cell = summary.cell(&of("threads"), GridPoint { backends: 1, concurrency: 2 });
     assert!(cell.valid[0].percentile_ms(99.0).is_some());
     assert!(cell.valid[0].percentile_ms(99.9).is_none());
     assert!(percentile_ms(&cell.pooled().unwrap(), 99.9).is_some());
@@ -75,7 +79,7 @@ fn p99_9_needs_more_than_one_trial_of_10000() {
 #[test]
 fn the_reference_is_threads_else_the_first_balancer() {
     let of = |models: &[&str]| {
-        Summary::of(&Run::new().blocks(1).models(models).build()).reference().map(str::to_owned)
+        Summary::of(&Run::new().blocks(1).models(models).build()).reference().map(ToString::to_string)
     };
     assert_eq!(of(&["direct", "mio", "threads"]).as_deref(), Some("threads"));
     assert_eq!(of(&["direct", "mio", "tokio"]).as_deref(), Some("mio"));
@@ -86,10 +90,13 @@ fn the_reference_is_threads_else_the_first_balancer() {
 fn ratios_pair_only_blocks_that_both_have() {
     let stored = Run::new().blocks(4).invalid("mio", 1, 2, 0).invalid("threads", 1, 2, 3).build();
     let summary = Summary::of(&stored);
-    let ratios =
-        summary.log_ratios(("mio", "threads"), Condition { backends: 1, concurrency: 2 }, ValidTrial::rate);
+    let ratios = summary.log_ratios(
+        (&of("mio"), &of("threads")),
+        GridPoint { backends: 1, concurrency: 2 },
+        ValidTrial::rate,
+    );
     assert_eq!(ratios.len(), 2);
     let cell =
-        |model| summary.cell(model, Condition { backends: 1, concurrency: 2 }).in_block(1).unwrap().rate;
+        |model| summary.cell(&of(model), GridPoint { backends: 1, concurrency: 2 }).in_block(1).unwrap().rate;
     assert_eq!(ratios[0], (cell("mio") / cell("threads")).ln());
 }

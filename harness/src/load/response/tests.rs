@@ -152,6 +152,50 @@ fn what_is_no_response_is_refused() {
     }
 }
 
+/// What a server sends that waits for the client to go on: the stream does not end.
+fn unended(text: &str, cut: usize) -> Result<Progress, Fault> {
+    let mut parser = Parser::new();
+    parser.begin(false);
+    let mut seen = Seen::default();
+    text.as_bytes().chunks(cut).try_fold(Progress::Partial, |_, piece| parser.read(piece, &mut seen))
+}
+
+#[test]
+fn a_bare_line_feed_is_refused_where_it_stands_and_not_waited_beyond() {
+    for text in [
+        "HTTP/1.1 200 OK\n",
+        "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\n",
+        "HTTP/1.1 200 OK\n\r\n",
+        "HTTP/1.1 100 Continue\n\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: u\n",
+    ] {
+        for cut in [text.len(), 7, 1] {
+            assert!(matches!(unended(text, cut), Err(Fault::Malformed(_))), "{text:?} in pieces of {cut}");
+        }
+    }
+}
+
+#[test]
+fn any_broken_line_of_a_head_is_refused_before_the_head_ends() {
+    for text in ["HTTP/1.1 2xx\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n", "HTTP/1.1 200 OK\r\n A: b\r\n"] {
+        for cut in [text.len(), 7, 1] {
+            assert!(matches!(unended(text, cut), Err(Fault::Malformed(_))), "{text:?} in pieces of {cut}");
+        }
+    }
+    let right = "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 5\r\n";
+    for cut in [right.len(), 7, 1] {
+        assert_eq!(unended(right, cut), Ok(Progress::Partial), "in pieces of {cut}");
+    }
+}
+
 #[test]
 fn a_head_beyond_the_limit_is_refused() {
     let text = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(MAX_HEAD_BYTES));

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fixtures::{invalid, measured, plan};
-use crate::record::SCHEMA;
+use crate::record::{Outcome, SCHEMA, Trial};
 
 /// Runs what is left of `plan` after `trials`; `trial` makes up what comes of a job and how long it takes.
 fn complete(plan: &Plan, mut trials: Vec<Trial>, trial: impl Fn(&Job) -> (Outcome, u64)) -> Vec<Trial> {
@@ -29,7 +29,8 @@ fn blocks(trials: &[Trial]) -> u32 {
 
 /// Fails now and then, in a way that depends on the trial only.
 fn moody(job: &Job) -> (Outcome, u64) {
-    let noise = job.cell.model.len() as u32 + 7 * job.block + 3 * job.cell.backends + job.attempt;
+    let noise =
+        job.cell.competitor.name.len() as u32 + 7 * job.block + 3 * job.cell.condition.backends + job.attempt;
     (if noise.is_multiple_of(3) { invalid("made up") } else { measured() }, u64::from(noise))
 }
 
@@ -44,9 +45,8 @@ fn every_block_holds_every_cell_once_and_compared_rows_stand_together() {
         for (position, trial) in block.iter().enumerate() {
             assert_eq!((trial.block, trial.position as usize), (block[0].block, position));
         }
-        for rows in block.chunks(plan.models.len()) {
-            let condition = |trial: &Trial| (trial.cell.backends, trial.cell.concurrency);
-            assert!(rows.iter().all(|row| condition(row) == condition(&rows[0])));
+        for rows in block.chunks(plan.competitors.len()) {
+            assert!(rows.iter().all(|row| row.cell.condition == rows[0].cell.condition));
         }
     }
 }
@@ -81,10 +81,13 @@ fn an_invalid_trial_is_run_again_at_the_end_of_its_block() {
 fn a_cell_that_stays_invalid_is_given_up_after_three_attempts() {
     let plan = plan(Length::Blocks(1));
     let trials = complete(&plan, Vec::new(), |job| {
-        (if job.cell.model == "mio" { invalid("made up") } else { measured() }, 1)
+        (if job.cell.competitor.name == "mio" { invalid("made up") } else { measured() }, 1)
     });
-    let attempts: Vec<_> =
-        trials.iter().filter(|trial| trial.cell.model == "mio").map(|trial| trial.attempt).collect();
+    let attempts: Vec<_> = trials
+        .iter()
+        .filter(|trial| trial.cell.competitor.name == "mio")
+        .map(|trial| trial.attempt)
+        .collect();
     assert_eq!(attempts, [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]);
 }
 
@@ -116,7 +119,7 @@ fn one_slow_trial_does_not_end_a_run_that_its_median_would_let_go_on() {
 fn the_forecast_counts_down_to_nothing() {
     for length in [Length::Blocks(3), Length::Budget { budget_ms: 400, minimum_blocks: 3 }] {
         let plan = plan(length);
-        assert_eq!(Schedule::new(&plan, &[]).forecast().left, None);
+        assert_eq!(Schedule::new::<Trial>(&plan, &[]).forecast().left, None);
         let trials = complete(&plan, Vec::new(), |_| (measured(), 10));
         assert_eq!(trials.len(), 36);
         for done in 1..=36 {
@@ -159,7 +162,8 @@ proptest! {
 /// A measured trial of which throughput and CPU time vary with the block, by `noise` percent, in one condition alone.
 fn noisy(job: &Job, noise: u32) -> (Outcome, u64) {
     let Outcome::Measured(mut sample) = measured() else { unreachable!("a sample was made") };
-    let loud = job.cell.backends == 1 && job.cell.concurrency == 2 && job.cell.model == "mio";
+    let condition = &job.cell.condition;
+    let loud = condition.backends == 1 && condition.concurrency == 2 && job.cell.competitor.name == "mio";
     let percent = if loud { 100 + noise * (job.block % 3) } else { 100 };
     sample.completed = 1000;
     sample.elapsed_ns = 10_000 * u64::from(percent);
@@ -175,9 +179,11 @@ fn with_a_precision_only_the_conditions_that_need_it_get_more_blocks() {
     let later: Vec<_> =
         trials.iter().filter(|trial| trial.block >= crate::plan::precision::LEAST_BLOCKS).collect();
     assert!(!later.is_empty());
-    assert!(later.iter().all(|trial| (trial.cell.backends, trial.cell.concurrency) == (1, 2)));
+    assert!(
+        later.iter().all(|trial| (trial.cell.condition.backends, trial.cell.condition.concurrency) == (1, 2))
+    );
     // Such a block still holds every row of the condition, so that there are pairs.
-    assert_eq!(later.len() % plan.models.len(), 0);
+    assert_eq!(later.len() % plan.competitors.len(), 0);
     // And it ends when the ratio is known, long before the budget.
     assert!(trials.iter().map(|trial| trial.took_ms).sum::<u64>() < 90_000);
 }
@@ -214,8 +220,8 @@ fn a_trial_that_the_plan_cannot_have_made_is_found() {
         foreign(&plan, &trials).cloned() == Some(trials[1].clone())
     };
     assert!(altered(|trial| trial.block = u32::MAX));
-    assert!(altered(|trial| trial.cell.model = "another".into()));
-    assert!(altered(|trial| trial.cell.backends = 0));
+    assert!(altered(|trial| trial.cell.competitor = crate::plan::Competitor::of("another")));
+    assert!(altered(|trial| trial.cell.condition.backends = 0));
 }
 
 #[test]

@@ -9,9 +9,9 @@ use super::shape::{Mark, Shape, Tags};
 use super::{Figure, PANELS, backends_heading, columns, left_out, legend, named, some_of};
 use crate::analysis::Analysis;
 use crate::analysis::metric::Metric;
-use crate::analysis::summary::{Condition, Summary};
+use crate::analysis::summary::{GridPoint, Summary};
 use crate::analysis::trial::ValidTrial;
-use crate::plan::{DIRECT, Plan};
+use crate::plan::{Competitor, Plan};
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::{Digits, Value};
@@ -33,7 +33,7 @@ struct Stack {
 pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
     let summary = &analysis.summary;
     let backends = some_of(&summary.backends, PANELS);
-    let looks: Vec<_> = palette::looks(summary).into_iter().filter(|(row, _)| *row != DIRECT).collect();
+    let looks: Vec<_> = palette::looks(summary).into_iter().filter(|(row, _)| !row.is_direct()).collect();
     let shown = || {
         let conditions =
             summary.conditions().into_iter().filter(|condition| backends.contains(&condition.backends));
@@ -66,7 +66,7 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
     let mut marks = Vec::new();
     for (index, &backends) in backends.iter().enumerate() {
         for (group, &concurrency) in summary.concurrency.iter().enumerate() {
-            let condition = Condition { backends, concurrency };
+            let condition = GridPoint { backends, concurrency };
             for (place, &(row, look)) in looks.iter().enumerate() {
                 let Some(stack) = Stack::of(summary, row, condition) else { continue };
                 let width = FILLED / looks.len() as f64;
@@ -87,7 +87,7 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
 }
 
 impl Stack {
-    fn of(summary: &Summary, row: &str, condition: Condition) -> Option<Self> {
+    fn of(summary: &Summary, row: &Competitor, condition: GridPoint) -> Option<Self> {
         let cell = summary.cell(row, condition);
         Some(Stack {
             user: cell.spread(|trial| trial.user_us)?.median,
@@ -99,8 +99,8 @@ impl Stack {
     /// The bar of a row from one x of `panel` to another.
     fn mark(
         &self,
-        (row, look): (&str, Look),
-        condition: Condition,
+        (row, look): (&Competitor, Look),
+        condition: GridPoint,
         panel: Panel,
         (from, to): (f64, f64),
     ) -> Mark {
@@ -122,7 +122,7 @@ impl Stack {
         let total = Value::Spread { spread: self.total, digits: Digits::Four };
         Mark {
             tags: Tags {
-                competitor: row.to_owned(),
+                competitor: row.to_string(),
                 condition: Some(condition),
                 metric: Some(Metric::BalancerCpu),
             },

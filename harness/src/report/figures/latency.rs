@@ -13,9 +13,9 @@ use super::shape::{Mark, Shape, Tags};
 use super::{Figure, backends_heading, columns, left_out, legend, named, some_of};
 use crate::analysis::Analysis;
 use crate::analysis::metric::Metric;
-use crate::analysis::summary::{Condition, Summary};
-use crate::analysis::trial::{REQUESTS_BEYOND_A_PERCENTILE, percentile_ms};
-use crate::plan::Plan;
+use crate::analysis::summary::{GridPoint, Summary};
+use crate::load::latency::{REQUESTS_BEYOND_A_PERCENTILE, percentile_ms};
+use crate::plan::{Competitor, Plan};
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::Value;
@@ -45,7 +45,7 @@ type Curve = Vec<(f64, f64)>;
 
 /// The response times of one model under one condition.
 struct Times<'a> {
-    row: &'a str,
+    row: &'a Competitor,
     look: Look,
     curve: Curve,
     /// The percentiles with a tick, as far as the count supports them: name, milliseconds.
@@ -53,7 +53,7 @@ struct Times<'a> {
 }
 
 impl<'a> Times<'a> {
-    fn of(row: &'a str, look: Look, latency: &Histogram<u64>) -> Self {
+    fn of(row: &'a Competitor, look: Look, latency: &Histogram<u64>) -> Self {
         let known = |&(nines, name): &(f64, &'static str)| {
             Some((name, percentile_ms(latency, 100.0 * (1.0 - 10f64.powf(-nines)))?))
         };
@@ -63,7 +63,7 @@ impl<'a> Times<'a> {
 }
 
 /// Every model's curve under one condition; `None` fills a row of panels up.
-type Curves<'a> = Option<(Condition, Vec<Times<'a>>)>;
+type Curves<'a> = Option<(GridPoint, Vec<Times<'a>>)>;
 
 pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
     let summary = &analysis.summary;
@@ -71,7 +71,7 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
     let (backends, concurrency) =
         (some_of(&summary.backends, PANELS_A_SIDE), some_of(&summary.concurrency, PANELS_A_SIDE));
     let columns = columns(backends.len());
-    let curves = |condition: &Option<Condition>| -> Curves<'_> {
+    let curves = |condition: &Option<GridPoint>| -> Curves<'_> {
         let of = |&(row, look): &(_, Look)| {
             Some(Times::of(row, look, &summary.cell(row, (*condition)?).pooled()?))
         };
@@ -85,7 +85,7 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
     let to = longest.max(1.0) + 0.12;
     let ticks = TICKS.iter().filter(|(nines, _)| *nines <= to);
     let heading = |curves: &Curves<'_>| {
-        let heading = |of: &Condition| format!("{}, c = {}", backends_heading(of.backends), of.concurrency);
+        let heading = |of: &GridPoint| format!("{}, c = {}", backends_heading(of.backends), of.concurrency);
         curves.as_ref().map_or_else(String::new, |(condition, _)| heading(condition))
     };
     let frame = Frame::lay_out(Content {
@@ -130,11 +130,11 @@ fn subtitle(plan: &Plan, summary: &Summary) -> String {
 }
 
 /// Conditions row by row: a concurrency's panels stand side by side.
-fn in_rows(backends: &[u32], concurrency: &[u32], columns: usize) -> Vec<Option<Condition>> {
+fn in_rows(backends: &[u32], concurrency: &[u32], columns: usize) -> Vec<Option<GridPoint>> {
     let mut conditions = Vec::new();
     for &concurrency in concurrency {
         for backends in backends.chunks(columns) {
-            let condition = |i: usize| Some(Condition { backends: *backends.get(i)?, concurrency });
+            let condition = |i: usize| Some(GridPoint { backends: *backends.get(i)?, concurrency });
             conditions.extend((0..columns).map(condition));
         }
     }
@@ -145,7 +145,7 @@ fn in_rows(backends: &[u32], concurrency: &[u32], columns: usize) -> Vec<Option<
 }
 
 /// A curve, with a marker a nine from `first` on; `None` where it has no point.
-fn mark(times: &Times<'_>, condition: Condition, panel: Panel, first: f64) -> Option<Mark> {
+fn mark(times: &Times<'_>, condition: GridPoint, panel: Panel, first: f64) -> Option<Mark> {
     let Times { row, look, curve, percentiles } = times;
     let look = *look;
     let at = |(nines, ms): (f64, f64)| panel.at(nines, ms.ln());
@@ -160,7 +160,7 @@ fn mark(times: &Times<'_>, condition: Condition, panel: Panel, first: f64) -> Op
     let says: Vec<_> =
         percentiles.iter().map(|(name, ms)| format!("p{name} {} ms", Value::figure(*ms).plain())).collect();
     Some(Mark {
-        tags: Tags { competitor: (*row).to_owned(), condition: Some(condition), metric: Some(Metric::P50) },
+        tags: Tags { competitor: row.to_string(), condition: Some(condition), metric: Some(Metric::P50) },
         says: format!("{}: {}", named(row, condition), says.join(", ")),
         rows: percentiles.iter().map(|&(name, ms)| vec![name.into(), Value::figure(ms)]).collect(),
         shapes,

@@ -28,9 +28,10 @@ use self::shape::{Group, Mark};
 use crate::analysis::Analysis;
 use crate::analysis::looped::Loop;
 use crate::analysis::metric::Metric;
-use crate::analysis::summary::{Condition, Summary};
-use crate::plan::{DIRECT, Family, Plan};
+use crate::analysis::summary::{GridPoint, Summary};
+use crate::plan::{Competitor, Family, Plan};
 use crate::record::Stored;
+use crate::report::prose;
 use crate::report::render;
 use crate::report::section::{Column, Table};
 use crate::report::value::Value;
@@ -149,7 +150,7 @@ impl Figure {
             vec![Column::words("model"), Column::numbers("HTTP servers"), Column::numbers("concurrency")];
         columns.extend(self.columns.iter().cloned());
         let rows = self.marks.iter().flat_map(|mark| {
-            let condition = |number: fn(Condition) -> u32| {
+            let condition = |number: fn(GridPoint) -> u32| {
                 Value::or_nothing(mark.tags.condition, |condition| Value::count(number(condition)))
             };
             let of = [
@@ -219,19 +220,27 @@ fn backends_heading(backends: u32) -> String {
 }
 
 /// "mio, 2 backends, concurrency 10": what a mark stands for, in words.
-fn named(row: &str, condition: Condition) -> String {
-    format!("{row}, {}, concurrency {}", backends_heading(condition.backends), condition.concurrency)
+fn named(row: &Competitor, condition: GridPoint) -> String {
+    format!(
+        "{}, {}, concurrency {}",
+        prose::row(row),
+        backends_heading(condition.backends),
+        condition.concurrency
+    )
 }
 
-fn legend(summary: &Summary, looks: &[(&str, Look)]) -> Vec<Entry> {
-    let name = |model: &str| match summary.family(model) {
-        _ if model == DIRECT => format!("{model} (no balancer)"),
+fn legend(summary: &Summary, looks: &[(&Competitor, Look)]) -> Vec<Entry> {
+    let name = |model: &Competitor| match summary.family(model) {
+        _ if model.is_direct() => format!("{model} (no balancer)"),
         Family::Threaded => format!("{model} (threaded)"),
         Family::Async => format!("{model} (async)"),
-        Family::None => model.to_owned(),
+        Family::None => model.to_string(),
     };
-    let entry =
-        |&(model, look): &(&str, Look)| Entry { name: name(model), look, competitor: Some(model.to_owned()) };
+    let entry = |&(model, look): &(&Competitor, Look)| Entry {
+        name: name(model),
+        look,
+        competitor: Some(model.to_string()),
+    };
     looks.iter().map(entry).collect()
 }
 
@@ -239,14 +248,16 @@ fn legend(summary: &Summary, looks: &[(&str, Look)]) -> Vec<Entry> {
 mod tests {
     use super::*;
     use crate::analysis::synthetic::Run;
+    use crate::fixtures;
+    use crate::plan::factor;
 
     #[test]
     fn a_large_plan_is_thinned_out_and_says_so() {
         let many: Vec<u32> = (1..=100).collect();
         assert_eq!(some_of(&many, 6), [1, 20, 40, 60, 80, 100]);
         let mut run = Run::new().models(&["mio", "tokio"]).concurrency(&[2]).blocks(1).build();
-        run.environment.plan.backends = many.clone();
-        run.environment.plan.concurrency = many;
+        let plan = fixtures::over(run.environment.plan, &factor::BACKENDS, &many[..64]);
+        run.environment.plan = fixtures::over(plan, &factor::CONCURRENCY, &many);
         for figure in of_run(&run, &Analysis::of(&run)) {
             assert!(figure.size().1 < 8_000, "{}: {:?}", figure.id(), figure.size());
             assert!(figure.caption().contains("Not every cell is drawn"), "{}", figure.id());

@@ -7,8 +7,7 @@
 use plotters::style::RGBColor;
 
 use crate::analysis::summary::Summary;
-use crate::plan::Row;
-use crate::plan::{DIRECT, Family};
+use crate::plan::{Competitor, Family};
 
 /// Text and axes.
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
@@ -59,11 +58,10 @@ const ASYNC: [(&str, Look); 6] = [
 ];
 
 /// The looks of `summary`'s models and the direct row, in its order; rows that control the measurement are not drawn.
-pub(super) fn looks(summary: &Summary) -> Vec<(&str, Look)> {
-    let models: Vec<&str> =
-        summary.competitors.iter().map(String::as_str).filter(|label| !Row::of(label).is_control()).collect();
-    let mut taken: Vec<Look> = models.iter().filter_map(|model| place_of_its_own(model)).collect();
-    let look = |model: &str| -> Look {
+pub(super) fn looks(summary: &Summary) -> Vec<(&Competitor, Look)> {
+    let rows: Vec<&Competitor> = summary.shown().collect();
+    let mut taken: Vec<Look> = rows.iter().filter_map(|row| place_of_its_own(row)).collect();
+    let look = |model: &Competitor| -> Look {
         if let Some(look) = place_of_its_own(model) {
             return look;
         }
@@ -79,14 +77,14 @@ pub(super) fn looks(summary: &Summary) -> Vec<(&str, Look)> {
         look
     };
     let mut look = look;
-    models.into_iter().map(|model| (model, look(model))).collect()
+    rows.into_iter().map(|row| (row, look(row))).collect()
 }
 
-fn place_of_its_own(model: &str) -> Option<Look> {
-    if model == DIRECT {
+fn place_of_its_own(model: &Competitor) -> Option<Look> {
+    if model.is_direct() {
         return Some(WITHOUT_BALANCER);
     }
-    THREADED.iter().chain(&ASYNC).find(|(name, _)| *name == model).map(|&(_, look)| look)
+    THREADED.iter().chain(&ASYNC).find(|(name, _)| *name == model.name).map(|&(_, look)| look)
 }
 
 #[cfg(test)]
@@ -96,7 +94,7 @@ mod tests {
 
     fn look_of(models: &[&str], model: &str) -> Look {
         let summary = Summary::of(&Run::new().blocks(0).models(models).build());
-        looks(&summary).into_iter().find(|(name, _)| *name == model).unwrap().1
+        looks(&summary).into_iter().find(|(row, _)| row.name == model).unwrap().1
     }
 
     #[test]
@@ -112,7 +110,8 @@ mod tests {
                 assert_ne!(a.color, b.color);
             }
         }
-        let four = ["threads", "pool", "mio", "tokio"].map(|m| place_of_its_own(m).unwrap().marker);
+        let four =
+            ["threads", "pool", "mio", "tokio"].map(|m| place_of_its_own(&Competitor::of(m)).unwrap().marker);
         for (i, marker) in four.iter().enumerate() {
             assert!(!four[i + 1..].contains(marker) && *marker != WITHOUT_BALANCER.marker);
         }

@@ -11,9 +11,9 @@ use super::{Figure, PANELS, backends_heading, columns, left_out, legend, named, 
 use crate::analysis::Analysis;
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::Ratio;
-use crate::analysis::summary::Condition;
+use crate::analysis::summary::GridPoint;
 use crate::analysis::verdicts::OfMetric;
-use crate::plan::{DIRECT, Plan};
+use crate::plan::{Competitor, Plan};
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::{Value, noise_floor};
@@ -28,7 +28,7 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis, metric: Metric) -> Option
     let verdicts = analysis.verdicts.on(metric)?;
     let reference = summary.reference()?;
     let backends = some_of(&summary.backends, PANELS);
-    let is_compared = |row: &str| row != DIRECT && row != reference;
+    let is_compared = |row: &Competitor| !row.is_direct() && row != reference;
     let looks: Vec<_> = palette::looks(summary).into_iter().filter(|(row, _)| is_compared(row)).collect();
     let whiskers = || {
         let shown = verdicts.models.iter().filter(|of| backends.contains(&of.condition.backends));
@@ -66,9 +66,9 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis, metric: Metric) -> Option
         let shapes = vec![Shape::line([(panel.left, one), (panel.right, one)], palette::INK, 3)];
         under.push(Group { class: "reference", shapes, ..Group::default() });
         for (group, &concurrency) in summary.concurrency.iter().enumerate() {
-            let condition = Condition { backends, concurrency };
+            let condition = GridPoint { backends, concurrency };
             for (place, &(row, look)) in looks.iter().enumerate() {
-                let found = verdicts.models.iter().find(|of| of.row == row && of.condition == condition);
+                let found = verdicts.models.iter().find(|of| of.row == *row && of.condition == condition);
                 let Some(ratio) = found.and_then(|of| of.ratio) else { continue };
                 let offset = (place as f64 + 0.5) / looks.len() as f64 - 0.5;
                 let at = |ratio: f64| panel.at(group as f64 + offset * FILLED, ratio.ln());
@@ -87,8 +87,8 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis, metric: Metric) -> Option
 }
 
 fn mark(
-    (row, look): (&str, Look),
-    condition: Condition,
+    (row, look): (&Competitor, Look),
+    condition: GridPoint,
     metric: Metric,
     ratio: &Ratio,
     at: impl Fn(f64) -> (i32, i32),
@@ -100,7 +100,7 @@ fn mark(
     let word = metric.word(ratio.conclusion());
     let interval = ratio.judged.interval;
     Mark {
-        tags: Tags { competitor: row.to_owned(), condition: Some(condition), metric: Some(metric) },
+        tags: Tags { competitor: row.to_string(), condition: Some(condition), metric: Some(metric) },
         says: format!("{}: {}", named(row, condition), Value::concluded(ratio, word).plain()),
         rows: vec![vec![
             Value::figure(ratio.judged.ratio),

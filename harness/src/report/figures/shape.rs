@@ -13,7 +13,7 @@ use plotters::style::{Color, IntoFont, RGBAColor, RGBColor, ShapeStyle};
 use super::palette::{Look, Marker, PAPER};
 use super::text;
 use crate::analysis::metric::Metric;
-use crate::analysis::summary::Condition;
+use crate::analysis::summary::GridPoint;
 use crate::report::value::Value;
 
 /// Where shapes are drawn.
@@ -54,7 +54,7 @@ pub(super) struct Tags {
     /// The label of the row.
     pub(super) competitor: String,
     /// `None`: over a whole fault run, or in a legend.
-    pub(super) condition: Option<Condition>,
+    pub(super) condition: Option<GridPoint>,
     /// `None`: in a legend.
     pub(super) metric: Option<Metric>,
 }

@@ -274,7 +274,7 @@ impl DrawingBackend for Svg<'_> {
 mod tests {
     use super::*;
     use crate::analysis::metric::Metric;
-    use crate::analysis::summary::Condition;
+    use crate::analysis::summary::GridPoint;
     use crate::report::figures::palette::INK;
     use crate::report::figures::shape::Shape;
 
@@ -292,7 +292,7 @@ mod tests {
     fn a_mark_can_be_found_by_what_it_stands_for() {
         let tags = Tags {
             competitor: "mio+10%".into(),
-            condition: Some(Condition { backends: 2, concurrency: 10 }),
+            condition: Some(GridPoint { backends: 2, concurrency: 10 }),
             metric: Some(Metric::P99),
         };
         let shapes = vec![Shape::line([(1, 2), (3, 4)], INK, 3)];

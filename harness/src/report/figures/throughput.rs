@@ -7,9 +7,9 @@ use super::shape::{Group, Mark, Shape, Tags};
 use super::{Figure, PANELS, backends_heading, columns, left_out, legend, named, some_of};
 use crate::analysis::Analysis;
 use crate::analysis::metric::Metric;
-use crate::analysis::summary::{Condition, Summary};
+use crate::analysis::summary::{GridPoint, Summary};
 use crate::analysis::trial::ValidTrial;
-use crate::plan::Plan;
+use crate::plan::{Competitor, Plan};
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::{Digits, Value};
@@ -77,14 +77,14 @@ fn apart(frame: &Frame, panel: Panel, models: usize) -> f64 {
 
 /// One model, and how far from the middle it stands, pixels.
 struct Model<'a> {
-    row: &'a str,
+    row: &'a Competitor,
     look: Look,
     shift: i32,
 }
 
 /// One cell's place.
 struct Cell {
-    condition: Condition,
+    condition: GridPoint,
     rate: Spread,
     x: i32,
     /// Of the median, the smallest and the largest rate.
@@ -96,7 +96,7 @@ impl Model<'_> {
     fn cells(&self, summary: &Summary, frame: &Frame, panel: Panel, backends: u32) -> Vec<Option<Cell>> {
         let ticks = summary.concurrency.iter().zip(&frame.content.x.ticks);
         let cell = |(&concurrency, &(at, _)): (&u32, &(f64, String))| {
-            let condition = Condition { backends, concurrency };
+            let condition = GridPoint { backends, concurrency };
             let rate = summary.cell(self.row, condition).spread(ValidTrial::rate)?;
             let y = [rate.median, rate.min, rate.max].map(|rate| panel.at(at, rate).1);
             Some(Cell { condition, rate, x: panel.at(at, 0.0).0 + self.shift, y })
@@ -129,7 +129,11 @@ impl Model<'_> {
         }
     }
 
-    fn tags(&self, condition: Condition) -> Tags {
-        Tags { competitor: self.row.to_owned(), condition: Some(condition), metric: Some(Metric::Throughput) }
+    fn tags(&self, condition: GridPoint) -> Tags {
+        Tags {
+            competitor: self.row.to_string(),
+            condition: Some(condition),
+            metric: Some(Metric::Throughput),
+        }
     }
 }

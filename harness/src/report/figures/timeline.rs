@@ -55,7 +55,7 @@ pub(super) fn figures(stored: &StoredFaults) -> Vec<Figure> {
         let frame = frame(stored, of, &backends, (end, highest));
         let drawn = Drawn { of, interval, panel: frame.panel(0) };
         Figure {
-            id: id(&of.model),
+            id: id(&of.model.to_string()),
             sentence: None,
             columns: ["seconds", "what", "per second"].map(Column::numbers).to_vec(),
             under: Vec::new(),
@@ -187,7 +187,7 @@ impl Drawn<'_> {
             vec![Value::decimal(place as f64 * self.interval, 3), what.as_str().into(), Value::figure(*rate)]
         };
         Mark {
-            tags: Tags { competitor: self.of.model.clone(), condition: None, metric: None },
+            tags: Tags { competitor: self.of.model.to_string(), condition: None, metric: None },
             says: format!("{}: {what}", self.of.model),
             rows: rates.iter().enumerate().map(row).collect(),
             shapes,

@@ -3,7 +3,7 @@
 use crate::analysis::Analysis;
 use crate::analysis::findings::{Claim, Finding};
 use crate::analysis::metric::Metric;
-use crate::plan::Row;
+use crate::plan::Competitor;
 use crate::report::prose;
 use crate::report::value::Value;
 use crate::statistics::Spread;
@@ -13,11 +13,11 @@ use crate::text::{capitalised, counted, grouped};
 pub(in crate::report) fn of_models(analysis: &Analysis, metric: Metric) -> Option<String> {
     let findings = analysis.verdicts.on(metric)?.findings();
     let Claim::ModelToReference { reference, .. } = &findings.first()?.claim else { return None };
-    let mut models: Vec<(&str, Vec<&Finding>)> = Vec::new();
+    let mut models: Vec<(&Competitor, Vec<&Finding>)> = Vec::new();
     for finding in &findings {
         let Claim::ModelToReference { model, .. } = &finding.claim else { continue };
         match models.last_mut() {
-            Some((last, of)) if last == model => of.push(finding),
+            Some((last, of)) if *last == model => of.push(finding),
             _ => models.push((model, vec![finding])),
         }
     }
@@ -33,7 +33,7 @@ pub(in crate::report) fn of_models(analysis: &Analysis, metric: Metric) -> Optio
 /// From which to which median each row's cells reach in `metric`, in one sentence; `None` where there is no figure.
 pub(in crate::report) fn of_medians(analysis: &Analysis, metric: Metric) -> Option<String> {
     let summary = &analysis.summary;
-    let range = |row: &String| {
+    let range = |row: &Competitor| {
         let median = |condition| {
             let spread = summary.cell(row, condition).spread(|trial| metric.of(trial))?;
             Some(spread.median)
@@ -43,14 +43,13 @@ pub(in crate::report) fn of_medians(analysis: &Analysis, metric: Metric) -> Opti
         let [low, high] = [min, max].map(|value| grouped(&Value::figure(value).plain()));
         Some(format!("{} {low} to {high}", prose::row(row)))
     };
-    let drawn = summary.competitors.iter().filter(|label| !Row::of(label).is_control());
-    let each: Vec<_> = drawn.filter_map(range).collect();
+    let each: Vec<_> = summary.shown().filter_map(range).collect();
     let name = capitalised(metric.name_with_unit());
     (!each.is_empty()).then(|| format!("{name}, medians of the cells: {}.", each.join("; ")))
 }
 
 /// "mio faster in 12 of 15 cells (ratios 1.18 to 1.46), client-bound in 3 (…)".
-fn of_model(model: &str, metric: Metric, findings: &[&Finding]) -> String {
+fn of_model(model: &Competitor, metric: Metric, findings: &[&Finding]) -> String {
     let clause = |(index, finding): (usize, &&Finding)| {
         let all = if index == 0 {
             format!(" of {}", counted(finding.of_conditions, "cell"))

@@ -3,7 +3,7 @@
 use crate::analysis::looped::Loop;
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::Summary;
-use crate::analysis::trial::REQUESTS_BEYOND_A_PERCENTILE;
+use crate::load::latency::REQUESTS_BEYOND_A_PERCENTILE;
 use crate::plan::{Connections, Plan};
 use crate::report::prose;
 use crate::text::{capitalised, grouped, listed};
@@ -37,12 +37,12 @@ pub(in crate::report) fn remark_on(metric: Metric, load: Loop) -> String {
 
 /// What load a trial was, in one sentence.
 pub(in crate::report) fn of_a_trial(plan: &Plan) -> String {
-    let requests = grouped(&plan.requests.to_string());
-    let kind = match name_with_times(Loop::of(plan.rate)) {
+    let requests = grouped(&plan.base.requests.to_string());
+    let kind = match name_with_times(Loop::of(plan.base.rate)) {
         None => "Closed loop,".to_owned(),
         Some(open) => format!("{};", capitalised(&open)),
     };
-    format!("{kind} {requests} requests a trial, {}.", prose::connections(plan.connections))
+    format!("{kind} {requests} requests a trial, {}.", prose::connections(plan.base.connections))
 }
 
 /// What the concurrency of a cell is, on an axis.

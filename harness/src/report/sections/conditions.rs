@@ -6,9 +6,8 @@
 use super::Source;
 use crate::analysis::bottleneck::Bottlenecks;
 use crate::analysis::looped::Loop;
-use crate::analysis::summary::{CellSummary, Condition, Summary};
+use crate::analysis::summary::{CellSummary, GridPoint, Summary};
 use crate::analysis::trial::ValidTrial;
-use crate::plan::Row;
 use crate::report::prose;
 use crate::report::section::{Column, Section, Table};
 use crate::report::value::{Digits, Missing, Value};
@@ -124,10 +123,10 @@ pub(in crate::report) fn main_figures(summary: &Summary) -> Table {
     columns.extend(summary.backends.iter().map(|&b| Column::numbers(counted(b as usize, "server"))));
     let mut rows = Vec::new();
     for &concurrency in &summary.concurrency {
-        for row in summary.competitors.iter().filter(|label| !Row::of(label).is_control()) {
-            let mut values = vec![Value::count(concurrency), row.as_str().into()];
+        for row in summary.shown() {
+            let mut values = vec![Value::count(concurrency), prose::row(row).into()];
             values.extend(summary.backends.iter().map(|&backends| {
-                let cell = summary.cell(row, Condition { backends, concurrency });
+                let cell = summary.cell(row, GridPoint { backends, concurrency });
                 let value = main_figure(summary.load(), cell);
                 // Some of its trials were invalid: the text beside the table says so.
                 let starred = cell.invalid > 0 && !cell.valid.is_empty();

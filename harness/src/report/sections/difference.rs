@@ -36,7 +36,7 @@ fn table(difference: &Difference, shown: impl Fn(&Change) -> bool) -> Table {
     let count = |count: Option<u32>| count.map_or("all".into(), Value::count);
     let rows = difference.changes.iter().filter(|change| shown(change)).map(|change| {
         vec![
-            change.model.as_str().into(),
+            prose::row(&change.model).into(),
             count(change.backends),
             count(change.concurrency),
             change.metric.name().into(),
@@ -145,7 +145,11 @@ fn named(change: &Change) -> String {
         _ => "all cells".into(),
     };
     let (name, word) = (change.metric.name(), change.metric.word(change.conclusion()));
-    format!("{} ({place}) {word} in {name}, {}", change.model, with_interval(&change.ratio.judged))
+    format!(
+        "{} ({place}) {word} in {name}, {}",
+        prose::row(&change.model),
+        with_interval(&change.ratio.judged)
+    )
 }
 
 #[cfg(test)]
@@ -178,8 +182,14 @@ mod tests {
     #[test]
     fn a_cell_that_was_lost_is_named() {
         let [base, mut new] = halves(|_, _| ());
-        for trial in new.trials.iter_mut().filter(|t| t.cell.model == "mio" && t.cell.backends == 2) {
-            trial.outcome = crate::record::Outcome::Invalid { reasons: vec!["1 of 10000 failed".into()] };
+        for trial in new
+            .trials
+            .iter_mut()
+            .filter(|t| t.cell.competitor.name == "mio" && t.cell.condition.backends == 2)
+        {
+            trial.outcome = crate::record::Outcome::Invalid {
+                reasons: vec![crate::record::Reason::Words("1 of 10000 failed".into())],
+            };
         }
         let text = sentence(&of(&base, &new));
         assert!(text.contains("not valid in new: mio 2x2, mio 2x10."), "{text}");

@@ -125,8 +125,8 @@ pub fn method(families: &Families) -> String {
         "Threaded: {}; async: {}. Each ratio is of the families' geometric means within a block: the geometric mean over \
          blocks, and in brackets its 95 % interval. {tests} after Holm's correction for the \
          number of cells; a verdict at {} % and beyond the noise floor (a model against itself): {}. {end}",
-        families.threaded.join(", "),
-        families.asynchronous.join(", "),
+        prose::joined(&families.threaded),
+        prose::joined(&families.asynchronous),
         LEVEL * 100.0,
         floors.join(", "),
     )

@@ -79,7 +79,7 @@ pub(in crate::report) fn table(stored: &StoredFaults) -> Table {
     let rows = by_model.iter().enumerate().map(|(index, of)| {
         // The rows of a model stand together: the first of them names it.
         let named = index > 0 && by_model[index - 1].model == of.model;
-        let mut row = vec![if named { "".into() } else { of.model.as_str().into() }];
+        let mut row = vec![if named { "".into() } else { of.model.to_string().into() }];
         if several {
             row.push(of.fault.as_ref().map_or_else(String::new, described).into());
         }
@@ -126,7 +126,7 @@ fn trials(stored: &StoredFaults) -> Table {
     ];
     let width = columns.len();
     let row = |trial: &FaultTrial| {
-        let mut row = vec![Value::count(u64::from(trial.block) + 1), trial.model.as_str().into()];
+        let mut row = vec![Value::count(u64::from(trial.block) + 1), trial.model.to_string().into()];
         match &trial.outcome {
             FaultOutcome::Invalid { .. } => row.push(Value::Missing(Missing::Invalid)),
             FaultOutcome::Observed(seen) => row.extend(of_trial(seen)),
@@ -175,9 +175,9 @@ pub(in crate::report) fn load(plan: &Plan) -> String {
     let backends = counted(plan.most_backends() as usize, "backend");
     format!(
         "Open loop: {} requests per second are due, on up to {} connections, {}; {backends}.",
-        plan.rate.unwrap_or(0),
+        plan.base.rate.unwrap_or(0),
         plan.most_concurrency(),
-        prose::connections(plan.connections)
+        prose::connections(plan.base.connections)
     )
 }
 
@@ -228,7 +228,7 @@ fn method(stored: &StoredFaults) -> Vec<String> {
          connection is in it. A request that has not been answered {} s after it was sent has failed. A trial is invalid \
          when a request fails before the first event, or a process dies that was not killed.",
         fault.after_ms / 1000,
-        counted(usize::try_from(plan.warmup).unwrap_or(usize::MAX), "request"),
+        counted(usize::try_from(plan.base.warmup).unwrap_or(usize::MAX), "request"),
         fault.timeout_ms as f64 / 1e3,
     )];
     paragraphs.extend(acts.into_iter().map(meaning));

@@ -123,7 +123,7 @@ mod tests {
     fn a_plateau_and_a_client_that_did_not_keep_up_are_remarked_on() {
         let models = ["direct", "mio"];
         let mut stored = Run::new().models(&models).backends(&[1]).concurrency(&[10]).blocks(3).build();
-        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.model == "mio") {
+        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.competitor.name == "mio") {
             if let Outcome::Measured(sample) = &mut trial.outcome {
                 sample.elapsed_ns *= 2;
                 let mut heaped = crate::load::latency::histogram();

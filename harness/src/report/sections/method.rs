@@ -2,18 +2,16 @@
 
 use super::Source;
 use crate::analysis::summary::Summary;
-use crate::plan::{DIRECT, Plan};
+use crate::plan::{Competitor, Condition, DIRECT, Plan};
 use crate::report::prose::load;
 use crate::report::section::{Content, Section};
 use crate::statistics::verdict::LEVEL;
 use crate::text::{counted, listed};
-use crate::trial::rate_search;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     let environment = &source.stored.environment;
     let method = paragraphs(&source.analysis.summary, &environment.plan);
-    let found = environment.notes.iter().filter(|note| rate_search::is_note(note));
-    let found = found.map(|note| format!("How the rate was chosen: {note}."));
+    let found = environment.rate_found.iter().map(|note| format!("How the rate was chosen: {note}."));
     let section = Section::new("method", "What was measured, and how");
     vec![section.with(method.into_iter().chain(found).map(Content::Paragraph))]
 }
@@ -34,10 +32,10 @@ fn paragraphs(summary: &Summary, plan: &Plan) -> Vec<String> {
             .into(),
     ];
     paragraphs.extend(load::throughput(summary.load()).map(str::to_owned));
-    if summary.competitors.iter().any(|row| row == DIRECT) {
+    if summary.competitors.iter().any(Competitor::is_direct) {
         paragraphs.push(format!(
             "The row {DIRECT} has no balancer and is no competitor: the client talks to the servers in turn. {}",
-            load::direct(summary.load(), plan.connections)
+            load::direct(summary.load(), plan.base.connections)
         ));
     }
     paragraphs
@@ -50,12 +48,12 @@ fn what_was_run(summary: &Summary, plan: &Plan) -> String {
         counted(summary.balancers().count(), "concurrency model"),
         listed(&summary.backends),
         load::driven(summary),
-        plan.body_bytes,
+        plan.base.body_bytes,
     )
 }
 
 fn what_a_trial_is(plan: &Plan) -> String {
-    let Plan { requests, warmup, seed, .. } = plan;
+    let (Condition { requests, warmup, .. }, seed) = (&plan.base, plan.seed);
     format!(
         "The sample is the trial, not the request: one fresh balancer process that serves one cell (model, \
          number of servers, concurrency) with {requests} timed requests, after {warmup} that are discarded. A \

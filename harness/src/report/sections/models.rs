@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Source;
-use crate::plan::{DIRECT, Family};
+use crate::plan::Family;
 use crate::record::Environment;
 use crate::report::prose;
 use crate::report::section::{Column, Section, Table};
@@ -29,7 +29,7 @@ fn models(environment: &Environment) -> Table {
     };
     let rows = environment.models.iter().map(|model| {
         vec![
-            prose::row(&model.name).into(),
+            prose::row(&model.competitor).into(),
             family(model.family).into(),
             model.unit_of_work.as_str().into(),
             model.summary.as_str().into(),
@@ -40,9 +40,9 @@ fn models(environment: &Environment) -> Table {
 
 /// The fairness manifests side by side, and whether the models agree.
 fn manifest(environment: &Environment) -> Table {
-    let models: Vec<_> = environment.models.iter().filter(|model| model.name != DIRECT).collect();
+    let models: Vec<_> = environment.models.iter().filter(|model| !model.competitor.is_direct()).collect();
     let mut columns = vec![Column::words("setting")];
-    columns.extend(models.iter().map(|model| Column::words(prose::row(&model.name))));
+    columns.extend(models.iter().map(|model| Column::words(prose::row(&model.competitor))));
     columns.push(Column::words("equal"));
     let settings: BTreeSet<_> = models.iter().flat_map(|model| model.manifest.keys()).collect();
     let rows = settings.into_iter().map(|setting| {

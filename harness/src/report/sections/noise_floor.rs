@@ -9,8 +9,8 @@ use crate::statistics::bootstrap::RESAMPLES;
 use crate::text::grouped;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
-    let controls = source.analysis.summary.controls();
-    let again: Vec<_> = controls.filter(|(_, row)| row.twin).map(|(label, _)| prose::row(label)).collect();
+    let rows = &source.analysis.summary.competitors;
+    let again: Vec<_> = rows.iter().filter(|row| row.replicate).map(prose::row).collect();
     let pair = if again.is_empty() {
         "This run has no such row: verdicts rest on the intervals alone.".to_owned()
     } else {

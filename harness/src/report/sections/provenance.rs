@@ -8,7 +8,6 @@ use crate::record::Environment;
 use crate::report::prose;
 use crate::report::section::{Section, Table};
 use crate::text::counted;
-use crate::trial::rate_search;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     vec![of(&source.stored.environment)]
@@ -52,11 +51,11 @@ fn facts(environment: &Environment) -> Table {
             "a trial",
             format!(
                 "{} timed requests after {} discarded, {}{}, {} bytes a body",
-                plan.requests,
-                plan.warmup,
-                plan.rate.map_or(String::new(), |rate| format!("{rate} per second (open loop), ")),
-                prose::connections(plan.connections),
-                plan.body_bytes
+                plan.base.requests,
+                plan.base.warmup,
+                plan.base.rate.map_or(String::new(), |rate| format!("{rate} per second (open loop), ")),
+                prose::connections(plan.base.connections),
+                plan.base.body_bytes
             ),
         ),
     ])
@@ -65,7 +64,6 @@ fn facts(environment: &Environment) -> Table {
 /// What a reader must be warned of before the figures.
 pub(super) fn warnings(environment: &Environment) -> Vec<String> {
     let mut warnings = environment.notes.clone();
-    warnings.retain(|note| !rate_search::is_note(note));
     if environment.build.profile != "release" {
         warnings.push(format!(
             "The binary was built with the profile {}: its figures say nothing about a release build.",

@@ -55,8 +55,7 @@ pub(in crate::report) fn table(of: &OfMetric) -> Option<Table> {
 
 fn by_condition(of: &OfMetric, comparisons: &[Comparison]) -> Option<Table> {
     comparisons.iter().find(|comparison| comparison.ratio.is_some())?;
-    let mut pairs: Vec<(&str, &str)> =
-        comparisons.iter().map(|c| (c.row.as_str(), c.with.as_str())).collect();
+    let mut pairs: Vec<_> = comparisons.iter().map(|c| (&c.row, &c.with)).collect();
     pairs.dedup();
     let mut columns = vec![
         Column::numbers("HTTP servers").short("HTTP\nservers"),
@@ -71,9 +70,7 @@ fn by_condition(of: &OfMetric, comparisons: &[Comparison]) -> Option<Table> {
     let rows = conditions.into_iter().map(|condition| {
         let mut row = vec![Value::count(condition.backends), Value::count(condition.concurrency)];
         row.extend(pairs.iter().map(|pair| {
-            let found = comparisons
-                .iter()
-                .find(|c| c.condition == condition && (c.row.as_str(), c.with.as_str()) == *pair);
+            let found = comparisons.iter().find(|c| c.condition == condition && (&c.row, &c.with) == *pair);
             Value::or_nothing(found, |comparison| value(of, comparison))
         }));
         row

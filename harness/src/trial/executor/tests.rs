@@ -7,6 +7,7 @@ use super::*;
 use crate::fixtures;
 use crate::load::{Failures, LoadReport, OpenLoop};
 use crate::plan::{DIRECT, Length};
+use crate::record::in_words;
 
 /// Every server listens somewhere, tells 1 ns more of usage each time, and obeys. `@LOAD@` is what the load generator
 /// does on `go`, `@BALANCE@` what the balancer does before it listens.
@@ -40,7 +41,7 @@ fn crew(balance: &str, load: &str) -> Crew {
 }
 
 fn cell(model: &str) -> Cell {
-    Cell { model: model.into(), backends: 2, concurrency: 5 }
+    fixtures::cell(model, 2, 5)
 }
 
 /// `echo` of a report of a hundred requests, of which `failed` failed.
@@ -56,32 +57,23 @@ fn load_report(failed: u64) -> LoadReport {
     let mut histogram = crate::load::latency::histogram();
     histogram.saturating_record_n(2_000, 100 - failed);
     LoadReport {
-        urls: Vec::new(),
         concurrency: 5,
-        keep_alive: false,
         requests: 100,
         completed: 100 - failed,
         failed: Failures { receive: failed, ..Failures::default() },
-        non_2xx: 0,
         elapsed_ns: 5,
         received_bytes: 9,
-        body_bytes: 0,
         latency_ns_hdr: crate::load::latency::encode(&histogram),
         per_backend: [("b1".to_owned(), 50), ("b2".to_owned(), 50 - failed)].into(),
         connections_opened: 100,
-        keep_alive_requests: 0,
-        closed_by_client: 0,
-        server_software: None,
-        document_bytes: 0,
         warmup_requests: 10,
-        warmup_failed: 0,
-        open_loop: None,
+        ..LoadReport::default()
     }
 }
 
 fn reasons(attempt: &Attempt) -> String {
     match &attempt.outcome {
-        Outcome::Invalid { reasons } => reasons.join("; "),
+        Outcome::Invalid { reasons } => in_words(reasons),
         Outcome::Measured(_) => panic!("measured"),
     }
 }
@@ -182,9 +174,9 @@ fn an_interrupt_during_the_window_voids_the_trial() {
 
 #[test]
 fn a_plan_with_a_rate_has_its_load_driven_at_it() {
-    let mut crew = crew(":", "exit 9");
-    crew.plan.rate = Some(500);
-    let said = reasons(&crew.attempt(&cell("threads")).unwrap());
+    let mut at_a_rate = cell("threads");
+    at_a_rate.condition.rate = Some(500);
+    let said = reasons(&crew(":", "exit 9").attempt(&at_a_rate).unwrap());
     assert!(said.contains("--expect-body-bytes 16 --rate 500 --json --supervised"), "{said}");
 }
 
@@ -192,8 +184,9 @@ fn a_plan_with_a_rate_has_its_load_driven_at_it() {
 fn a_trial_whose_rate_was_sustained_is_measured_and_one_whose_was_not_is_invalid() {
     let at = |open_loop: OpenLoop| {
         let mut crew = crew(":", &printed(&LoadReport { open_loop: Some(open_loop), ..load_report(0) }));
-        crew.plan.rate = Some(500);
-        crew.attempt(&cell("threads")).unwrap()
+        let mut cell = cell("threads");
+        cell.condition.rate = Some(500);
+        crew.attempt(&cell).unwrap()
     };
     let kept = fixtures::open_loop(500, 100);
     let Outcome::Measured(sample) = at(kept.clone()).outcome else { panic!("not measured") };

@@ -10,11 +10,11 @@ use crate::host::{Counters, HostError};
 use crate::host::{HostWindow, Usage};
 use crate::load::LoadReport;
 use crate::load::latency;
-use crate::plan::Plan;
-use crate::record::{Outcome, Sample};
+use crate::plan::{Condition, Gates};
+use crate::record::{Outcome, Reason, Sample};
 use crate::testbed::process::{ChildError, Supervised};
 use crate::trial::executor::unix_ms;
-use crate::trial::gates::{self, Asked, Seen};
+use crate::trial::gates::{Asked, Seen, reasons};
 
 /// The processes of one trial.
 pub(super) struct Window<'a> {
@@ -71,10 +71,10 @@ impl Window<'_> {
     }
 
     /// Every server of this trial that has died, and how.
-    pub(super) fn fates(&mut self) -> Vec<String> {
+    pub(super) fn fates(&mut self) -> Vec<Reason> {
         let balancer = self.balancer.iter_mut();
         let servers = balancer.chain(&mut self.backends);
-        servers.filter_map(|server| Some(server.obituary()?.to_string())).collect()
+        servers.filter_map(|server| Some(Reason::Words(server.obituary()?.to_string()))).collect()
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, ChildError> {
@@ -89,7 +89,13 @@ impl Window<'_> {
 
 impl Measured {
     /// The sample, when every gate is passed and no server has died (`fates`).
-    pub(super) fn judge(self, plan: &Plan, backends: &[String], fates: Vec<String>) -> Outcome {
+    pub(super) fn judge(
+        self,
+        condition: &Condition,
+        gates: &Gates,
+        backends: &[String],
+        fates: Vec<Reason>,
+    ) -> Outcome {
         let report = self.report;
         let recorded = |text: &str| latency::decode(text).map_or(0, |histogram| histogram.len());
         let open_loop = report.open_loop.as_ref();
@@ -117,12 +123,12 @@ impl Measured {
             open_loop: report.open_loop,
         };
         let asked = Asked {
-            requests: plan.requests,
-            rate: plan.rate,
+            requests: condition.requests,
+            rate: condition.rate,
             backends,
-            steal_limit_percent: plan.steal_limit_percent,
+            steal_limit_percent: gates.steal_limit_percent,
         };
-        let mut reasons = gates::reasons(&seen, &asked);
+        let mut reasons = reasons(&seen, &asked);
         reasons.extend(fates);
         if !reasons.is_empty() {
             return Outcome::Invalid { reasons };

@@ -10,6 +10,7 @@ use std::ops::{Add, AddAssign};
 use serde::{Deserialize, Serialize};
 
 use super::scenario::{Event, Scenario};
+use crate::plan::Competitor;
 use crate::record::Environment;
 
 /// Version of the shapes in this file. Files of another version are refused, not guessed at.
@@ -59,7 +60,7 @@ pub struct FaultTrial {
     /// 1 for the first try; higher when an invalid trial was run again.
     pub attempt: u32,
     /// The model.
-    pub model: String,
+    pub model: Competitor,
     /// Start of the timed window, milliseconds since the Unix epoch.
     pub started_unix_ms: u64,
     /// Wall-clock time of the whole trial, milliseconds.

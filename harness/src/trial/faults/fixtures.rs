@@ -10,7 +10,7 @@ use super::observe::observe;
 use super::scenario::{Scenario, Sketch};
 use crate::fixtures;
 use crate::load::{End, Recorded, Recording};
-use crate::plan::{Length, Plan};
+use crate::plan::{Competitor, Length, Plan, factor};
 use crate::record::Environment;
 
 const EVERY_US: u64 = 10_000;
@@ -25,13 +25,10 @@ pub(crate) fn plan(text: &str) -> FaultPlan {
 }
 
 pub(crate) fn environment(text: &str) -> FaultEnvironment {
-    let plan_of_load = Plan {
-        models: ["threads", "mio"].map(str::to_owned).to_vec(),
-        backends: vec![2],
-        concurrency: vec![16],
-        rate: Some(100),
-        ..fixtures::plan(Length::Blocks(2))
-    };
+    let load = fixtures::plan(Length::Blocks(2));
+    let load = fixtures::over(load, &factor::BACKENDS, &[2]);
+    let load = fixtures::over(fixtures::over(load, &factor::CONCURRENCY, &[16]), &factor::RATE, &[100]);
+    let plan_of_load = Plan { competitors: ["threads", "mio"].map(Competitor::of).to_vec(), ..load };
     let environment = Environment { plan: plan_of_load, ..fixtures::environment() };
     FaultEnvironment { environment, fault: plan(text) }
 }
@@ -87,7 +84,7 @@ pub(crate) fn trial(model: &str, block: u32, outcome: FaultOutcome) -> FaultTria
         block,
         position: 0,
         attempt: 1,
-        model: model.into(),
+        model: Competitor::of(model),
         started_unix_ms: 1,
         took_ms: 1,
         outcome,

@@ -11,14 +11,14 @@ use thiserror::Error;
 use super::data::{FAULT_SCHEMA, FaultOutcome, FaultTrial};
 use super::store::FaultStore;
 use crate::plan::schedule::{MOST_ATTEMPTS, order};
-use crate::plan::{Length, Plan};
+use crate::plan::{Competitor, Length, Plan};
 use crate::record::store::StoreError;
 use crate::trial::runner::{Ending, Interrupted, MOST_START_FAILURES};
 
 /// Plays one trial.
 pub trait Player {
     /// Has `model` go through the scenario once, with fresh processes.
-    fn play(&mut self, model: &str) -> Result<Attempt, Interrupted>;
+    fn play(&mut self, model: &Competitor) -> Result<Attempt, Interrupted>;
 }
 
 /// What came of one attempt.
@@ -37,9 +37,19 @@ pub struct Attempt {
 /// Why a fault run could not go on.
 #[derive(Debug, Error)]
 pub enum FaultRunError {
-    /// Its folder cannot be written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// A trial cannot be stored.
+    #[error(
+        "{reason}; {stored} trials are kept, `roundtable report {dir}` shows them: then run again",
+        dir = .dir.display()
+    )]
+    NotStored {
+        /// Why, with what is to be done about it.
+        reason: StoreError,
+        /// How many were before.
+        stored: usize,
+        /// The run's folder.
+        dir: PathBuf,
+    },
     /// Processes do not come up.
     #[error(
         "{MOST_START_FAILURES} trials in a row could not be started, the last because {reason}; mend the cause, then run \
@@ -62,20 +72,25 @@ pub fn run(
     tell: &mut dyn FnMut(&str),
 ) -> Result<Ending, FaultRunError> {
     let blocks = blocks(plan);
-    let total = u64::from(blocks) * plan.models.len() as u64;
+    let total = u64::from(blocks) * plan.competitors.len() as u64;
     let (mut done, mut start_failures) = (0, 0);
     for block in 0..blocks {
         for (position, cell) in (0..).zip(order(plan, block)) {
             for attempt in 1..=MOST_ATTEMPTS {
-                let Ok(Attempt { started_unix_ms, took_ms, came_up, outcome }) = player.play(&cell.model)
+                let Ok(Attempt { started_unix_ms, took_ms, came_up, outcome }) =
+                    player.play(&cell.competitor)
                 else {
                     return Ok(Ending::Interrupted);
                 };
-                let model = cell.model.clone();
+                let model = cell.competitor.clone();
                 let schema = FAULT_SCHEMA;
                 let trial =
                     FaultTrial { schema, block, position, attempt, model, started_unix_ms, took_ms, outcome };
-                store.append(&trial)?;
+                if let Err(reason) = store.append(&trial) {
+                    let dir = store.dir().to_path_buf();
+                    let stored = super::store::read(&dir).map_or(0, |run| run.trials.len());
+                    return Err(FaultRunError::NotStored { reason, stored, dir });
+                }
                 start_failures = if came_up { 0 } else { start_failures + 1 };
                 let FaultOutcome::Invalid { reasons } = &trial.outcome else {
                     done += 1;

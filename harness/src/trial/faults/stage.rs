@@ -22,7 +22,7 @@ use super::run::{Attempt, Player};
 use super::scenario::{Act, Event, SLOW_BY};
 use crate::host::monotonic_ns;
 use crate::load::{LoadReport, Recording};
-use crate::plan::{Connections, Plan};
+use crate::plan::{Competitor, Connections, Plan};
 use crate::testbed::control::Order;
 use crate::testbed::process::{ChildError, Supervised};
 use crate::testbed::stand::{Server, Workshop};
@@ -55,12 +55,12 @@ pub struct Theatre {
 impl Theatre {
     /// A theatre without any process yet. `interrupt` turns true when the user wants to stop.
     pub fn new(program: Program, plan: &Plan, fault: &FaultPlan, interrupt: Arc<AtomicBool>) -> Self {
-        let workshop = Workshop { program, interrupt, body_bytes: plan.body_bytes };
+        let workshop = Workshop { program, interrupt, body_bytes: plan.base.body_bytes };
         Theatre { workshop, plan: plan.clone(), fault: fault.clone() }
     }
 
     /// One trial. `started` is set when the window opens. An error is a process that did not come up, or the interrupt.
-    fn perform(&self, model: &str, started: &mut u64) -> Result<FaultOutcome, StageError> {
+    fn perform(&self, model: &Competitor, started: &mut u64) -> Result<FaultOutcome, StageError> {
         let backends = (1..=self.plan.most_backends()).map(|number| Backend::start(&self.workshop, number));
         let backends = backends.collect::<Result<Vec<_>, _>>()?;
         let balancer = self.balancer(model, &backends)?;
@@ -74,12 +74,12 @@ impl Theatre {
         }
     }
 
-    fn balancer(&self, model: &str, backends: &[Backend<'_>]) -> Result<Server, ChildError> {
-        let mut args = ["balance", "--model", model].map(str::to_owned).to_vec();
+    fn balancer(&self, model: &Competitor, backends: &[Backend<'_>]) -> Result<Server, ChildError> {
+        let mut args = ["balance", "--model", &model.name].map(str::to_owned).to_vec();
         args.extend(
             backends.iter().flat_map(|backend| ["--backend".to_owned(), backend.address.to_string()]),
         );
-        if let Some(workers) = self.plan.workers {
+        if let Some(workers) = self.plan.base.workers {
             args.extend(["--workers".to_owned(), workers.to_string()]);
         }
         self.workshop.start_server(format!("the balancer ({model})"), args)
@@ -89,32 +89,32 @@ impl Theatre {
     fn load(&self, target: SocketAddr) -> Result<Supervised, ChildError> {
         let mut args = vec!["load".to_owned(), format!("http://{target}/")];
         let mut option = |name: &str, value: &dyn ToString| args.extend([name.to_owned(), value.to_string()]);
-        option("-n", &self.plan.requests);
+        option("-n", &self.plan.base.requests);
         option("-c", &self.plan.most_concurrency());
-        option("--warmup", &self.plan.warmup);
+        option("--warmup", &self.plan.base.warmup);
         option("--timeout", &format!("{}ms", self.fault.timeout_ms));
-        option("--expect-body-bytes", &self.plan.body_bytes);
-        if let Some(rate) = self.plan.rate {
+        option("--expect-body-bytes", &self.plan.base.body_bytes);
+        if let Some(rate) = self.plan.base.rate {
             option("--rate", &rate);
         }
-        if self.plan.connections == Connections::Keepalive {
+        if self.plan.base.connections == Connections::Keepalive {
             args.push("-k".to_owned());
         }
         args.extend(["--json", "--supervised", "--record"].map(str::to_owned));
         let mut load = self.workshop.start("the load generator".to_owned(), &args)?;
-        let patience = PATIENCE + self.length_of(self.plan.warmup);
+        let patience = PATIENCE + self.length_of(self.plan.base.warmup);
         load.read::<IgnoredAny>("warm up", patience)?;
         Ok(load)
     }
 
     /// How long so many requests take to come due.
     fn length_of(&self, requests: u64) -> Duration {
-        Duration::from_millis(requests.saturating_mul(1000) / self.plan.rate.unwrap_or(1).max(1))
+        Duration::from_millis(requests.saturating_mul(1000) / self.plan.base.rate.unwrap_or(1).max(1))
     }
 }
 
 impl Player for Theatre {
-    fn play(&mut self, model: &str) -> Result<Attempt, Interrupted> {
+    fn play(&mut self, model: &Competitor) -> Result<Attempt, Interrupted> {
         if self.workshop.interrupt.load(Ordering::Relaxed) {
             return Err(Interrupted);
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::data::{FAULT_SCHEMA, FaultEnvironment, FaultTrial, StoredFaults};
 use crate::record::SCHEMA;
 use crate::record::store::{
-    ENVIRONMENT, StoreError, name_of, parse_lines, parse_value, read_file, unwritable,
+    ELSEWHERE, ENVIRONMENT, HERE, StoreError, name_of, parse_lines, parse_value, read_file, unwritable,
 };
 
 /// The file that tells a fault run from others.
@@ -26,7 +26,7 @@ pub struct FaultStore {
 impl FaultStore {
     /// Begins a run in `dir`, which is made if need be. Refuses a folder that already holds one.
     pub fn create(dir: &Path, environment: &FaultEnvironment) -> Result<Self, StoreError> {
-        fs::create_dir_all(dir).map_err(|reason| unwritable(dir, reason))?;
+        fs::create_dir_all(dir).map_err(|reason| unwritable(dir, reason, ELSEWHERE))?;
         let occupied = || StoreError::Occupied(dir.to_path_buf());
         let mut text = serde_json::to_string_pretty(environment)
             .expect("an environment has string keys and finite numbers only");
@@ -36,13 +36,13 @@ impl FaultStore {
             OpenOptions::new().append(true).create_new(true).open(&path).map_err(|reason| {
                 match reason.kind() {
                     io::ErrorKind::AlreadyExists => occupied(),
-                    _ => unwritable(&path, reason),
+                    _ => unwritable(&path, reason, ELSEWHERE),
                 }
             })
         };
         let mut file = begin(ENVIRONMENT)?;
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
-        written.map_err(|reason| unwritable(&dir.join(ENVIRONMENT), reason))?;
+        written.map_err(|reason| unwritable(&dir.join(ENVIRONMENT), reason, ELSEWHERE))?;
         Ok(FaultStore { dir: dir.to_path_buf(), trials: begin(FAULTS)? })
     }
 
@@ -51,7 +51,7 @@ impl FaultStore {
         let mut line = serde_json::to_vec(trial).expect("a trial has string keys and whole numbers only");
         line.push(b'\n');
         let written = self.trials.write_all(&line).and_then(|()| self.trials.sync_data());
-        written.map_err(|reason| unwritable(&self.dir.join(FAULTS), reason))
+        written.map_err(|reason| unwritable(&self.dir.join(FAULTS), reason, HERE))
     }
 
     /// The run's folder.
@@ -68,7 +68,9 @@ pub fn holds_faults(dir: &Path) -> bool {
 /// Reads the fault run in `dir`. A torn last line is left out; a broken line elsewhere is an error that names it.
 pub fn read(dir: &Path) -> Result<StoredFaults, StoreError> {
     let [described, lines] = [ENVIRONMENT, FAULTS].map(|name| dir.join(name));
-    let environment: FaultEnvironment = parse_value(&read_file(&described)?, &described, SCHEMA)?;
+    let environment: FaultEnvironment = parse_value(&read_file(&described)?, &described, &|schema, json| {
+        (schema == SCHEMA).then(|| serde_json::from_slice(json))
+    })?;
     // What a report draws of an altered plan must have bounds.
     environment.environment.plan.check().map_err(|error| StoreError::Broken {
         path: described,
@@ -76,8 +78,8 @@ pub fn read(dir: &Path) -> Result<StoredFaults, StoreError> {
         reason: error.to_string(),
         remedy: "name another run, or run again",
     })?;
-    let (trials, _) =
-        parse_lines(&read_file(&lines)?, &lines, FAULT_SCHEMA, "delete that line, or run again")?;
+    let versions = |schema: u32, json: &[u8]| (schema == FAULT_SCHEMA).then(|| serde_json::from_slice(json));
+    let (trials, _) = parse_lines(&read_file(&lines)?, &lines, &versions, "delete that line, or run again")?;
     Ok(StoredFaults { name: name_of(dir), environment, trials })
 }
 

@@ -6,7 +6,7 @@ use crate::load::OpenLoop;
 use crate::record::Sample;
 
 fn cell(model: &str) -> Cell {
-    Cell { model: model.into(), backends: 1, concurrency: 5 }
+    fixtures::cell(model, 1, 5)
 }
 
 /// Each cell's closed-loop throughput, the rate up to which it holds, and how many trials spoil first.
@@ -27,20 +27,22 @@ impl World {
     }
 }
 
-impl Probe for World {
-    fn probe(&mut self, cell: &Cell, rate: Option<u64>) -> Result<Attempt, Interrupted> {
-        if cell.model == "stop" {
+impl Executor for World {
+    fn attempt(&mut self, cell: &Cell) -> Result<Attempt, Interrupted> {
+        if cell.competitor.name == "stop" {
             return Err(Interrupted);
         }
-        self.1.push((cell.model.clone(), rate));
-        let (_, loose, kept, bad) = self.0.iter_mut().find(|(known, ..)| known == cell).unwrap();
+        let rate = cell.condition.rate;
+        self.1.push((cell.competitor.name.clone(), rate));
+        let (_, loose, kept, bad) =
+            self.0.iter_mut().find(|(known, ..)| known.competitor == cell.competitor).unwrap();
         let Outcome::Measured(sample) = measured() else { panic!("not measured") };
         let open_loop =
             rate.map(|rate| OpenLoop { sustained: rate <= *kept, ..fixtures::open_loop(rate, 0) });
         let sample = Sample { completed: *loose, elapsed_ns: 1_000_000_000, open_loop, ..*sample };
         let outcome = match *bad {
             0 => Outcome::Measured(Box::new(sample)),
-            _ => Outcome::Invalid { reasons: vec!["moody".into()] },
+            _ => Outcome::Invalid { reasons: vec![Reason::Words("moody".into())] },
         };
         *bad = bad.saturating_sub(1);
         Ok(Attempt { started_unix_ms: 0, took_ms: 1, came_up: true, outcome, warnings: Vec::new() })
@@ -116,16 +118,16 @@ fn whoever_watches_is_told_each_step_each_rate_and_each_trial_that_was_spoilt() 
         "{:?}",
         seen.warnings
     );
-    assert!(is_note(&found.to_string()) && !is_note("resumed at noon"));
 }
 
 #[test]
 fn a_process_that_does_not_come_up_is_no_rate_that_is_not_sustained() {
     struct Dead(u32);
-    impl Probe for Dead {
-        fn probe(&mut self, _: &Cell, rate: Option<u64>) -> Result<Attempt, Interrupted> {
+    impl Executor for Dead {
+        fn attempt(&mut self, cell: &Cell) -> Result<Attempt, Interrupted> {
+            let rate = cell.condition.rate;
             self.0 += 1;
-            let dead = Outcome::Invalid { reasons: vec!["no such model".into()] };
+            let dead = Outcome::Invalid { reasons: vec![Reason::Words("no such model".into())] };
             let outcome = if rate.is_none() { measured() } else { dead };
             let came_up = rate.is_none();
             Ok(Attempt { started_unix_ms: 0, took_ms: 1, came_up, outcome, warnings: Vec::new() })
@@ -150,11 +152,12 @@ fn what_cannot_be_found_is_told_with_its_cell() {
 #[test]
 fn a_trial_that_something_else_spoilt_does_not_lower_the_rate() {
     // Every trial at 2000 per second has these reasons.
-    struct Loud(Vec<&'static str>);
-    impl Probe for Loud {
-        fn probe(&mut self, _: &Cell, rate: Option<u64>) -> Result<Attempt, Interrupted> {
+    struct Loud(Vec<Reason>);
+    impl Executor for Loud {
+        fn attempt(&mut self, cell: &Cell) -> Result<Attempt, Interrupted> {
+            let rate = cell.condition.rate;
             let reasons = match rate {
-                Some(2000) => self.0.iter().map(ToString::to_string).collect(),
+                Some(2000) => self.0.clone(),
                 _ => Vec::new(),
             };
             let Outcome::Measured(sample) = measured() else { panic!("not measured") };
@@ -167,40 +170,33 @@ fn a_trial_that_something_else_spoilt_does_not_lower_the_rate() {
             Ok(Attempt { started_unix_ms: 0, took_ms: 1, came_up: true, outcome, warnings: Vec::new() })
         }
     }
-    let find = |loud: Vec<&'static str>| find(&[cell("a")], &mut Loud(loud), &mut Seen::default());
-    let overflow = "3 connections met a full accept queue";
-    let error = find(vec![overflow]).unwrap_err();
-    assert!(matches!(&error, RateError::Unmeasurable { reasons, .. } if reasons == overflow), "{error:?}");
-    let slow = "the rate of 2000 per second was not sustained: 1 per second were answered";
+    let find = |loud: Vec<Reason>| find(&[cell("a")], &mut Loud(loud), &mut Seen::default());
+    let overflow = Reason::ListenOverflows { connections: 3 };
+    let error = find(vec![overflow.clone()]).unwrap_err();
+    assert!(
+        matches!(&error, RateError::Unmeasurable { reasons, .. } if *reasons == overflow.to_string()),
+        "{error:?}"
+    );
+    let slow = Reason::NotSustained {
+        rate: 2000,
+        achieved_milli_per_s: 1000,
+        backlog_grew: false,
+        waited: 0,
+        of: 10,
+        behind_ns: 0,
+    };
     assert_eq!(find(vec![overflow, slow]).unwrap().rate, 1600);
 }
 
 #[test]
-fn each_rate_has_an_executor_of_its_own_as_long_as_it_lasts() {
-    struct Deaf;
-    impl Executor for Deaf {
-        fn attempt(&mut self, _: &Cell) -> Result<Attempt, Interrupted> {
-            Err(Interrupted)
-        }
-    }
-    let made = std::cell::RefCell::new(Vec::new());
-    let mut executors = Executors::new(|rate| {
-        made.borrow_mut().push(rate);
-        Deaf
-    });
-    for rate in [None, None, Some(5), Some(5), Some(4)] {
-        assert_eq!(executors.probe(&cell("a"), rate), Err(Interrupted));
-    }
-    assert_eq!(*made.borrow(), [None, Some(5), Some(4)]);
-}
-
-#[test]
 fn a_probe_is_short_and_a_verification_takes_a_second() {
-    let plan = Plan { concurrency: vec![2, 100], ..fixtures::plan(Length::Blocks(9)) };
-    let closed = plan_at(&plan, None);
-    assert_eq!((closed.rate, closed.requests, closed.length), (None, 2000, Length::Blocks(1)));
-    let open = plan_at(&plan, Some(3000));
-    assert_eq!((open.rate, open.requests, open.backends), (Some(3000), 3000, plan.backends));
+    let asked = |concurrency| fixtures::cell("mio", 2, concurrency).condition;
+    let closed = short(&asked(100), None);
+    assert_eq!((closed.rate, closed.requests, closed.warmup), (None, 2000, 1000));
+    let open = short(&asked(2), Some(3000));
+    assert_eq!((open.rate, open.requests, open.warmup), (Some(3000), 3000, 150));
+    // What else was asked for stays.
+    assert_eq!(Condition { rate: None, requests: 100, warmup: 10, ..open }, asked(2));
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Executor for Script {
             came_up: step != Step::DoesNotStart,
             outcome: match step {
                 Step::Measured => measured(),
-                Step::Invalid => invalid(&format!("{} was moody", cell.model)),
+                Step::Invalid => invalid(&format!("{} was moody", cell.competitor)),
                 Step::DoesNotStart => invalid("backend b1 ended unasked"),
             },
             warnings: Vec::new(),

@@ -53,7 +53,7 @@ fn an_invalid_trial_is_never_ranked() {
 #[test]
 fn a_cell_whose_rate_was_not_sustained_is_invalid_in_the_short_table() {
     let mut stored = small().rate(2000).build();
-    for trial in stored.trials.iter_mut().filter(|trial| trial.cell.model == "mio") {
+    for trial in stored.trials.iter_mut().filter(|trial| trial.cell.competitor.name == "mio") {
         let Outcome::Measured(sample) = &mut trial.outcome else { continue };
         sample.open_loop.as_mut().unwrap().sustained = false;
     }
@@ -63,7 +63,7 @@ fn a_cell_whose_rate_was_not_sustained_is_invalid_in_the_short_table() {
 #[test]
 fn a_cell_that_was_not_run_is_told_from_an_invalid_one() {
     let mut run = small().build();
-    run.trials.retain(|trial| trial.cell.model != "mio");
+    run.trials.retain(|trial| trial.cell.competitor.name != "mio");
     let row = row_of(&every_cell(&run), ["mio", "1", "2"]);
     assert_eq!((row[5].as_str(), row[12].as_str()), (NOTHING, "not run"));
 }

@@ -18,7 +18,9 @@ fn of_one_block_nothing_can_be_told() {
 #[test]
 fn a_cell_that_the_client_bounded_is_counted_apart() {
     let mut stored = small().blocks(8).build();
-    for trial in stored.trials.iter_mut().filter(|t| t.cell.model == "mio" && t.cell.backends == 1) {
+    for trial in
+        stored.trials.iter_mut().filter(|t| t.cell.competitor.name == "mio" && t.cell.condition.backends == 1)
+    {
         if let Outcome::Measured(sample) = &mut trial.outcome {
             sample.client.system_ns = sample.elapsed_ns;
         }

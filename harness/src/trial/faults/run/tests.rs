@@ -24,15 +24,15 @@ impl Mock {
 }
 
 impl Player for Mock {
-    fn play(&mut self, model: &str) -> Result<Attempt, Interrupted> {
+    fn play(&mut self, model: &Competitor) -> Result<Attempt, Interrupted> {
         if self.played.len() == self.until {
             return Err(Interrupted);
         }
-        self.played.push(model.to_owned());
+        self.played.push(model.to_string());
         let bad = self.played.len() <= self.bad;
         let outcome = match bad {
             true => FaultOutcome::Invalid { reasons: vec!["moody".into()] },
-            false => observed(model, 0).outcome,
+            false => observed(&model.name, 0).outcome,
         };
         Ok(Attempt { started_unix_ms: 1, took_ms: 1, came_up: !bad || self.came_up, outcome })
     }
@@ -53,7 +53,7 @@ fn every_model_is_played_once_a_block_and_told() {
     assert_eq!(ending.unwrap(), Ending::Complete);
     let mut counts = BTreeMap::new();
     for trial in &trials {
-        *counts.entry((trial.block, trial.model.as_str())).or_insert(0) += trial.attempt;
+        *counts.entry((trial.block, trial.model.name.as_str())).or_insert(0) += trial.attempt;
     }
     assert_eq!(
         counts,
