@@ -25,7 +25,9 @@ use roundtable_harness::record::environment;
 use roundtable_harness::record::store::{self, Store};
 use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial};
 use roundtable_harness::report;
-use roundtable_harness::trial::executor::{Crew, Program};
+use roundtable_harness::testbed::Testbed;
+use roundtable_harness::testbed::launcher::Program;
+use roundtable_harness::trial::executor::TestbedExecutor;
 use roundtable_harness::trial::progress::{Bar, Lines};
 use roundtable_harness::trial::rate_search::{Rate, RateError};
 use roundtable_harness::trial::runner::{self, Ending, Observer};
@@ -61,12 +63,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let plan = store.environment().plan.clone();
     let mut schedule = Schedule::new(&plan, &trials);
-    let mut crew = Crew::new(Program::running(), &plan, Arc::clone(&interrupt));
+    let mut executor = TestbedExecutor::new(testbed(&interrupt), &plan);
     let ending = {
         let mut observer = Watched::new(observer(), others);
-        runner::run(&mut schedule, &mut crew, &mut store, &mut observer)?
+        runner::run(&mut schedule, &mut executor, &mut store, &mut observer)?
     };
-    drop(crew);
+    drop(executor);
 
     let dir = store.dir().to_path_buf();
     drop(store);
@@ -117,6 +119,11 @@ fn tell_of_workers(plan: &Plan) {
             fixed.join(" and ")
         ));
     }
+}
+
+/// This machine, where this program plays every role.
+fn testbed(interrupt: &Arc<AtomicBool>) -> Testbed {
+    Testbed::local(Program::running(), Arc::clone(interrupt))
 }
 
 /// Every model of this binary, with the direct row at their head.

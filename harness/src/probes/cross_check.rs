@@ -9,13 +9,14 @@
 mod output;
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{PassError, Setup, go};
+use crate::plan::{Competitor, Condition, Connections};
+use crate::testbed::Testbed;
 use crate::testbed::process::ChildError;
-use crate::testbed::stand::{Drive, PassError, Stand, Workshop, go};
 use crate::testbed::tool::{Running, ToolError, version};
 
 /// Where it is kept in a run's folder.
@@ -99,8 +100,9 @@ pub struct Agreement {
 
 /// Measures `pairs` pairs for each of `models` and each tool that is there. `tell` hears of what is under way.
 pub fn measure(
-    workshop: &Workshop,
-    models: &[String],
+    testbed: &Testbed,
+    base: &Condition,
+    models: &[Competitor],
     pairs: u32,
     tell: &mut dyn FnMut(&str),
 ) -> Result<CrossCheck, PassError> {
@@ -112,12 +114,12 @@ pub fn measure(
         pairs: Vec::new(),
     };
     let mut tools = installed(&mut check);
-    let stand = Stand::raise(workshop, BACKENDS)?;
+    let setup = Setup::start(testbed, &Condition { backends: BACKENDS, ..base.clone() })?;
     for number in 0..pairs {
         for model in models {
             for tool in tools.clone() {
                 tell(&format!("cross-check, pair {} of {pairs}: {model}, {}", number + 1, tool.name()));
-                match pair(&stand, model, tool, number % 2 == 0, &workshop.interrupt) {
+                match pair(&setup, base, model, tool, number % 2 == 0) {
                     Ok(pair) => check.pairs.push(pair),
                     Err(PairError::Child(error)) => return Err(error.into()),
                     Err(PairError::Tool(ToolError::Interrupted)) => return Err(PassError::Interrupted),
@@ -159,30 +161,35 @@ fn installed(check: &mut CrossCheck) -> Vec<Tool> {
 }
 
 fn pair(
-    stand: &Stand<'_>,
-    model: &str,
+    setup: &Setup<'_>,
+    base: &Condition,
+    model: &Competitor,
     tool: Tool,
     ours_first: bool,
-    interrupt: &AtomicBool,
 ) -> Result<Pair, PairError> {
-    let drive = Drive {
+    // A closed loop, whatever the run's: so are theirs.
+    let condition = Condition {
+        backends: BACKENDS,
+        concurrency: CONCURRENCY,
+        connections: if tool.keeps_alive() { Connections::Keepalive } else { Connections::Close },
+        rate: None,
         requests: REQUESTS,
         warmup: WARMUP,
-        concurrency: CONCURRENCY,
-        keep_alive: tool.keeps_alive(),
+        ..base.clone()
     };
     let ours = || -> Result<_, PairError> {
-        let balancer = stand.balancer(model)?;
-        let report = go(stand.load(balancer.address, drive)?)?;
+        let balancer = setup.balancer(model, &condition)?;
+        let report = go(setup.load(balancer.address, &condition)?, &condition)?;
         Ok((report.requests_per_second(), report.requests - report.completed + report.non_2xx))
     };
     let theirs = || -> Result<_, PairError> {
-        let balancer = stand.balancer(model)?;
+        let balancer = setup.balancer(model, &condition)?;
         // Theirs cannot warm up: ours does it for them, with as little behind it as there can be.
-        drop(stand.load(balancer.address, Drive { requests: CONCURRENCY.into(), ..drive })?);
+        let little = Condition { requests: CONCURRENCY.into(), ..condition.clone() };
+        drop(setup.load(balancer.address, &little)?);
         let args = tool.args(balancer.address);
-        let output =
-            Running::start(tool.program(), &args).and_then(|running| running.output(PATIENCE, interrupt));
+        let output = Running::start(tool.program(), &args)
+            .and_then(|running| running.output(PATIENCE, setup.interrupt()));
         let read = output.and_then(|output| {
             let seen = if tool == Tool::Wrk { output::wrk(&output) } else { output::ab(&output) };
             seen.ok_or_else(|| ToolError::failed(tool.name(), "it printed no requests per second"))
@@ -197,7 +204,7 @@ fn pair(
         (ours()?, theirs)
     };
     Ok(Pair {
-        model: model.to_owned(),
+        model: model.to_string(),
         tool,
         ours_first,
         ours_per_second: ours.0,

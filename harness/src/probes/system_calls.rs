@@ -15,10 +15,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::{PassError, Setup, go};
 use crate::host::Usage;
-use crate::plan::Connections;
+use crate::plan::{Competitor, Condition, Connections};
+use crate::testbed::Testbed;
 use crate::testbed::process::ChildError;
-use crate::testbed::stand::{Drive, PassError, Stand, Workshop, go};
 use crate::testbed::tool::{Running, ToolError, last, version};
 
 /// Where it is kept in a run's folder.
@@ -34,7 +35,7 @@ const WARMUP: u64 = 200;
 /// How long `strace` may take to attach or to leave.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at a tracer that is about to end.
-const GLANCE: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Calls and switches of all models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +80,9 @@ pub struct Call {
 
 /// Runs the passes for each of `models`. `tell` hears of what is under way.
 pub fn measure(
-    workshop: &Workshop,
-    models: &[String],
+    testbed: &Testbed,
+    base: &Condition,
+    models: &[Competitor],
     tell: &mut dyn FnMut(&str),
 ) -> Result<SystemCalls, PassError> {
     let (mut traced, strace) = match version("strace", "-V") {
@@ -88,14 +90,23 @@ pub fn measure(
         Err(error) => (false, error.to_string()),
     };
     let mut all = SystemCalls { strace, backends: BACKENDS, concurrency: CONCURRENCY, rows: Vec::new() };
-    let stand = Stand::raise(workshop, BACKENDS)?;
+    let setup = Setup::start(testbed, &Condition { backends: BACKENDS, ..base.clone() })?;
     for connections in [Connections::Close, Connections::Keepalive] {
         let keep_alive = connections == Connections::Keepalive;
-        let drive = Drive { requests: REQUESTS, warmup: WARMUP, concurrency: CONCURRENCY, keep_alive };
+        // A closed loop, whatever the run's: a traced balancer keeps no rate.
+        let condition = Condition {
+            backends: BACKENDS,
+            concurrency: CONCURRENCY,
+            connections,
+            rate: None,
+            requests: REQUESTS,
+            warmup: WARMUP,
+            ..base.clone()
+        };
         for model in models {
             tell(&format!("system calls: {model}, {}", if keep_alive { "keep-alive" } else { "close" }));
-            let used = switches(&stand, model, drive)?;
-            let calls = match traced.then(|| trace(&stand, model, drive)) {
+            let used = switches(&setup, model, &condition)?;
+            let calls = match traced.then(|| trace(&setup, model, &condition)) {
                 None => None,
                 Some(Ok(calls)) => Some(calls),
                 Some(Err(Pass::Child(error))) => return Err(error.into()),
@@ -107,7 +118,7 @@ pub fn measure(
                 }
             };
             all.rows.push(Row {
-                model: model.clone(),
+                model: model.to_string(),
                 connections,
                 requests: REQUESTS,
                 calls,
@@ -137,15 +148,15 @@ impl From<ToolError> for Pass {
 }
 
 /// The usage of a balancer while it answers, without a tracer.
-fn switches(stand: &Stand<'_>, model: &str, drive: Drive) -> Result<Usage, PassError> {
-    let mut balancer = stand.balancer(model)?;
-    let load = stand.load(balancer.address, drive)?;
-    let before = balancer.child.usage()?;
-    let report = go(load)?;
+fn switches(setup: &Setup<'_>, model: &Competitor, condition: &Condition) -> Result<Usage, PassError> {
+    let mut balancer = setup.balancer(model, condition)?;
+    let load = setup.load(balancer.address, condition)?;
+    let before = balancer.process.usage()?;
+    let report = go(load, condition)?;
     if !report.is_clean() {
-        return Err(PassError::Unanswered { model: model.to_owned(), requests: report.requests });
+        return Err(PassError::Unanswered { model: model.to_string(), requests: report.requests });
     }
-    let after = balancer.child.usage()?;
+    let after = balancer.process.usage()?;
     Ok(Usage {
         voluntary_switches: after.voluntary_switches.saturating_sub(before.voluntary_switches),
         involuntary_switches: after.involuntary_switches.saturating_sub(before.involuntary_switches),
@@ -153,11 +164,11 @@ fn switches(stand: &Stand<'_>, model: &str, drive: Drive) -> Result<Usage, PassE
     })
 }
 
-fn trace(stand: &Stand<'_>, model: &str, drive: Drive) -> Result<Vec<Call>, Pass> {
-    let balancer = stand.balancer(model)?;
-    let load = stand.load(balancer.address, drive)?;
-    let tracer = Tracer::attach(balancer.child.pid())?;
-    let report = go(load)?;
+fn trace(setup: &Setup<'_>, model: &Competitor, condition: &Condition) -> Result<Vec<Call>, Pass> {
+    let balancer = setup.balancer(model, condition)?;
+    let load = setup.load(balancer.address, condition)?;
+    let tracer = Tracer::attach(balancer.process.pid())?;
+    let report = go(load, condition)?;
     let table = tracer.leave()?;
     if !report.is_clean() {
         let failed = report.requests - report.completed + report.non_2xx;
@@ -209,7 +220,7 @@ impl Tracer {
             if Instant::now() >= deadline {
                 return Err(endless());
             }
-            std::thread::sleep(GLANCE);
+            std::thread::sleep(POLL_INTERVAL);
         }
         Ok(text)
     }

@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::host::Usage;
 
 /// Between two looks at the interrupt while waiting for a line. A line itself is noticed at once.
-const GLANCE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a child may take to leave before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long a child may take to tell its usage.
@@ -158,7 +158,7 @@ impl Supervised {
                 return Err(ChildError::Interrupted);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left.min(GLANCE)) {
+            match self.lines.recv_timeout(left.min(POLL_INTERVAL)) {
                 Ok(line) => {
                     return serde_json::from_str(&line).map_err(|error| ChildError::Nonsense {
                         role: self.role.clone(),
@@ -168,7 +168,7 @@ impl Supervised {
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(self.died()),
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => {
-                    let stderr = self.last_words();
+                    let stderr = self.stderr_tail();
                     return Err(ChildError::Silent { role: self.role.clone(), what, within, stderr });
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -193,7 +193,7 @@ impl Supervised {
     }
 
     /// How the child ended, if it has.
-    pub fn obituary(&mut self) -> Option<ChildError> {
+    pub fn exit_report(&mut self) -> Option<ChildError> {
         match self.process.try_wait() {
             Ok(None) => None,
             _ => Some(self.died()),
@@ -242,10 +242,10 @@ impl Supervised {
         };
         // The last lines of standard error may still be on their way.
         let _ = self.stderr_open.recv_timeout(GRACE);
-        ChildError::Died { role: self.role.clone(), how, stderr: self.last_words() }
+        ChildError::Died { role: self.role.clone(), how, stderr: self.stderr_tail() }
     }
 
-    fn last_words(&self) -> String {
+    fn stderr_tail(&self) -> String {
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         match tail.len() {
             0 => "; it wrote nothing to standard error".to_owned(),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// Between two looks at a program that runs and at the interrupt.
-const GLANCE: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Characters of a failed program's last words.
 const WORDS: usize = 200;
 
@@ -94,7 +94,7 @@ impl Running {
             if Instant::now() >= deadline {
                 return Err(ToolError::Endless { tool: self.name.clone(), within });
             }
-            std::thread::sleep(GLANCE);
+            std::thread::sleep(POLL_INTERVAL);
         };
         let said = everything(self.process.stdout.take());
         if status.success() {

@@ -11,11 +11,10 @@ use anyhow::{Context, bail, ensure};
 use roundtable_harness::plan::{self, Competitor, Condition, Factor, Gates, Length, Plan, factor};
 use roundtable_harness::record::environment::{self, random_seed};
 use roundtable_harness::report;
-use roundtable_harness::trial::executor::Program;
 use roundtable_harness::trial::faults::data::{FaultEnvironment, FaultPlan, StoredFaults};
 use roundtable_harness::trial::faults::run::{self, left_invalid};
 use roundtable_harness::trial::faults::scenario::Sketch;
-use roundtable_harness::trial::faults::stage::Theatre;
+use roundtable_harness::trial::faults::stage::FaultExecutor;
 use roundtable_harness::trial::faults::store::{self, FaultStore};
 use roundtable_harness::trial::rate_search::Rate;
 use roundtable_harness::trial::runner::Ending;
@@ -55,8 +54,8 @@ pub(super) fn run(args: &Args, sketch: &Sketch, interrupt: &Arc<AtomicBool>) -> 
     tell_of_workers(&plan);
     let others = OtherRuns::announce(|line| tell(format_args!("warning: {line}")));
 
-    let mut theatre = Theatre::new(Program::running(), &plan, &fault, Arc::clone(interrupt));
-    let ending = run::run(&plan, &mut theatre, &mut store, &mut |line| {
+    let mut executor = FaultExecutor::new(super::testbed(interrupt), &plan, &fault);
+    let ending = run::run(&plan, &mut executor, &mut store, &mut |line| {
         others.look(|line| tell(format_args!("warning: {line}")));
         tell(format_args!("{line}"));
     })?;

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use roundtable_harness::plan::{Competitor, Plan};
+use roundtable_harness::probes::PassError;
 use roundtable_harness::probes::cross_check::{self, CrossCheck};
 use roundtable_harness::probes::system_calls::{self, SystemCalls};
 use roundtable_harness::record::store;
 use roundtable_harness::report::render::terminal;
 use roundtable_harness::report::section::Table;
 use roundtable_harness::report::sections;
-use roundtable_harness::testbed::stand::{PassError, Workshop};
-use roundtable_harness::trial::executor::Program;
 
 use super::{Args, tell};
 
@@ -32,25 +31,21 @@ pub(super) fn run(
     dir: &Path,
     interrupt: &Arc<AtomicBool>,
 ) -> anyhow::Result<String> {
-    let workshop = Workshop {
-        program: Program::running(),
-        interrupt: Arc::clone(interrupt),
-        body_bytes: plan.base.body_bytes,
-    };
+    let testbed = super::testbed(interrupt);
     // Each model once: neither the direct row nor those that are a model under another name.
     let own =
         |competitor: &&Competitor| !competitor.is_control() && models.contains(&competitor.name.as_str());
-    let models: Vec<String> = plan.competitors.iter().filter(own).map(ToString::to_string).collect();
+    let models: Vec<Competitor> = plan.competitors.iter().filter(own).cloned().collect();
     let mut text = String::new();
     let mut tell = |what: &str| tell(format_args!("{what}"));
     if args.cross_check {
-        match cross_check::measure(&workshop, &models, PAIRS, &mut tell) {
+        match cross_check::measure(&testbed, &plan.base, &models, PAIRS, &mut tell) {
             Err(PassError::Interrupted) => return Ok(left_out("cross-check")),
             check => text.push_str(&keep_cross_check(&check?, dir)?),
         }
     }
     if args.system_calls {
-        match system_calls::measure(&workshop, &models, &mut tell) {
+        match system_calls::measure(&testbed, &plan.base, &models, &mut tell) {
             Err(PassError::Interrupted) => return Ok(text + &left_out("pass of system calls")),
             calls => text.push_str(&keep_system_calls(&calls?, dir)?),
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use roundtable_harness::plan::Plan;
-use roundtable_harness::trial::executor::{Crew, Program};
+use roundtable_harness::trial::executor::TestbedExecutor;
 use roundtable_harness::trial::progress::{Bar, Lines};
 use roundtable_harness::trial::rate_search::{self, Found, RateError, Watch};
 
@@ -25,8 +25,8 @@ pub(super) fn find(plan: &Plan, interrupt: &Arc<AtomicBool>) -> Result<Found, Ra
         2 * cells.len(),
         SECONDS_A_CELL * cells.len()
     ));
-    let mut crew = Crew::new(Program::running(), plan, Arc::clone(interrupt));
-    let found = rate_search::find(&cells, &mut crew, watch().as_mut())?;
+    let mut executor = TestbedExecutor::new(super::testbed(interrupt), plan);
+    let found = rate_search::find(&cells, &mut executor, watch().as_mut())?;
     tell(format_args!("{found}"));
     Ok(found)
 }

@@ -53,7 +53,7 @@ fn a_child_answers_and_leaves_when_it_is_dropped() {
     assert_eq!((usage.user_ns, usage.threads, usage.peak_rss_bytes), (1, 5, 6));
     child.say("go").unwrap();
     assert_eq!(child.read::<String>("go", LONG).unwrap(), "gone");
-    assert!(child.obituary().is_none());
+    assert!(child.exit_report().is_none());
     drop(child);
     assert!(!Path::new(&format!("/proc/{pid}")).exists(), "left and reaped");
 }
@@ -67,7 +67,7 @@ fn a_child_that_ignores_the_end_of_input_is_killed() {
 }
 
 #[test]
-fn a_child_that_dies_is_reported_with_its_status_and_last_words() {
+fn a_child_that_dies_is_reported_with_its_status_and_stderr_tail() {
     let mut child = script("echo first >&2; echo 'port is taken' >&2; exit 3");
     let error = child.read::<u32>("get ready", LONG).unwrap_err();
     assert!(matches!(error, ChildError::Died { .. }));
@@ -76,12 +76,12 @@ fn a_child_that_dies_is_reported_with_its_status_and_last_words() {
 }
 
 #[test]
-fn a_child_that_was_killed_has_an_obituary() {
+fn a_child_that_was_killed_has_an_exit_report() {
     let mut child = script(OBEDIENT);
     let pid: i32 = child.read("print its pid", LONG).unwrap();
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     assert!(child.usage().unwrap_err().to_string().contains("signal: 9"));
-    assert!(child.obituary().unwrap().to_string().contains("signal: 9"));
+    assert!(child.exit_report().unwrap().to_string().contains("signal: 9"));
 }
 
 #[test]

@@ -3,11 +3,15 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::fixtures;
 use crate::load::{Failures, LoadReport, OpenLoop};
 use crate::plan::{DIRECT, Length};
 use crate::record::in_words;
+use crate::testbed::launcher::Program;
 
 /// Every server listens somewhere, tells 1 ns more of usage each time, and obeys. `@LOAD@` is what the load generator
 /// does on `go`, `@BALANCE@` what the balancer does before it listens.
@@ -34,10 +38,14 @@ esac
 obey
 "#;
 
-fn crew(balance: &str, load: &str) -> Crew {
+fn executor(balance: &str, load: &str) -> TestbedExecutor {
+    interruptible(balance, load, Arc::default())
+}
+
+fn interruptible(balance: &str, load: &str, interrupt: Arc<AtomicBool>) -> TestbedExecutor {
     let script = ROLES.replace("@BALANCE@", balance).replace("@LOAD@", load);
-    let program = Program { path: "/bin/sh".into(), args: vec!["-c".into(), script, "roundtable".into()] };
-    Crew::new(program, &fixtures::plan(Length::Blocks(1)), Arc::default())
+    let testbed = Testbed::local(Program::script(&script), interrupt);
+    TestbedExecutor::new(testbed, &fixtures::plan(Length::Blocks(1)))
 }
 
 fn cell(model: &str) -> Cell {
@@ -80,9 +88,9 @@ fn reasons(attempt: &Attempt) -> String {
 
 #[test]
 fn a_valid_trial_is_measured_with_the_usage_of_its_window_alone() {
-    let mut crew = crew(":", &report(0));
+    let mut executor = executor(":", &report(0));
     for _ in 0..2 {
-        let attempt = crew.attempt(&cell("threads")).unwrap();
+        let attempt = executor.attempt(&cell("threads")).unwrap();
         let Outcome::Measured(sample) = attempt.outcome else { panic!("{:?}", attempt.outcome) };
         assert!(attempt.came_up && attempt.warnings.is_empty());
         assert_eq!((sample.completed, sample.received_bytes), (100, 9));
@@ -95,28 +103,28 @@ fn a_valid_trial_is_measured_with_the_usage_of_its_window_alone() {
 
 #[test]
 fn the_direct_row_has_no_balancer_and_is_given_every_backend() {
-    let mut crew = crew("exit 1", &report(0));
-    let attempt = crew.attempt(&cell(DIRECT)).unwrap();
+    let mut executor = executor("exit 1", &report(0));
+    let attempt = executor.attempt(&cell(DIRECT)).unwrap();
     let Outcome::Measured(sample) = attempt.outcome else { panic!("{:?}", attempt.outcome) };
     assert_eq!(sample.balancer, None);
 
-    let mut crew = self::crew("exit 1", "exit 9");
-    let said = reasons(&crew.attempt(&cell(DIRECT)).unwrap());
+    let mut executor = self::executor("exit 1", "exit 9");
+    let said = reasons(&executor.attempt(&cell(DIRECT)).unwrap());
     let told = "load http://127.0.0.1:1/ http://127.0.0.1:1/ -n 100 -c 5 --warmup 10 --expect-body-bytes 16 --json --supervised";
     assert!(said.contains(told), "{said}");
 }
 
 #[test]
 fn a_trial_that_fails_a_gate_is_invalid() {
-    let attempt = crew(":", &report(3)).attempt(&cell("threads")).unwrap();
+    let attempt = executor(":", &report(3)).attempt(&cell("threads")).unwrap();
     assert!(attempt.came_up);
     let said = reasons(&attempt);
     assert!(said.starts_with("3 of 100 requests failed (cut short 3); 97 of 100"), "{said}");
 }
 
 #[test]
-fn a_balancer_that_does_not_come_up_is_named_with_its_last_words() {
-    let attempt = crew("echo no such model >&2; exit 2", &report(0)).attempt(&cell("threads")).unwrap();
+fn a_balancer_that_does_not_come_up_is_named_with_its_stderr_tail() {
+    let attempt = executor("echo no such model >&2; exit 2", &report(0)).attempt(&cell("threads")).unwrap();
     assert!(!attempt.came_up);
     let said = reasons(&attempt);
     assert!(
@@ -127,7 +135,7 @@ fn a_balancer_that_does_not_come_up_is_named_with_its_last_words() {
 
 #[test]
 fn a_load_generator_that_dies_makes_its_trial_invalid() {
-    let attempt = crew(":", "echo lost >&2; exit 7").attempt(&cell("threads")).unwrap();
+    let attempt = executor(":", "echo lost >&2; exit 7").attempt(&cell("threads")).unwrap();
     assert!(attempt.came_up);
     let said = reasons(&attempt);
     assert!(said.starts_with("the load generator ended unasked (exit status: 7)"), "{said}");
@@ -135,14 +143,14 @@ fn a_load_generator_that_dies_makes_its_trial_invalid() {
 
 #[test]
 fn a_backend_that_died_is_started_again_with_a_warning() {
-    let mut crew = crew(":", &report(0));
-    crew.attempt(&cell("threads")).unwrap();
-    let first = crew.backends[0].server.as_ref().unwrap().child.pid();
+    let mut executor = executor(":", &report(0));
+    executor.attempt(&cell("threads")).unwrap();
+    let first = executor.backends[0].as_ref().unwrap().process.pid();
     kill(Pid::from_raw(first.try_into().unwrap()), Signal::SIGKILL).unwrap();
-    while crew.backends[0].server.as_mut().unwrap().child.obituary().is_none() {
+    while executor.backends[0].as_mut().unwrap().process.exit_report().is_none() {
         std::thread::yield_now();
     }
-    let attempt = crew.attempt(&cell("threads")).unwrap();
+    let attempt = executor.attempt(&cell("threads")).unwrap();
     assert!(matches!(attempt.outcome, Outcome::Measured(_)), "{:?}", attempt.outcome);
     assert!(matches!(attempt.warnings.as_slice(), [told] if told.contains("backend b1")), "{attempt:?}");
 }
@@ -153,22 +161,21 @@ fn a_backend_that_dies_in_the_window_is_among_the_reasons() {
     let dir = tempfile::tempdir().unwrap();
     let victim = dir.path().join("victim");
     let load = format!("kill -9 $(cat {}); {}", victim.display(), report(0));
-    let mut crew = crew(":", &load);
-    crew.raise_backends(&mut Vec::new()).unwrap();
-    let pid = crew.backends[1].server.as_ref().unwrap().child.pid();
+    let mut executor = executor(":", &load);
+    executor.start_backends(&cell("threads").condition, &mut Vec::new()).unwrap();
+    let pid = executor.backends[1].as_ref().unwrap().process.pid();
     std::fs::write(&victim, pid.to_string()).unwrap();
-    let said = reasons(&crew.attempt(&cell("threads")).unwrap());
+    let said = reasons(&executor.attempt(&cell("threads")).unwrap());
     assert!(said.contains("backend b2 ended unasked (signal: 9"), "{said}");
 }
 
 #[test]
 fn an_interrupt_during_the_window_voids_the_trial() {
     let interrupt = Arc::new(AtomicBool::new(false));
-    let mut crew = crew(":", ":");
-    crew.interrupt = Arc::clone(&interrupt);
-    crew.raise_backends(&mut Vec::new()).unwrap();
+    let mut executor = interruptible(":", ":", Arc::clone(&interrupt));
+    executor.start_backends(&cell("threads").condition, &mut Vec::new()).unwrap();
     let stopper = std::thread::spawn(move || interrupt.store(true, Ordering::Relaxed));
-    assert_eq!(crew.attempt(&cell("threads")), Err(Interrupted));
+    assert_eq!(executor.attempt(&cell("threads")), Err(Interrupted));
     stopper.join().unwrap();
 }
 
@@ -176,17 +183,18 @@ fn an_interrupt_during_the_window_voids_the_trial() {
 fn a_plan_with_a_rate_has_its_load_driven_at_it() {
     let mut at_a_rate = cell("threads");
     at_a_rate.condition.rate = Some(500);
-    let said = reasons(&crew(":", "exit 9").attempt(&at_a_rate).unwrap());
+    let said = reasons(&executor(":", "exit 9").attempt(&at_a_rate).unwrap());
     assert!(said.contains("--expect-body-bytes 16 --rate 500 --json --supervised"), "{said}");
 }
 
 #[test]
 fn a_trial_whose_rate_was_sustained_is_measured_and_one_whose_was_not_is_invalid() {
     let at = |open_loop: OpenLoop| {
-        let mut crew = crew(":", &printed(&LoadReport { open_loop: Some(open_loop), ..load_report(0) }));
+        let mut executor =
+            executor(":", &printed(&LoadReport { open_loop: Some(open_loop), ..load_report(0) }));
         let mut cell = cell("threads");
         cell.condition.rate = Some(500);
-        crew.attempt(&cell).unwrap()
+        executor.attempt(&cell).unwrap()
     };
     let kept = fixtures::open_loop(500, 100);
     let Outcome::Measured(sample) = at(kept.clone()).outcome else { panic!("not measured") };
@@ -201,4 +209,21 @@ fn a_trial_whose_rate_was_sustained_is_measured_and_one_whose_was_not_is_invalid
     let fewer = fixtures::open_loop(500, 90);
     let said = reasons(&at(OpenLoop { latency_ns_hdr: fewer.latency_ns_hdr, ..kept }));
     assert_eq!(said, "90 response times for 100 completed requests");
+}
+
+#[test]
+fn backends_that_are_to_send_other_bodies_are_other_backends() {
+    let mut executor = executor(":", &report(0));
+    let pids = |executor: &TestbedExecutor| -> Vec<u32> {
+        executor.backends.iter().flatten().map(|server| server.process.pid()).collect()
+    };
+    let mut cell = cell("threads");
+    executor.attempt(&cell).unwrap();
+    let first = pids(&executor);
+    executor.attempt(&cell).unwrap();
+    assert_eq!(pids(&executor), first);
+    cell.condition.body_bytes += 1;
+    executor.attempt(&cell).unwrap();
+    let second = pids(&executor);
+    assert!(second.len() == 2 && second.iter().all(|pid| !first.contains(pid)), "{first:?} {second:?}");
 }

@@ -71,10 +71,10 @@ impl Window<'_> {
     }
 
     /// Every server of this trial that has died, and how.
-    pub(super) fn fates(&mut self) -> Vec<Reason> {
+    pub(super) fn exit_reports(&mut self) -> Vec<Reason> {
         let balancer = self.balancer.iter_mut();
         let servers = balancer.chain(&mut self.backends);
-        servers.filter_map(|server| Some(Reason::Words(server.obituary()?.to_string()))).collect()
+        servers.filter_map(|server| Some(Reason::Words(server.exit_report()?.to_string()))).collect()
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, ChildError> {
@@ -88,13 +88,13 @@ impl Window<'_> {
 }
 
 impl Measured {
-    /// The sample, when every gate is passed and no server has died (`fates`).
+    /// The sample, when every gate is passed and no server has died (`exit_reports`).
     pub(super) fn judge(
         self,
         condition: &Condition,
         gates: &Gates,
         backends: &[String],
-        fates: Vec<Reason>,
+        exit_reports: Vec<Reason>,
     ) -> Outcome {
         let report = self.report;
         let recorded = |text: &str| latency::decode(text).map_or(0, |histogram| histogram.len());
@@ -129,7 +129,7 @@ impl Measured {
             steal_limit_percent: gates.steal_limit_percent,
         };
         let mut reasons = reasons(&seen, &asked);
-        reasons.extend(fates);
+        reasons.extend(exit_reports);
         if !reasons.is_empty() {
             return Outcome::Invalid { reasons };
         }

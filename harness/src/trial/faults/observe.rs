@@ -12,16 +12,12 @@ use std::collections::BTreeMap;
 use super::data::{After, Applied, Bucket, Episode, Errors, FaultOutcome, FaultPlan, LeftOut, Observation};
 use super::scenario::{Act, Scenario};
 use crate::load::{End, Failure, Recorded, Recording};
+pub use crate::testbed::role::backend_name;
 
 /// Whoever still suffers so long before a fault's end shows that its backend was not left out: a third of it holds at
 /// least one of the backend's turns, however many there are. Microseconds.
 pub const SETTLED_US: u64 = 500_000;
 const PARTS: u64 = 3;
-
-/// The name that a backend gives itself.
-pub fn backend_name(number: u32) -> String {
-    format!("b{number}")
-}
 
 /// What `recording` shows of the scenario whose events came about as in `applied`; reasons against it, when requests
 /// failed while no fault was there to blame.

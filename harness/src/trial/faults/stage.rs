@@ -1,14 +1,12 @@
 //! The processes that a scenario is played with: for each trial fresh backends, a fresh balancer, a fresh load.
 //!
-//! Owns their arguments, the backends' addresses and what each act does to a backend; the order of the acts is
+//! Owns the backends' addresses and what each act does to a backend; who is started how is the [`Testbed`]'s affair, the order of the acts is
 //! [`super::play`]'s, what it all means [`super::observe`]'s. Rules: a backend's port stays reserved while nobody
 //! listens there, so that no other process and no outgoing connection can take it; a process that dies unasked makes the
 //! trial invalid; nothing waits without a limit and without heeding the interrupt.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::de::IgnoredAny;
@@ -16,106 +14,78 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
 use super::data::{FaultOutcome, FaultPlan};
-use super::observe::{backend_name, observe};
+use super::observe::observe;
 use super::play::{Stage, play, since};
 use super::run::{Attempt, Player};
 use super::scenario::{Act, Event, SLOW_BY};
 use crate::host::monotonic_ns;
 use crate::load::{LoadReport, Recording};
-use crate::plan::{Competitor, Connections, Plan};
+use crate::plan::{Competitor, Condition, Plan};
+use crate::testbed::Testbed;
 use crate::testbed::control::Order;
 use crate::testbed::process::{ChildError, Supervised};
-use crate::testbed::stand::{Server, Workshop};
-use crate::trial::executor::Program;
+use crate::testbed::role::{Detail, patience};
 use crate::trial::runner::Interrupted;
 
 /// Between two looks at the interrupt and at the processes while an event is waited for.
-const GLANCE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a backend may take to carry out an order.
 const OBEY_WITHIN: Duration = Duration::from_secs(5);
-/// How long a warm-up or a window may take, beyond its length.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Error)]
 enum StageError {
     #[error(transparent)]
     Child(#[from] ChildError),
+    #[error(
+        "a fault run tells times of one process by the clock of another: run it with every role on one host"
+    )]
+    Clocks,
     #[error("no port could be reserved for a backend ({0}); wait a minute until the kernel has ports again")]
     Port(io::Error),
 }
 
-/// Plays the scenario of a plan, a model at a time.
+/// Takes each model of a plan through its scenario.
 #[derive(Debug)]
-pub struct Theatre {
-    workshop: Workshop,
+pub struct FaultExecutor {
+    testbed: Testbed,
     plan: Plan,
     fault: FaultPlan,
 }
 
-impl Theatre {
-    /// A theatre without any process yet. `interrupt` turns true when the user wants to stop.
-    pub fn new(program: Program, plan: &Plan, fault: &FaultPlan, interrupt: Arc<AtomicBool>) -> Self {
-        let workshop = Workshop { program, interrupt, body_bytes: plan.base.body_bytes };
-        Theatre { workshop, plan: plan.clone(), fault: fault.clone() }
+impl FaultExecutor {
+    /// Without any process yet.
+    pub fn new(testbed: Testbed, plan: &Plan, fault: &FaultPlan) -> Self {
+        FaultExecutor { testbed, plan: plan.clone(), fault: fault.clone() }
     }
 
     /// One trial. `started` is set when the window opens. An error is a process that did not come up, or the interrupt.
     fn perform(&self, model: &Competitor, started: &mut u64) -> Result<FaultOutcome, StageError> {
-        let backends = (1..=self.plan.most_backends()).map(|number| Backend::start(&self.workshop, number));
+        if !self.testbed.topology().is_one_host() {
+            return Err(StageError::Clocks);
+        }
+        let (testbed, condition) = (&self.testbed, &self.plan.base);
+        let backends = (1..=condition.backends).map(|number| Backend::start(testbed, condition, number));
         let backends = backends.collect::<Result<Vec<_>, _>>()?;
-        let balancer = self.balancer(model, &backends)?;
-        let load = self.load(balancer.address)?;
-        let mut cast = Cast { workshop: &self.workshop, backends, balancer: balancer.child, load };
+        let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
+        let balancer = testbed.balancer(model, &addresses, condition)?;
+        let detail = Detail::EachRequest { timeout_ms: self.fault.timeout_ms };
+        let mut load = testbed.load(&[balancer.address], condition, detail)?;
+        load.read::<IgnoredAny>("warm up", patience(condition))?;
+        let patience =
+            patience(condition) + Duration::from_millis(self.fault.after_ms + self.fault.timeout_ms);
+        let mut processes = Processes { testbed, backends, balancer: balancer.process, load, patience };
         *started = unix_ms();
-        match cast.go_through(&self.fault) {
+        match processes.go_through(&self.fault) {
             Ok(outcome) => Ok(outcome),
             Err(StageError::Child(ChildError::Interrupted)) => Err(ChildError::Interrupted.into()),
             Err(error) => Ok(FaultOutcome::Invalid { reasons: vec![error.to_string()] }),
         }
     }
-
-    fn balancer(&self, model: &Competitor, backends: &[Backend<'_>]) -> Result<Server, ChildError> {
-        let mut args = ["balance", "--model", &model.name].map(str::to_owned).to_vec();
-        args.extend(
-            backends.iter().flat_map(|backend| ["--backend".to_owned(), backend.address.to_string()]),
-        );
-        if let Some(workers) = self.plan.base.workers {
-            args.extend(["--workers".to_owned(), workers.to_string()]);
-        }
-        self.workshop.start_server(format!("the balancer ({model})"), args)
-    }
-
-    /// A load that has warmed up and waits for its `go`.
-    fn load(&self, target: SocketAddr) -> Result<Supervised, ChildError> {
-        let mut args = vec!["load".to_owned(), format!("http://{target}/")];
-        let mut option = |name: &str, value: &dyn ToString| args.extend([name.to_owned(), value.to_string()]);
-        option("-n", &self.plan.base.requests);
-        option("-c", &self.plan.most_concurrency());
-        option("--warmup", &self.plan.base.warmup);
-        option("--timeout", &format!("{}ms", self.fault.timeout_ms));
-        option("--expect-body-bytes", &self.plan.base.body_bytes);
-        if let Some(rate) = self.plan.base.rate {
-            option("--rate", &rate);
-        }
-        if self.plan.base.connections == Connections::Keepalive {
-            args.push("-k".to_owned());
-        }
-        args.extend(["--json", "--supervised", "--record"].map(str::to_owned));
-        let mut load = self.workshop.start("the load generator".to_owned(), &args)?;
-        let patience = PATIENCE + self.length_of(self.plan.base.warmup);
-        load.read::<IgnoredAny>("warm up", patience)?;
-        Ok(load)
-    }
-
-    /// How long so many requests take to come due.
-    fn length_of(&self, requests: u64) -> Duration {
-        Duration::from_millis(requests.saturating_mul(1000) / self.plan.base.rate.unwrap_or(1).max(1))
-    }
 }
 
-impl Player for Theatre {
+impl Player for FaultExecutor {
     fn play(&mut self, model: &Competitor) -> Result<Attempt, Interrupted> {
-        if self.workshop.interrupt.load(Ordering::Relaxed) {
+        if self.testbed.is_interrupted() {
             return Err(Interrupted);
         }
         let began = Instant::now();
@@ -131,36 +101,38 @@ impl Player for Theatre {
 }
 
 /// The processes of one trial. Ended in the order of the fields: nobody is left without what it needs.
-struct Cast<'a> {
+struct Processes<'a> {
     load: Supervised,
     balancer: Supervised,
     backends: Vec<Backend<'a>>,
-    workshop: &'a Workshop,
+    testbed: &'a Testbed,
+    /// How long the window may take.
+    patience: Duration,
 }
 
-impl Cast<'_> {
+impl Processes<'_> {
     fn go_through(&mut self, fault: &FaultPlan) -> Result<FaultOutcome, StageError> {
         self.load.say("go")?;
         let moments = play(&fault.scenario, self)?;
-        let patience = PATIENCE + Duration::from_millis(fault.after_ms + fault.timeout_ms);
+        let patience = self.patience;
         let _: LoadReport = self.load.read("finish its requests", patience)?;
         let recording: Recording = self.load.read("tell what became of each request", patience)?;
-        let fates = self.fates();
-        if !fates.is_empty() {
-            return Ok(FaultOutcome::Invalid { reasons: fates });
+        let exit_reports = self.exit_reports();
+        if !exit_reports.is_empty() {
+            return Ok(FaultOutcome::Invalid { reasons: exit_reports });
         }
         Ok(observe(fault, &recording, &since(recording.began_monotonic_ns, &moments)))
     }
 
     /// Every process that has died unasked, and how.
-    fn fates(&mut self) -> Vec<String> {
+    fn exit_reports(&mut self) -> Vec<String> {
         let backends = self.backends.iter_mut().filter_map(|backend| backend.child.as_mut());
         let servers = std::iter::once(&mut self.balancer).chain(backends);
-        servers.filter_map(|server| Some(server.obituary()?.to_string())).collect()
+        servers.filter_map(|server| Some(server.exit_report()?.to_string())).collect()
     }
 }
 
-impl Stage for Cast<'_> {
+impl Stage for Processes<'_> {
     type Error = StageError;
 
     fn now_ns(&self) -> u64 {
@@ -169,12 +141,12 @@ impl Stage for Cast<'_> {
 
     fn wait_until(&mut self, ns: u64) -> Result<(), StageError> {
         loop {
-            if self.workshop.interrupt.load(Ordering::Relaxed) {
+            if self.testbed.is_interrupted() {
                 return Err(ChildError::Interrupted.into());
             }
             let backends = self.backends.iter_mut().filter_map(|backend| backend.child.as_mut());
             for child in [&mut self.load, &mut self.balancer].into_iter().chain(backends) {
-                if let Some(died) = child.obituary() {
+                if let Some(died) = child.exit_report() {
                     return Err(died.into());
                 }
             }
@@ -182,7 +154,7 @@ impl Stage for Cast<'_> {
             if left.is_zero() {
                 return Ok(());
             }
-            std::thread::sleep(left.min(GLANCE));
+            std::thread::sleep(left.min(POLL_INTERVAL));
         }
     }
 
@@ -197,8 +169,9 @@ impl Stage for Cast<'_> {
 
 /// A backend, and the fault that it has.
 struct Backend<'a> {
-    workshop: &'a Workshop,
-    name: String,
+    testbed: &'a Testbed,
+    condition: &'a Condition,
+    number: u32,
     address: SocketAddr,
     /// Bound, and never listening: while nobody else is, a connection is refused, and the port is nobody's.
     _reserved: Socket,
@@ -208,19 +181,16 @@ struct Backend<'a> {
 }
 
 impl<'a> Backend<'a> {
-    fn start(workshop: &'a Workshop, number: u32) -> Result<Self, StageError> {
+    fn start(testbed: &'a Testbed, condition: &'a Condition, number: u32) -> Result<Self, StageError> {
         let (reserved, address) = reserve().map_err(StageError::Port)?;
-        let name = backend_name(number);
-        let mut backend = Backend { workshop, name, address, _reserved: reserved, child: None, fault: None };
+        let (child, fault) = (None, None);
+        let mut backend = Backend { testbed, condition, number, address, _reserved: reserved, child, fault };
         backend.come_up()?;
         Ok(backend)
     }
 
     fn come_up(&mut self) -> Result<(), StageError> {
-        let bytes = self.workshop.body_bytes.to_string();
-        let args = ["backend", "--name", &self.name, "--body-bytes", &bytes].map(str::to_owned).to_vec();
-        let role = format!("backend {}", self.name);
-        self.child = Some(self.workshop.start_server_at(self.address, role, args)?.child);
+        self.child = Some(self.testbed.backend_at(self.address, self.number, self.condition)?.process);
         Ok(())
     }
 
