@@ -1,6 +1,6 @@
 //! The figures: which there are, and how each becomes an SVG and a PNG.
 //!
-//! A figure is one file and one line of [`FIGURES`]. It yields *marks*: shapes with tags (competitor, condition, metric), what
+//! A figure is one file and one line of `FIGURES`. It yields *marks*: shapes with tags (competitor, condition, metric), what
 //! they say in words, and the data behind them; and the sentence that it supports. `palette` owns colours and markers,
 //! `frame` distances and type, `svg` is the one writer, and `png` is made from what it wrote.
 
@@ -26,7 +26,7 @@ use self::frame::{Entry, Frame};
 use self::palette::Look;
 use self::shape::{Group, Mark};
 use crate::analysis::Analysis;
-use crate::analysis::looped::Loop;
+use crate::analysis::loop_kind::Loop;
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::{GridPoint, Summary};
 use crate::plan::{Competitor, Family, Plan};

@@ -123,8 +123,8 @@ impl Drawn<'_> {
     /// `rates` on top of what `foot` holds, which then holds them too.
     fn bars(&self, rates: &[f64], foot: &mut [f64], color: RGBColor) -> Vec<Shape> {
         let mut bars = Vec::new();
-        for (place, (rate, foot)) in rates.iter().zip(foot).enumerate() {
-            let (from, to) = (place as f64 * self.interval, (place + 1) as f64 * self.interval);
+        for (index, (rate, foot)) in rates.iter().zip(foot).enumerate() {
+            let (from, to) = (index as f64 * self.interval, (index + 1) as f64 * self.interval);
             let head = *foot + rate;
             if head > *foot {
                 let corners = [self.panel.at(from, head), self.panel.at(to, *foot)];
@@ -157,9 +157,9 @@ impl Drawn<'_> {
     /// A line with markers; nothing is drawn across intervals without a late answer.
     fn late(&self) -> Vec<Shape> {
         let mut shapes = Vec::new();
-        let places: Vec<_> = (0..self.of.intervals()).collect();
-        for span in places.split(|&place| self.of.late[place] == 0.0) {
-            let points: Vec<_> = span.iter().map(|&place| self.at(place, self.of.late[place])).collect();
+        let indices: Vec<_> = (0..self.of.intervals()).collect();
+        for span in indices.split(|&index| self.of.late[index] == 0.0) {
+            let points: Vec<_> = span.iter().map(|&index| self.at(index, self.of.late[index])).collect();
             let markers = points.iter().map(|&at| Shape::Marker { look: LATE, at, radius: 6 });
             let markers: Vec<_> = markers.collect();
             if points.len() > 1 {
@@ -172,19 +172,19 @@ impl Drawn<'_> {
 
     fn errors(&self) -> Vec<Shape> {
         let wrong = self.of.errors.iter().enumerate().filter(|(_, rate)| **rate > 0.0);
-        let cross = |(place, &rate)| Shape::Marker { look: ERRORS, at: self.at(place, rate), radius: 8 };
+        let cross = |(index, &rate)| Shape::Marker { look: ERRORS, at: self.at(index, rate), radius: 8 };
         wrong.map(cross).collect()
     }
 
     /// The middle of an interval, at so many per second.
-    fn at(&self, place: usize, rate: f64) -> (i32, i32) {
-        self.panel.at((place as f64 + 0.5) * self.interval, rate)
+    fn at(&self, index: usize, rate: f64) -> (i32, i32) {
+        self.panel.at((index as f64 + 0.5) * self.interval, rate)
     }
 
     /// What is drawn of `rates`, interval by interval.
     fn mark(&self, what: String, rates: &[f64], shapes: Vec<Shape>) -> Mark {
-        let row = |(place, rate): (usize, &f64)| {
-            vec![Value::decimal(place as f64 * self.interval, 3), what.as_str().into(), Value::figure(*rate)]
+        let row = |(index, rate): (usize, &f64)| {
+            vec![Value::decimal(index as f64 * self.interval, 3), what.as_str().into(), Value::figure(*rate)]
         };
         Mark {
             tags: Tags { competitor: self.of.model.to_string(), condition: None, metric: None },
