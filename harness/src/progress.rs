@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn at_a_rate_the_median_response_time_is_told_in_place_of_the_rate() {
         let Outcome::Measured(mut sample) = measured() else { unreachable!("a sample was made") };
-        sample.open_loop = Some(fixtures::open_loop(100, 10));
+        sample.open_loop = Some(fixtures::open_loop(100, 40));
         let lines = said(|lines| lines.ended(&trial(0, Outcome::Measured(sample)), &forecast(1)));
         assert!(lines[0].contains("block 1/3: p50 0.00 ms · "), "{}", lines[0]);
     }
