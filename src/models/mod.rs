@@ -1,8 +1,9 @@
 //! The concurrency models: one file each, and the table that lists them.
 //!
 //! Owns the table and what every model gets ([`Server`]). A model is a driver of
-//! [`roundtable::proxy::Session`] and nothing else: it decides who waits, and how. What all of them do alike
-//! stands in `common`, `listener` (sockets), `idle` (connections to backends that are kept), `log` and `manifest`.
+//! [`roundtable::proxy::Session`] and nothing else: it decides who waits, and how. How an operation is performed stands in
+//! `drivers`; what all models do alike stands in `common`, `listener` (sockets), `idle` (connections to backends that are
+//! kept), `log` and `manifest`. `README.md` beside this file tells how to add one.
 
 mod common;
 mod drivers;
