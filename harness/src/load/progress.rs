@@ -86,7 +86,8 @@ impl Progress {
 /// Shows what it is given as a bar on standard error. The bar appears with the first call and is cleared when the
 /// function is dropped.
 pub fn bar() -> impl FnMut(&Progress) {
-    let style = ProgressStyle::with_template("{bar:12} {percent:>3}% {wide_msg}")
+    // Not the wide form, which fills the line: the terminal's `^C` would begin another, and the bar be left behind.
+    let style = ProgressStyle::with_template("{bar:12} {percent:>3}% {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     // Hidden until there is something to show.
     let bar = ProgressBar::with_draw_target(Some(PARTS), ProgressDrawTarget::hidden()).with_style(style);
