@@ -4,8 +4,8 @@
 //! [`roundtable::proxy::Session`] and nothing else: it decides who waits, and how. What all of them do alike
 //! stands in `common`, `listener` (sockets), `idle` (connections to backends that are kept), `log` and `manifest`.
 
-mod blocking;
 mod common;
+mod drivers;
 mod handicap;
 mod idle;
 mod listener;
@@ -13,7 +13,6 @@ mod log;
 mod manifest;
 mod mio;
 mod pool;
-mod socket;
 #[cfg(test)]
 mod tests;
 mod threads;
