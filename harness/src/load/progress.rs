@@ -1,7 +1,8 @@
 //! How far a load is, and a bar that shows it on a terminal.
 //!
 //! Owns the wording; the engine decides how often it is told. Rule: a line fits a terminal of 80 columns, and the bar
-//! is gone when the report is printed.
+//! is cleared when the report is printed. After Ctrl-C its last state stays above the report: the terminal's `^C` begins a
+//! new line behind a bar that fills its own.
 
 use std::time::Duration;
 
@@ -86,8 +87,7 @@ impl Progress {
 /// Shows what it is given as a bar on standard error. The bar appears with the first call and is cleared when the
 /// function is dropped.
 pub fn bar() -> impl FnMut(&Progress) {
-    // Not the wide form, which fills the line: the terminal's `^C` would begin another, and the bar be left behind.
-    let style = ProgressStyle::with_template("{bar:12} {percent:>3}% {msg}")
+    let style = ProgressStyle::with_template("{bar:12} {percent:>3}% {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     // Hidden until there is something to show.
     let bar = ProgressBar::with_draw_target(Some(PARTS), ProgressDrawTarget::hidden()).with_style(style);
