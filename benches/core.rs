@@ -129,7 +129,7 @@ fn exchanges(criterion: &mut Criterion) {
 
 fn histograms(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("histogram");
-    let mut histogram = roundtable_harness::latency::histogram();
+    let mut histogram = roundtable_harness::load::latency::histogram();
     let mut ns = 50_000;
     group.bench_function("record one response time", |bencher| {
         bencher.iter(|| {
@@ -138,7 +138,7 @@ fn histograms(criterion: &mut Criterion) {
         });
     });
     group.bench_function("write 10000 response times as text", |bencher| {
-        bencher.iter(|| roundtable_harness::latency::encode(black_box(&histogram)));
+        bencher.iter(|| roundtable_harness::load::latency::encode(black_box(&histogram)));
     });
     group.finish();
 }

@@ -22,7 +22,7 @@ use nix::unistd::Pid;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use roundtable_harness::control::Ready;
+use roundtable_harness::testbed::control::Ready;
 
 const ROUNDTABLE: &str = env!("CARGO_BIN_EXE_roundtable");
 

@@ -5,19 +5,21 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use roundtable_harness::data::{Outcome, Sample, Stored};
-use roundtable_harness::store::{self, Store};
+use roundtable_harness::plan::{Value, factor};
+use roundtable_harness::record::store::{self, Store};
+use roundtable_harness::record::{Outcome, Sample, Stored};
 use tempfile::{TempDir, tempdir};
 
 /// The committed run, taken apart: its even blocks are one run of the grid, its odd ones another.
 fn half(odd: u32, alter: impl Fn(&str, &mut Sample)) -> Stored {
     let mut stored = store::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("results/reference")).unwrap();
     // One cell of each concurrency: a debug build takes its time over the rest.
-    stored.trials.retain(|trial| trial.block % 2 == odd && trial.cell.backends == 3);
-    stored.environment.plan.backends = vec![3];
+    stored.trials.retain(|trial| trial.block % 2 == odd && trial.cell.condition.backends == 3);
+    let plan = stored.environment.plan;
+    stored.environment.plan = plan.over(&factor::BACKENDS, &[Value::Number(3)]).unwrap();
     for trial in &mut stored.trials {
         if let Outcome::Measured(sample) = &mut trial.outcome {
-            alter(&trial.cell.model, sample);
+            alter(&trial.cell.competitor.to_string(), sample);
         }
     }
     stored

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use roundtable_harness::fault::data::{FaultOutcome, Observation, StoredFaults};
-use roundtable_harness::fault::observe::answered;
-use roundtable_harness::fault::scenario::Act;
-use roundtable_harness::fault::store;
+use roundtable_harness::trial::faults::data::{FaultOutcome, Observation, StoredFaults};
+use roundtable_harness::trial::faults::observe::answered;
+use roundtable_harness::trial::faults::scenario::Act;
+use roundtable_harness::trial::faults::store;
 use tempfile::{TempDir, tempdir};
 
 /// Longer than any of these runs takes.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use roundtable_harness::store;
+use roundtable_harness::record::store;
 use tempfile::{TempDir, tempdir};
 
 const GRID: &str = "--models mio --backends 1 --concurrency 2 --seed 1 --steal-limit 100 --requests 100";
@@ -82,7 +82,7 @@ fn a_full_disk_in_a_fault_run_is_told_with_the_trials_that_are_kept() {
     let full = with_little_room(&dir, 12, scenario);
     let told = stderr(&full);
     assert_eq!(full.status.code(), Some(1), "{told}");
-    let kept = roundtable_harness::fault::store::read(&dir.path().join("out")).unwrap().trials.len();
+    let kept = roundtable_harness::trial::faults::store::read(&dir.path().join("out")).unwrap().trials.len();
     assert!(told.contains("cannot write out/faults.jsonl"), "{told}");
     assert!(told.contains(&format!("{kept} trials are kept, `roundtable report out` shows them")), "{told}");
 }

@@ -5,10 +5,10 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use roundtable_harness::crosscheck::{self, CrossCheck};
-use roundtable_harness::data::Connections;
-use roundtable_harness::store;
-use roundtable_harness::syscalls::{self, SystemCalls};
+use roundtable_harness::plan::Connections;
+use roundtable_harness::probes::cross_check::{self, CrossCheck};
+use roundtable_harness::probes::system_calls::{self, SystemCalls};
+use roundtable_harness::record::store;
 use tempfile::{TempDir, tempdir};
 
 /// One row beside the direct one, one trial each.
@@ -30,7 +30,7 @@ fn run(option: &str, path: Option<&str>) -> (TempDir, String) {
 #[test]
 fn system_calls_and_switches_are_kept_beside_the_trials() {
     let (dir, told) = run("--system-calls", None);
-    let text = fs::read_to_string(dir.path().join("out").join(syscalls::FILE)).unwrap();
+    let text = fs::read_to_string(dir.path().join("out").join(system_calls::FILE)).unwrap();
     let found: SystemCalls = serde_json::from_str(&text).unwrap();
     let rows: Vec<_> = found.rows.iter().map(|row| (row.model.as_str(), row.connections)).collect();
     assert_eq!(rows, [("mio", Connections::Close), ("mio", Connections::Keepalive)]);
@@ -45,7 +45,7 @@ fn system_calls_and_switches_are_kept_beside_the_trials() {
 #[test]
 fn tools_that_are_not_installed_are_told_in_a_line_each() {
     let (dir, told) = run("--cross-check", Some("/nonexistent"));
-    let text = fs::read_to_string(dir.path().join("out").join(crosscheck::FILE)).unwrap();
+    let text = fs::read_to_string(dir.path().join("out").join(cross_check::FILE)).unwrap();
     let found: CrossCheck = serde_json::from_str(&text).unwrap();
     assert_eq!((found.versions.len(), found.missing.len(), found.pairs.len()), (0, 2, 0));
     for tool in ["ab", "wrk"] {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use roundtable_harness::data::{Outcome, Stored};
-use roundtable_harness::store;
+use roundtable_harness::record::store;
+use roundtable_harness::record::{Outcome, Reason, Stored};
 use tempfile::{TempDir, tempdir};
 
 /// Two rows, two backend counts, one concurrency: four cells a block.
@@ -98,10 +98,10 @@ fn a_run_measures_every_cell_and_leaves_its_data_and_report() {
     for trial in &stored.trials {
         let Outcome::Measured(sample) = &trial.outcome else { panic!("{trial:?}") };
         assert_eq!((sample.completed, sample.non_2xx), (200, 0));
-        assert_eq!(sample.per_backend.len(), trial.cell.backends as usize);
-        assert_eq!(sample.balancer.is_none(), trial.cell.model == "direct");
+        assert_eq!(sample.per_backend.len(), trial.cell.condition.backends as usize);
+        assert_eq!(sample.balancer.is_none(), trial.cell.competitor.is_direct());
     }
-    let rows: Vec<_> = stored.environment.models.iter().map(|model| model.name.as_str()).collect();
+    let rows: Vec<_> = stored.environment.models.iter().map(|model| model.competitor.to_string()).collect();
     assert_eq!(rows, ["direct", "mio", "mio#2"]);
     assert_eq!(stored.environment.plan.seed, 1);
     let told = String::from_utf8(done.stdout).unwrap();
@@ -119,7 +119,7 @@ fn a_run_at_a_rate_keeps_times_from_when_requests_were_due_and_is_resumed_at_it(
     let dir = tempdir().unwrap();
     let done = output(&dir, &format!("{GRID} --out out {SLOW}"));
     let first = stored(&dir);
-    assert_eq!((first.environment.plan.rate, first.environment.plan.requests), (Some(20), 12));
+    assert_eq!((first.environment.plan.base.rate, first.environment.plan.base.requests), (Some(20), 12));
     assert!(stderr(&done).contains("12 requests a trial at 20 per second (open loop)"), "{}", stderr(&done));
     let told = String::from_utf8_lossy(&done.stdout);
     assert!(
@@ -135,9 +135,8 @@ fn a_run_at_a_rate_keeps_times_from_when_requests_were_due_and_is_resumed_at_it(
             }
             // A machine that stalls, or somebody else's full queue, may spoil a trial: nothing else may.
             Outcome::Invalid { reasons } => {
-                let spoilt = |reason: &String| {
-                    reason.starts_with("the rate of 20 per second was not")
-                        || reason.contains("ListenOverflows")
+                let spoilt = |reason: &Reason| {
+                    matches!(reason, Reason::NotSustained { rate: 20, .. } | Reason::ListenOverflows { .. })
                 };
                 assert!(reasons.iter().all(spoilt), "{reasons:?}");
             }
@@ -168,7 +167,7 @@ fn a_rate_that_nobody_sustains_leaves_cells_invalid_and_the_run_failed() {
     let told = "the rate of 50000 per second was not sustained: ";
     for trial in &stored(&dir).trials {
         let Outcome::Invalid { reasons } = &trial.outcome else { panic!("{trial:?}") };
-        assert!(reasons.iter().any(|reason| reason.starts_with(told)), "{reasons:?}");
+        assert!(reasons.iter().any(|reason| reason.to_string().starts_with(told)), "{reasons:?}");
     }
     assert!(String::from_utf8_lossy(&done.stdout).contains(told));
 }
@@ -181,10 +180,10 @@ fn a_rate_that_is_looked_for_is_stored_with_how_it_was_found_and_not_looked_for_
     let told = stderr(&done);
     assert!(told.contains("looking for a rate that every row sustains"), "{told}");
     let before = stored(&dir);
-    let rate = before.environment.plan.rate.unwrap();
+    let rate = before.environment.plan.base.rate.unwrap();
     // A second of the rate, or what a p99 takes.
-    assert_eq!(before.environment.plan.requests, rate.max(2000).min(30 * rate));
-    let [note] = before.environment.notes.as_slice() else { panic!("{:?}", before.environment.notes) };
+    assert_eq!(before.environment.plan.base.requests, rate.max(2000).min(30 * rate));
+    let note = before.environment.rate_found.as_ref().unwrap();
     assert!(note.starts_with(&format!("--rate auto: {rate} requests per second, from 50 % of ")), "{note}");
     assert!(told.contains(&format!("trying {rate} requests per second")), "{told}");
     for trial in &before.trials {

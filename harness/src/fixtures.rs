@@ -2,31 +2,37 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::{
-    Build, Cell, Connections, Environment, Family, Host, HostWindow, Layout, Length, ModelInfo, Outcome,
-    Plan, SCHEMA, Sample, Trial, Usage,
-};
-use crate::latency;
+use crate::host::{Host, HostWindow, Usage};
 use crate::load::OpenLoop;
+use crate::load::latency;
+use crate::plan::{Cell, Competitor, Condition, Factor, Family, Gates, Length, Plan, Value, factor};
+use crate::record::{Build, Environment, ModelInfo, Outcome, Reason, SCHEMA, Sample, Trial};
 
 /// Three rows, two backend counts, two concurrencies: twelve cells.
 pub(crate) fn plan(length: Length) -> Plan {
-    Plan {
-        models: ["direct", "threads", "mio"].map(str::to_owned).to_vec(),
-        backends: vec![1, 2],
-        concurrency: vec![2, 5],
-        requests: 100,
-        warmup: 10,
-        connections: Connections::Close,
-        body_bytes: 16,
-        seed: u64::MAX,
+    let base = Condition { requests: 100, warmup: 10, body_bytes: 16, ..Condition::default() };
+    let plan = Plan {
+        competitors: ["direct", "threads", "mio"].map(Competitor::of).to_vec(),
+        base,
+        axes: Vec::new(),
         length,
-        layout: Layout::Shared,
-        workers: None,
-        steal_limit_percent: 100,
         precision_percent: None,
-        rate: None,
-    }
+        seed: u64::MAX,
+        gates: Gates { steal_limit_percent: 100 },
+    };
+    over(over(plan, &factor::BACKENDS, &[1, 2]), &factor::CONCURRENCY, &[2, 5])
+}
+
+/// `plan` with other values of `factor`.
+pub(crate) fn over(plan: Plan, factor: &'static Factor, values: &[u32]) -> Plan {
+    let values: Vec<_> = values.iter().copied().map(Value::from).collect();
+    plan.over(factor, &values).unwrap()
+}
+
+/// One of a plan's cells.
+pub(crate) fn cell(label: &str, backends: u32, concurrency: u32) -> Cell {
+    let base = plan(Length::Blocks(1)).base;
+    Cell { competitor: Competitor::of(label), condition: Condition { backends, concurrency, ..base } }
 }
 
 pub(crate) fn environment() -> Environment {
@@ -36,10 +42,11 @@ pub(crate) fn environment() -> Environment {
         command_line: vec!["roundtable".into(), "run".into()],
         plan: plan(Length::Blocks(2)),
         models: vec![ModelInfo {
-            name: "direct".into(),
+            competitor: Competitor::direct(),
             family: Family::None,
             summary: "none".into(),
             unit_of_work: "none".into(),
+            workers: None,
             manifest: BTreeMap::new(),
         }],
         build: Build {
@@ -61,6 +68,7 @@ pub(crate) fn environment() -> Environment {
             descriptor_limit: 1024,
             sysctls: BTreeMap::new(),
         },
+        rate_found: None,
         notes: Vec::new(),
     }
 }
@@ -101,7 +109,7 @@ pub(crate) fn open_loop(rate: u64, requests: u64) -> OpenLoop {
 }
 
 pub(crate) fn invalid(reason: &str) -> Outcome {
-    Outcome::Invalid { reasons: vec![reason.to_owned()] }
+    Outcome::Invalid { reasons: vec![Reason::Words(reason.to_owned())] }
 }
 
 /// The first trial of `block`.
@@ -111,7 +119,7 @@ pub(crate) fn trial(block: u32, outcome: Outcome) -> Trial {
         block,
         position: 0,
         attempt: 1,
-        cell: Cell { model: "direct".into(), backends: 1, concurrency: 2 },
+        cell: cell("direct", 1, 2),
         started_unix_ms: 1,
         took_ms: 1,
         outcome,

@@ -3,22 +3,25 @@
 //! Linux's `/proc` and `/sys` are the source of everything here. Rule: a fact that cannot be found out is told as
 //! `unknown`; a counter that a validity gate rests on must be there, or nothing is measured.
 
+mod clock;
 mod counters;
 mod limit;
 mod processors;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::data::{Connections, Host, Plan};
-
-pub use counters::Counters;
+pub use clock::monotonic_ns;
+pub use counters::{Counters, HostWindow};
 pub use limit::ensure_descriptors;
 pub use processors::{allowed_processors, confine_to};
+pub use usage::{Usage, usage_of_self};
 
 /// Settings that bear on the result, by their names in `sysctl`.
 const SYSCTLS: [&str; 10] = [
@@ -78,6 +81,27 @@ pub enum HostError {
     Limit(io::Error),
 }
 
+/// The machine that was measured on (Linux: `/proc`, `/sys`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Kernel release.
+    pub kernel: String,
+    /// Processor model.
+    pub cpu: String,
+    /// Processors that this process may use.
+    pub processors: u32,
+    /// Hypervisor, or `none`, as far as can be told.
+    pub hypervisor: String,
+    /// Physical memory, bytes.
+    pub memory_bytes: u64,
+    /// One-minute load average when the run began.
+    pub load_average: f64,
+    /// Descriptor limit of the children.
+    pub descriptor_limit: u64,
+    /// Kernel settings that bear on the result.
+    pub sysctls: BTreeMap<String, String>,
+}
+
 /// The machine as it is now.
 pub fn facts() -> Host {
     let cpuinfo = text("/proc/cpuinfo");
@@ -100,16 +124,17 @@ pub fn facts() -> Host {
     }
 }
 
-/// Closed connections hold their port for a minute unless the kernel may use it again: told when `plan` may run out.
-pub fn port_warning(host: &Host, plan: &Plan) -> Option<String> {
+/// Closed connections hold their port for a minute unless the kernel may use it again: told when trials of so many
+/// connections may run out.
+pub fn port_warning(host: &Host, connections_a_trial: u64) -> Option<String> {
     let setting = |name: &str| host.sysctls.get(name).map_or("", String::as_str);
     let mut range =
         setting("net.ipv4.ip_local_port_range").split_whitespace().map_while(|port| port.parse().ok());
     let (first, last): (u64, u64) = (range.next()?, range.next()?);
     let ports = last.saturating_sub(first) + 1;
-    let needed = plan.requests + plan.warmup;
+    let needed = connections_a_trial;
     // Three rows in a minute may have the same backend behind them.
-    let short = plan.connections == Connections::Close && 3 * needed > ports;
+    let short = 3 * needed > ports;
     (short && setting("net.ipv4.tcp_tw_reuse") == "0").then(|| {
         format!(
             "net.ipv4.tcp_tw_reuse is 0 and there are {ports} ephemeral ports for trials of {needed} connections: \
@@ -186,19 +211,15 @@ mod tests {
 
     #[test]
     fn ports_that_may_run_out_are_a_warning() {
-        use crate::data::Length;
         let host = |reuse: &str| {
             let settings =
                 [("net.ipv4.ip_local_port_range", "32768 60999"), ("net.ipv4.tcp_tw_reuse", reuse)];
             let sysctls = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
             Host { sysctls, ..crate::fixtures::environment().host }
         };
-        let plan = |requests| Plan { requests, ..crate::fixtures::plan(Length::Blocks(1)) };
-        assert!(port_warning(&host("0"), &plan(10_000)).is_some_and(|told| told.contains("28232 ephemeral")));
-        assert_eq!(port_warning(&host("2"), &plan(10_000)), None);
-        assert_eq!(port_warning(&host("0"), &plan(1000)), None);
-        let kept = Plan { connections: Connections::Keepalive, ..plan(10_000) };
-        assert_eq!(port_warning(&host("0"), &kept), None);
+        assert!(port_warning(&host("0"), 10_010).is_some_and(|told| told.contains("28232 ephemeral")));
+        assert_eq!(port_warning(&host("2"), 10_010), None);
+        assert_eq!(port_warning(&host("0"), 1010), None);
     }
 
     #[test]

@@ -5,29 +5,16 @@
 //! not link the balancer's core; it meets a balancer as a process, over bytes, so that a bug in a parser that
 //! both shared could not hide itself.
 
-pub mod control;
-pub mod crew;
-pub mod crosscheck;
-pub mod data;
-pub mod environment;
-pub mod fault;
+pub mod analysis;
 #[cfg(test)]
 mod fixtures;
 pub mod host;
-pub mod latency;
 pub mod load;
 pub mod plan;
-pub mod precision;
-pub mod process;
-pub mod progress;
-pub mod rate;
+pub mod probes;
+pub mod record;
 pub mod report;
-pub mod row;
-pub mod runner;
-pub mod schedule;
-pub mod stand;
 pub mod statistics;
-pub mod store;
-pub mod syscalls;
-pub mod tool;
-pub mod verify;
+pub mod testbed;
+mod text;
+pub mod trial;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use roundtable_backends::{Config, Content, MAX_BODY_BYTES, MAX_DELAY, Server};
-use roundtable_harness::control::{Control, Order, Ready, announce};
+use roundtable_harness::testbed::control::{Control, Order, Ready, announce};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 

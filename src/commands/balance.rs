@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use roundtable::proxy::{BackendId, Config, Observer, Proxy};
-use roundtable_harness::control::{Control, Ready, announce};
+use roundtable_harness::testbed::control::{Control, Ready, announce};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;

@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use roundtable_harness::control::{Control, announce};
 use roundtable_harness::load::{
     LEAST_DURATION, LEAST_TIMEOUT, Load, LoadConfig, LoadError, LoadReport, MAX_CONCURRENCY, MAX_DATA_BYTES,
     MAX_DURATION, MAX_RATE, MAX_REQUESTS, MOST_TIMEOUT, bar,
 };
+use roundtable_harness::testbed::control::{Control, announce};
 use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use roundtable::proxy::Limits;
-use roundtable_harness::data::ModelInfo;
+use roundtable_harness::plan::Competitor;
+use roundtable_harness::record::ModelInfo;
 
 use super::output::print;
 pub(crate) use crate::models::find;
@@ -31,7 +32,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn described(info: &ModelInfo) -> String {
-    let ModelInfo { name, family, summary, unit_of_work, manifest } = info;
+    let ModelInfo { competitor: name, family, summary, unit_of_work, manifest, .. } = info;
     let mut text = format!("{name} ({family:?})\n  {summary}\n  unit of work: {unit_of_work}\n");
     for (name, value) in manifest {
         let _ = writeln!(text, "    {name:<34} {value}");
@@ -42,10 +43,14 @@ fn described(info: &ModelInfo) -> String {
 /// `model` with `workers` threads as it is stored beside the trials.
 pub(crate) fn info(model: &Model, workers: Option<u32>) -> ModelInfo {
     ModelInfo {
-        name: model.name.to_owned(),
+        competitor: Competitor::of(model.name),
         family: model.family,
         summary: model.summary.to_owned(),
         unit_of_work: model.unit_of_work.to_owned(),
+        workers: model
+            .workers
+            .count(workers.map(|workers| workers as usize))
+            .and_then(|count| u32::try_from(count).ok()),
         manifest: manifest(model, &Limits::default(), workers.map(|workers| workers as usize)),
     }
 }

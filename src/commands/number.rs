@@ -1,6 +1,6 @@
-//! Numbers on the command line: whole ones, lists of them, and durations, each with its bounds.
+//! Numbers on the command line: whole ones and durations, each with its bounds.
 //!
-//! Owns the parsers and the rule that a number that is out of its bounds, a negative one too, is answered with the bounds.
+//! Owns the parsers (those of a run's factors are the harness's) and the rule that a number that is out of its bounds, a negative one too, is answered with the bounds.
 //! [`taken_as_values`] makes that so for every option of these types, present and to come: by itself the parser of the
 //! command line takes `-1` for an option that it does not know.
 
@@ -10,8 +10,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use roundtable_harness::plan::{Numbers, PlanError};
-use roundtable_harness::rate::Rate;
+use super::run::Counted;
 
 /// Reads a whole number within `bounds`.
 pub(super) fn whole<T>(
@@ -23,25 +22,6 @@ where
     move |text| {
         let number = text.trim().parse().ok().filter(|number| bounds.contains(number));
         number.ok_or_else(|| format!("give a whole number from {} to {}", bounds.start(), bounds.end()))
-    }
-}
-
-/// Reads a list of whole numbers, each within 1 and `most`.
-pub(super) fn list(most: u32) -> impl Fn(&str) -> Result<Numbers, String> + Clone + Send + Sync + 'static {
-    move |text| {
-        let remedy = |reason: String| format!("{reason}; give numbers from 1 to {most}, as in 1-5 or 2,5,10");
-        // A number that begins with its sign is no range.
-        if text.split(',').any(|part| part.trim().starts_with('-')) {
-            return Err(remedy(format!("{text:?} holds a negative number")));
-        }
-        let numbers: Numbers = text.parse().map_err(|error| match error {
-            PlanError::NotANumber(part) => remedy(format!("{part:?} is neither a number nor a range")),
-            other => other.to_string(),
-        })?;
-        match numbers.0.iter().find(|number| !(1..=most).contains(*number)) {
-            Some(number) => Err(remedy(format!("{number} is out of bounds"))),
-            None => Ok(numbers),
-        }
     }
 }
 
@@ -78,8 +58,7 @@ fn is_number(arg: &clap::Arg) -> bool {
         TypeId::of::<f64>(),
         TypeId::of::<Duration>(),
         TypeId::of::<humantime::Duration>(),
-        TypeId::of::<Numbers>(),
-        TypeId::of::<Rate>(),
+        TypeId::of::<Counted>(),
     ];
     let of_arg = arg.get_value_parser().type_id();
     arg.get_action().takes_values() && numbers.iter().any(|number| of_arg == *number)
@@ -136,11 +115,5 @@ mod tests {
             let error = within(text).unwrap_err();
             assert!(error.ends_with("; give 1s to 2s, as in 500ms or 5s"), "{text}: {error}");
         }
-        assert_eq!(list(5)("1-5"), Ok(Numbers(vec![1, 2, 3, 4, 5])));
-        for text in ["0", "6", "1-6", "-1", "1,-2"] {
-            let error = list(5)(text).unwrap_err();
-            assert!(error.contains("give numbers from 1 to 5"), "{text}: {error}");
-        }
-        assert!(list(5)("5-1").unwrap_err().contains("write 1-5"));
     }
 }

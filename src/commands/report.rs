@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use roundtable_harness::fault::store as faults;
-use roundtable_harness::{report, store};
+use roundtable_harness::record::store;
+use roundtable_harness::report;
+use roundtable_harness::trial::faults::store as faults;
 
 use super::output::print;
 
@@ -25,7 +26,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { run, results, reports } = args;
     let dir = store::locate(&results, run.as_deref())?;
     let written = if faults::holds_faults(&dir) {
-        report::fault::write(&faults::read(&dir)?, &reports)?
+        report::write_faults(&faults::read(&dir)?, &reports)?
     } else {
         report::write(&store::read(&dir)?, &reports)?
     };

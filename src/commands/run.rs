@@ -4,6 +4,7 @@
 
 mod args;
 mod build;
+mod factors;
 mod fault;
 mod other_runs;
 mod passes;
@@ -17,17 +18,19 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, anyhow, bail};
 use nix::unistd::{AccessFlags, access};
-use roundtable_harness::crew::{Crew, Program};
-use roundtable_harness::data::{DIRECT, Environment, Family, Layout, ModelInfo, Plan, Stored, Trial};
-use roundtable_harness::environment;
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
-use roundtable_harness::progress::{Bar, Lines};
-use roundtable_harness::rate::{Rate, RateError};
+use roundtable_harness::plan::schedule::{self, Schedule};
+use roundtable_harness::plan::{Competitor, Family, Layout, Plan};
+use roundtable_harness::record::environment;
+use roundtable_harness::record::store::{self, Store};
+use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial};
 use roundtable_harness::report;
-use roundtable_harness::row::Row;
-use roundtable_harness::runner::{self, Ending, Observer};
-use roundtable_harness::schedule::{self, Schedule};
-use roundtable_harness::store::{self, Store};
+use roundtable_harness::testbed::Testbed;
+use roundtable_harness::testbed::launcher::Program;
+use roundtable_harness::trial::executor::TestbedExecutor;
+use roundtable_harness::trial::progress::{Bar, Lines};
+use roundtable_harness::trial::rate_search::{Rate, RateError};
+use roundtable_harness::trial::runner::{self, Ending, Observer};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::other_runs::{OtherRuns, Watched};
@@ -36,6 +39,7 @@ use super::usage::OfUsage;
 use crate::models::MODELS;
 
 pub(crate) use args::Args;
+pub(super) use factors::Counted;
 
 /// Where runs are kept unless told otherwise.
 const RESULTS: &str = "results";
@@ -59,12 +63,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let plan = store.environment().plan.clone();
     let mut schedule = Schedule::new(&plan, &trials);
-    let mut crew = Crew::new(Program::running(), &plan, Arc::clone(&interrupt));
+    let mut executor = TestbedExecutor::new(testbed(&interrupt), &plan);
     let ending = {
         let mut observer = Watched::new(observer(), others);
-        runner::run(&mut schedule, &mut crew, &mut store, &mut observer)?
+        runner::run(&mut schedule, &mut executor, &mut store, &mut observer)?
     };
-    drop(crew);
+    drop(executor);
 
     let dir = store.dir().to_path_buf();
     drop(store);
@@ -93,7 +97,7 @@ fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<(
 
 /// Tables for the terminal, and the files of the report.
 fn write_report(stored: &Stored, reports: &Path) -> anyhow::Result<(String, Vec<PathBuf>)> {
-    Ok((report::tables::terminal(stored), report::write(stored, reports)?))
+    Ok((report::terminal::of_run(stored), report::write(stored, reports)?))
 }
 
 /// What is left when a report could not be made, and how to have one.
@@ -103,10 +107,10 @@ fn kept(trials: usize, dir: &Path) -> String {
 
 /// Says which models `--workers` does not apply to.
 fn tell_of_workers(plan: &Plan) {
-    let Some(workers) = plan.workers else { return };
+    let Some(workers) = plan.base.workers else { return };
     let fixed: Vec<String> = MODELS
         .iter()
-        .filter(|model| plan.models.iter().any(|label| Row::of(label).model == model.name))
+        .filter(|model| plan.competitors.iter().any(|row| row.name == model.name))
         .filter_map(|model| Some(format!("{} ({})", model.name, model.workers.fixed()?)))
         .collect();
     if !fixed.is_empty() {
@@ -117,20 +121,27 @@ fn tell_of_workers(plan: &Plan) {
     }
 }
 
+/// This machine, where this program plays every role.
+fn testbed(interrupt: &Arc<AtomicBool>) -> Testbed {
+    Testbed::local(Program::running(), Arc::clone(interrupt))
+}
+
 /// Every model of this binary, with the direct row at their head.
 fn models() -> Vec<ModelInfo> {
     let direct = ModelInfo {
-        name: DIRECT.to_owned(),
+        competitor: Competitor::direct(),
         family: Family::None,
         summary: "no balancer: the load generator takes turns between the backends itself".to_owned(),
         unit_of_work: "none".to_owned(),
+        workers: None,
         manifest: [].into(),
     };
     std::iter::once(direct).chain(MODELS.iter().map(|model| super::models::info(model, None))).collect()
 }
 
 fn names(models: &[ModelInfo]) -> Vec<&str> {
-    models.iter().map(|model| model.name.as_str()).filter(|&name| name != DIRECT).collect()
+    let balancers = models.iter().filter(|model| !model.competitor.is_direct());
+    balancers.map(|model| model.competitor.name.as_str()).collect()
 }
 
 /// A new run, as the arguments ask; `None` when the user stopped the search for its rate.
@@ -141,7 +152,7 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Sto
     let mut environment = describe(plan, known);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
     let mut others = None;
-    if args.rate == Some(Rate::Auto) {
+    if args.factors.rate() == Some(Rate::Auto) {
         store::check_free(&dir)?;
         others = Some(OtherRuns::announce(|line| tell(format_args!("warning: {line}"))));
         let found = match rate::find(&environment.plan, interrupt) {
@@ -154,10 +165,10 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Sto
             found => found?,
         };
         environment.plan = args.at_rate(environment.plan, found.rate).usage()?;
-        environment.notes.push(found.to_string());
+        environment.rate_found = Some(found.to_string());
     }
     let store = Store::create(&dir, &environment)?;
-    if let Some(warning) = port_warning(&environment.host, &environment.plan) {
+    if let Some(warning) = port_warning(&environment.host, environment.plan.connections_a_trial()) {
         tell(format_args!("warning: {warning}"));
     }
     announce(&environment.plan, &dir);
@@ -191,9 +202,9 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
         ))
         .usage();
     }
-    if let Some(gone) = plan.models.iter().find(|label| described(label, &known, None).is_none()) {
+    if let Some(gone) = plan.competitors.iter().find(|row| described(row, &known, None).is_none()) {
         bail!(
-            "{} measures {gone:?}, which this roundtable does not have; resume it with the roundtable that began it",
+            "{} measures {gone}, which this roundtable does not have; resume it with the roundtable that began it",
             dir.display()
         );
     }
@@ -212,23 +223,23 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
 }
 
 fn describe(plan: Plan, known: Vec<ModelInfo>) -> Environment {
-    let measured = plan.models.iter().filter_map(|label| described(label, &known, plan.workers)).collect();
+    let measured =
+        plan.competitors.iter().filter_map(|row| described(row, &known, plan.base.workers)).collect();
     environment::describe(std::env::args().collect(), plan, measured, build::build())
 }
 
-/// The row with that label: its model, under the row's name, with what is peculiar to the row.
-fn described(label: &str, known: &[ModelInfo], workers: Option<u32>) -> Option<ModelInfo> {
-    let row = Row::of(label);
-    let mut info = match super::models::find(&row.model) {
+/// A competitor's model, with what is peculiar to the competitor.
+fn described(row: &Competitor, known: &[ModelInfo], workers: Option<u32>) -> Option<ModelInfo> {
+    let mut info = match super::models::find(&row.name) {
         Some(model) => super::models::info(model, workers),
-        None => known.iter().find(|model| model.name == row.model)?.clone(),
+        None => known.iter().find(|model| model.competitor.name == row.name)?.clone(),
     };
-    info.name = label.to_owned();
-    if row.handicap_percent > 0 {
+    info.competitor = row.clone();
+    if row.slowdown_percent > 0 {
         info.summary =
-            format!("{}, with {} % more CPU work for each request", info.summary, row.handicap_percent);
+            format!("{}, with {} % more CPU work for each request", info.summary, row.slowdown_percent);
     }
-    if row.twin {
+    if row.replicate {
         info.summary = format!("{}, measured once more: what differs is noise", info.summary);
     }
     Some(info)
@@ -237,7 +248,7 @@ fn described(label: &str, known: &[ModelInfo], workers: Option<u32>) -> Option<M
 /// Everything that would fail only after minutes of measuring, or spoil them.
 fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
     Counters::now()?;
-    if plan.layout == Layout::Pinned && allowed_processors().len() < 2 {
+    if plan.base.layout == Layout::Pinned && allowed_processors().len() < 2 {
         bail!(HostError::TooFewProcessors(allowed_processors().len()));
     }
     ensure_descriptors(plan.descriptors())?;
@@ -250,13 +261,13 @@ fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
 }
 
 fn announce(plan: &Plan, dir: &Path) {
-    let at = plan.rate.map_or(String::new(), |rate| format!(" at {rate} per second (open loop)"));
+    let at = plan.base.rate.map_or(String::new(), |rate| format!(" at {rate} per second (open loop)"));
     tell(format_args!(
         "measuring {} rows x {} backend counts x {} concurrencies, {} requests a trial{at}, seed {}, into {}",
-        plan.models.len(),
-        plan.backends.len(),
-        plan.concurrency.len(),
-        plan.requests,
+        plan.competitors.len(),
+        plan.backends().len(),
+        plan.concurrency().len(),
+        plan.base.requests,
         plan.seed,
         dir.display()
     ));
@@ -287,7 +298,7 @@ fn tell_invalid(stored: &Stored) -> ExitCode {
     if invalid.is_empty() {
         return ExitCode::SUCCESS;
     }
-    let slower = if stored.environment.plan.rate.is_some() { ", or give a lower --rate," } else { "" };
+    let slower = if stored.environment.plan.base.rate.is_some() { ", or give a lower --rate," } else { "" };
     tell(format_args!(
         "roundtable: {} cells stayed invalid after {} attempts; the reasons are in the report: mend the cause{slower} and \
          begin a new run",

@@ -25,7 +25,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use roundtable::proxy::{BackendId, Proxy};
-pub(crate) use roundtable_harness::data::Family;
+pub(crate) use roundtable_harness::plan::Family;
 
 pub(crate) use handicap::Handicap;
 pub(crate) use listener::{BACKLOG, listen, raise_descriptor_limit};

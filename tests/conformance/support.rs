@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use roundtable_harness::control::Ready;
-use roundtable_harness::data::ModelInfo;
+use roundtable_harness::record::ModelInfo;
+use roundtable_harness::testbed::control::Ready;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// No test waits longer than this for anything.
@@ -24,7 +24,7 @@ pub fn binary() -> Command {
 pub static MODELS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let output = binary().args(["models", "--json"]).output().unwrap();
     let infos: Vec<ModelInfo> = serde_json::from_slice(&output.stdout).unwrap();
-    infos.into_iter().map(|info| info.name).collect()
+    infos.into_iter().map(|info| info.competitor.name).collect()
 });
 
 /// A child that announced its address; it dies with this value.

@@ -3,9 +3,24 @@
 use std::fs;
 
 use nix::unistd::{SysconfVar, sysconf};
+use serde::{Deserialize, Serialize};
 
-use crate::data::HostWindow;
 use crate::host::HostError;
+
+/// What the machine did during the timed window, read from `/proc`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostWindow {
+    /// CPU time that the hypervisor gave to others, all processors together, nanoseconds.
+    pub steal_ns: u64,
+    /// CPU time spent idle, all processors together, nanoseconds.
+    pub idle_ns: u64,
+    /// Increase of the kernel's `ListenOverflows`: connections that met a full accept queue.
+    pub listen_overflows: u64,
+    /// Increase of `TCPTimeouts`: retransmission timers that fired.
+    pub tcp_timeouts: u64,
+    /// Sockets in TIME_WAIT when the window began.
+    pub time_wait_at_start: u64,
+}
 
 const STAT: &str = "/proc/stat";
 const NETSTAT: &str = "/proc/net/netstat";

@@ -36,6 +36,7 @@ mod config;
 mod connection;
 mod engine;
 mod error;
+pub mod latency;
 mod pace;
 mod progress;
 mod record;

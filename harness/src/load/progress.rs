@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::progress::rounded;
+use crate::trial::progress::rounded;
 
 /// Parts that the bar is divided into.
 const PARTS: u64 = 1000;

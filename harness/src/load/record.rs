@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::report::Failure;
-use crate::control::monotonic_ns;
+use crate::host::monotonic_ns;
 
 /// Every request of one window, in the order in which they ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

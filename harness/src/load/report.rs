@@ -14,7 +14,7 @@ use super::config::LoadConfig;
 use super::pace::Pace;
 use super::tally::Tally;
 use super::verify::Mismatch;
-use crate::latency;
+use crate::load::latency;
 
 /// The percentiles that `ab` prints, but for the longest request.
 const PERCENTS: [u32; 8] = [50, 66, 75, 80, 90, 95, 98, 99];

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::pace::SUSTAINED_PERCENT;
 use super::report::{LoadReport, OpenLoop, Percentile};
 use super::target::Target;
-use crate::latency::REQUESTS_BEYOND_A_PERCENTILE;
+use crate::load::latency::REQUESTS_BEYOND_A_PERCENTILE;
 
 /// From which share of all connections' time on the wait for servers to close is what sets the rate.
 const RATE_IS_THE_WAIT: f64 = 0.5;

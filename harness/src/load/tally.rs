@@ -9,7 +9,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::report::{Failure, Failures, nanoseconds};
-use crate::latency;
+use crate::load::latency;
 
 /// The counts of a phase while it runs.
 #[derive(Debug)]

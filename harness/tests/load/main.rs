@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use roundtable_harness::latency;
+use roundtable_harness::load::latency;
 use roundtable_harness::load::{Failures, Load, LoadConfig, LoadError, LoadReport};
 use socket2::SockRef;
 

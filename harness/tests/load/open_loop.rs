@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use roundtable_harness::latency;
+use roundtable_harness::load::latency;
 use roundtable_harness::load::{End, Failure, Load, LoadConfig, LoadError, LoadReport, OpenLoop};
 
 use crate::scripted::{OK, Scripted, config, drive, request};

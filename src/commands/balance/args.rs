@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use roundtable::proxy::{Limits, Policy};
-use roundtable_harness::row::MOST_HANDICAP_PERCENT;
+use roundtable_harness::plan::MOST_SLOWDOWN_PERCENT;
 
 use super::settings::{
     GroupSettings, LONGEST_DRAIN, LogSettings, MOST_WORKERS, ManagerSettings, MemberSettings, RouteSettings,
@@ -89,7 +89,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = number::duration::<Duration>(Duration::ZERO..=LONGEST_DRAIN))]
     drain_timeout: Option<Duration>,
     /// Test aid: do so many percent more CPU work for each request than it needs, to see whether a measurement finds it
-    #[arg(long, value_name = "PERCENT", value_parser = number::whole(1..=MOST_HANDICAP_PERCENT))]
+    #[arg(long, value_name = "PERCENT", value_parser = number::whole(1..=MOST_SLOWDOWN_PERCENT))]
     pub(super) handicap: Option<u32>,
     /// Obey the harness on standard input
     #[arg(long, hide = true)]

@@ -6,13 +6,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
-use roundtable_harness::data::{Connections, Layout, Length, Plan};
-use roundtable_harness::environment::random_seed;
-use roundtable_harness::fault::scenario::Sketch;
-use roundtable_harness::plan::{self, Numbers, PlanError};
-use roundtable_harness::rate::Rate;
+use roundtable_harness::plan::{self, Competitor, Condition, Gates, Length, Plan, PlanError, Value, factor};
+use roundtable_harness::record::environment::random_seed;
+use roundtable_harness::trial::faults::scenario::Sketch;
+use roundtable_harness::trial::rate_search::Rate;
 
+use super::factors::FactorArgs;
 use crate::commands::number;
 
 /// Requests of a trial with `--quick`: the 75 cells of the whole grid take 25 s on two idle cores, 33 s on busy ones.
@@ -32,38 +31,8 @@ pub(crate) struct Args {
     /// model]
     #[arg(long, value_name = "NAME")]
     pub(super) aa: Option<String>,
-    /// How many backends stand behind the balancer, as in 1-5 or 1,3,5 [default: 1-5]
-    #[arg(long, value_name = "LIST", value_parser = number::list(plan::MOST_BACKENDS))]
-    pub(super) backends: Option<Numbers>,
-    /// How many requests are outstanding at any time (with --rate: at most), as in 2,5,10 [default: 2,5,10]
-    #[arg(long, value_name = "LIST", value_parser = number::list(plan::MOST_CONCURRENCY))]
-    pub(super) concurrency: Option<Numbers>,
-    /// Open loop: so many requests per second are due, evenly spaced, whatever became of those before, and latency
-    /// counts from when each was due. For latencies; throughput is then the rate. auto looks for a rate that every row
-    /// sustains at every condition, before the first trial: about two seconds for each row and condition
-    /// [default: closed loop]
-    #[arg(long, value_name = "R|auto")]
-    pub(super) rate: Option<Rate>,
-    /// Requests that are timed in each trial [default: 10000; with --quick 4000; with --rate one second's, at least 2000
-    /// so that a p99 is known, at most 30 s; with --rate and --quick half a second's, at least 2000, at most 15 s]
-    #[arg(long, value_name = "N", value_parser = number::whole(1..=plan::MOST_REQUESTS))]
-    pub(super) requests: Option<u64>,
-    /// Requests that are sent before and discarded [default: 10 for each connection of the largest concurrency, and
-    /// at least a twentieth of --requests; with --rate at most ten seconds of it]
-    #[arg(long, value_name = "N", value_parser = number::whole(0..=plan::MOST_REQUESTS))]
-    pub(super) warmup: Option<u64>,
-    /// One request on each client connection (close) or many (keepalive) [default: close]
-    #[arg(long, value_name = "close|keepalive")]
-    pub(super) connections: Option<Kind>,
-    /// Length of each response body, bytes [default: 1024]
-    #[arg(long, value_name = "N", value_parser = number::whole(0..=plan::MOST_BODY_BYTES))]
-    pub(super) body_bytes: Option<u64>,
-    /// Let all processes use all processors (shared), or give the balancer one to itself (pinned) [default: shared]
-    #[arg(long, value_name = "shared|pinned")]
-    pub(super) layout: Option<LayoutKind>,
-    /// Worker threads of `pool` and `tokio`; the other models are measured without [default: each model's own]
-    #[arg(long, value_name = "N", value_parser = number::whole(1..=plan::MOST_WORKERS))]
-    pub(super) workers: Option<u32>,
+    #[command(flatten)]
+    pub(super) factors: FactorArgs,
     /// A trial during which the hypervisor took more than this share of the processors' time is invalid [default: 25]
     #[arg(long, value_name = "PERCENT", value_parser = number::whole::<u32>(0..=100))]
     pub(super) steal_limit: Option<u32>,
@@ -111,137 +80,100 @@ pub(crate) struct Args {
     pub(super) system_calls: bool,
 }
 
-/// [`Connections`] on the command line.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Kind {
-    /// One request on each connection, as `ab`
-    Close,
-    /// Persistent connections, as `ab -k`
-    Keepalive,
-}
-
-impl From<Kind> for Connections {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Close => Connections::Close,
-            Kind::Keepalive => Connections::Keepalive,
-        }
-    }
-}
-
-/// [`Layout`] on the command line.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum LayoutKind {
-    /// Every process may use every processor
-    Shared,
-    /// The balancer has one processor, client and backends have the others
-    Pinned,
-}
-
-impl From<LayoutKind> for Layout {
-    fn from(kind: LayoutKind) -> Self {
-        match kind {
-            LayoutKind::Shared => Layout::Shared,
-            LayoutKind::Pinned => Layout::Pinned,
-        }
-    }
-}
-
 impl Args {
     /// The plan that was asked for, with the defaults in place of what was not. `known` are the models' names. Where the
     /// rate is yet to be found, the plan is that of a closed loop: [`Args::at_rate`] is then to come.
     pub(super) fn plan(&self, known: &[&str]) -> Result<Plan, PlanError> {
-        let requests = self.requests.unwrap_or(if self.quick { QUICK_REQUESTS } else { plan::REQUESTS });
-        let concurrency = self.concurrency.clone().map_or(vec![2, 5, 10], |Numbers(list)| list);
-        let plan = Plan {
-            models: plan::rows(self.models.as_deref(), self.aa.as_deref(), known)?,
-            backends: self.backends.clone().map_or_else(|| (1..=5).collect(), |Numbers(list)| list),
-            requests,
-            warmup: self.warmup.unwrap_or_else(|| plan::warmup(requests, &concurrency)),
-            concurrency,
-            connections: self.connections.map_or(Connections::Close, Connections::from),
-            body_bytes: self.body_bytes.unwrap_or(plan::BODY_BYTES),
-            seed: self.seed.unwrap_or_else(random_seed),
-            length: self.length().unwrap_or(if self.quick {
-                Length::Blocks(1)
-            } else {
-                Length::Budget { budget_ms: plan::BUDGET_MS, minimum_blocks: plan::MINIMUM_BLOCKS }
-            }),
-            layout: self.layout.map_or(Layout::Shared, Layout::from),
-            workers: self.workers,
-            steal_limit_percent: self.steal_limit.unwrap_or(plan::STEAL_LIMIT_PERCENT),
+        let length = self.length().unwrap_or(if self.quick {
+            Length::Blocks(1)
+        } else {
+            Length::Budget { budget_ms: plan::BUDGET_MS, minimum_blocks: plan::MINIMUM_BLOCKS }
+        });
+        let requests = if self.quick { QUICK_REQUESTS } else { plan::REQUESTS };
+        let grid = Plan {
+            competitors: plan::competitors(self.models.as_deref(), self.aa.as_deref(), known)?,
+            base: Condition { requests, ..Condition::default() },
+            axes: Vec::new(),
+            length,
             precision_percent: self.precision,
-            rate: None,
+            seed: self.seed.unwrap_or_else(random_seed),
+            gates: Gates { steal_limit_percent: self.steal_limit.unwrap_or(plan::STEAL_LIMIT_PERCENT) },
         };
-        match self.rate {
-            Some(Rate::Fixed(rate)) => self.at_rate(plan, rate),
-            Some(Rate::Auto) | None => {
-                plan.check()?;
-                Ok(plan)
-            }
+        let grid = grid.over(&factor::BACKENDS, &[1_u32, 2, 3, 4, 5].map(Value::from))?;
+        let grid = grid.over(&factor::CONCURRENCY, &[2_u32, 5, 10].map(Value::from))?;
+        let mut plan = self.factors.over(grid)?;
+        if let Some(rate) = plan.base.rate {
+            return self.at_rate(plan, rate);
         }
+        if self.factors.of(&factor::WARMUP).is_none() {
+            plan.base.warmup = plan::warmup(plan.base.requests, plan.most_concurrency());
+        }
+        plan.check()?;
+        Ok(plan)
     }
 
     /// `plan` at so many requests per second, with the length of a trial that belongs to it unless one was asked for.
-    pub(super) fn at_rate(&self, plan: Plan, rate: u64) -> Result<Plan, PlanError> {
-        let asked = if self.quick { rate.div_ceil(2) } else { rate };
-        let requests = self.requests.unwrap_or_else(|| plan::requests_at(asked));
-        let warmup = self.warmup.unwrap_or_else(|| plan::warmup_at(rate, requests, &plan.concurrency));
-        let plan = Plan { requests, warmup, rate: Some(rate), ..plan };
+    pub(super) fn at_rate(&self, mut plan: Plan, rate: u64) -> Result<Plan, PlanError> {
+        plan = plan.over(&factor::RATE, &[Value::Number(rate)])?;
+        if self.factors.of(&factor::REQUESTS).is_none() {
+            plan.base.requests = plan::requests_at(if self.quick { rate.div_ceil(2) } else { rate });
+        }
+        if self.factors.of(&factor::WARMUP).is_none() {
+            plan.base.warmup = plan::warmup_at(rate, plan.base.requests, plan.most_concurrency());
+        }
         plan.check()?;
         Ok(plan)
     }
 
     /// The arguments that ask for something else than `stored`, each in words.
     pub(super) fn contradictions(&self, stored: &Plan, known: &[&str]) -> Result<Vec<String>, PlanError> {
-        let asked = Plan {
-            models: match (&self.models, &self.aa) {
-                (None, None) => stored.models.clone(),
-                (list, again) => plan::rows(list.as_deref(), again.as_deref(), known)?,
-            },
-            backends: self.backends.clone().map_or(stored.backends.clone(), |Numbers(list)| list),
-            concurrency: self.concurrency.clone().map_or(stored.concurrency.clone(), |Numbers(list)| list),
-            requests: self.requests.unwrap_or(stored.requests),
-            warmup: self.warmup.unwrap_or(stored.warmup),
-            connections: self.connections.map_or(stored.connections, Connections::from),
-            body_bytes: self.body_bytes.unwrap_or(stored.body_bytes),
-            seed: self.seed.unwrap_or(stored.seed),
-            length: self.length().unwrap_or(stored.length),
-            layout: self.layout.map_or(stored.layout, Layout::from),
-            workers: self.workers.or(stored.workers),
-            steal_limit_percent: self.steal_limit.unwrap_or(stored.steal_limit_percent),
-            precision_percent: self.precision.or(stored.precision_percent),
-            rate: match self.rate {
-                Some(Rate::Fixed(rate)) => Some(rate),
-                // What a stored run found is what was looked for.
-                Some(Rate::Auto) | None => stored.rate,
-            },
-        };
         let mut found = Vec::new();
-        let mut compare = |option: &str, asked: &dyn std::fmt::Debug, stored: &dyn std::fmt::Debug| {
-            let (asked, stored) = (format!("{asked:?}"), format!("{stored:?}"));
+        let mut compare = |option: &str, asked: String, stored: String| {
             if asked != stored {
-                found.push(format!("{option} {asked} (the run has {stored})"));
+                found.push(format!("--{option} {asked} (the run has {stored})"));
             }
         };
-        compare("--models", &asked.models, &stored.models);
-        compare("--backends", &asked.backends, &stored.backends);
-        compare("--concurrency", &asked.concurrency, &stored.concurrency);
-        compare("--requests", &asked.requests, &stored.requests);
-        compare("--warmup", &asked.warmup, &stored.warmup);
-        compare("--connections", &asked.connections, &stored.connections);
-        compare("--body-bytes", &asked.body_bytes, &stored.body_bytes);
-        compare("--seed", &asked.seed, &stored.seed);
-        compare("--blocks or --budget", &asked.length, &stored.length);
-        compare("--precision", &asked.precision_percent, &stored.precision_percent);
-        compare("--layout", &asked.layout, &stored.layout);
-        compare("--workers", &asked.workers, &stored.workers);
-        compare("--steal-limit", &asked.steal_limit_percent, &stored.steal_limit_percent);
-        if let Some(rate) = self.rate
-            && (asked.rate != stored.rate || stored.rate.is_none())
-        {
-            let has = stored.rate.map_or("a closed loop".to_owned(), |rate| rate.to_string());
-            found.push(format!("--rate {rate} (the run has {has})"));
+        if self.models.is_some() || self.aa.is_some() {
+            let labels =
+                |rows: &[Competitor]| rows.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            let asked = plan::competitors(self.models.as_deref(), self.aa.as_deref(), known)?;
+            compare("models", labels(&asked), labels(&stored.competitors));
+        }
+        let listed = |values: &[Value]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        for (factor, asked) in self.factors.settable() {
+            let has = stored.values(factor);
+            if asked != has {
+                let has = match has.as_slice() {
+                    [one @ Value::Word(_)] => factor.told(one),
+                    several => listed(several),
+                };
+                compare(factor.name, listed(asked), has);
+            }
+        }
+        // What a stored run found is what was looked for; a closed loop looked for none.
+        if self.factors.rate() == Some(Rate::Auto) && stored.base.rate.is_none() {
+            compare(
+                factor::RATE.name,
+                Rate::Auto.to_string(),
+                factor::RATE.told(&factor::RATE.get(&stored.base)),
+            );
+        }
+        if let Some(asked) = self.length() {
+            compare("blocks or --budget", format!("{asked:?}"), format!("{:?}", stored.length));
+        }
+        let limit = stored.gates.steal_limit_percent;
+        for (option, asked, stored) in [
+            ("seed", self.seed, Some(stored.seed)),
+            ("precision", self.precision.map(u64::from), stored.precision_percent.map(u64::from)),
+            ("steal-limit", self.steal_limit.map(u64::from), Some(limit.into())),
+        ] {
+            if let Some(asked) = asked {
+                compare(
+                    option,
+                    asked.to_string(),
+                    stored.map_or("none".to_owned(), |stored| stored.to_string()),
+                );
+            }
         }
         Ok(found)
     }
@@ -259,6 +191,8 @@ impl Args {
 mod tests {
     use clap::Parser;
 
+    use roundtable_harness::plan::{Connections, Layout};
+
     use super::*;
 
     #[derive(Debug, Parser)]
@@ -274,6 +208,10 @@ mod tests {
         Cli::try_parse_from(words).map(|cli| cli.args).map_err(|error| error.to_string())
     }
 
+    fn labels(plan: &Plan) -> Vec<String> {
+        plan.competitors.iter().map(ToString::to_string).collect()
+    }
+
     fn plan_of(line: &str) -> Plan {
         parse(line).unwrap().plan(&KNOWN).unwrap()
     }
@@ -281,9 +219,12 @@ mod tests {
     #[test]
     fn nothing_asked_is_the_published_grid_within_five_minutes() {
         let plan = plan_of("");
-        assert_eq!(plan.models, ["direct", "threads", "mio", "threads#2"]);
-        assert_eq!((plan.backends, plan.concurrency), (vec![1, 2, 3, 4, 5], vec![2, 5, 10]));
-        assert_eq!((plan.requests, plan.warmup, plan.connections), (10_000, 500, Connections::Close));
+        assert_eq!(labels(&plan), ["direct", "threads", "mio", "threads#2"]);
+        assert_eq!((plan.backends(), plan.concurrency()), (vec![1, 2, 3, 4, 5], vec![2, 5, 10]));
+        assert_eq!(
+            (plan.base.requests, plan.base.warmup, plan.base.connections),
+            (10_000, 500, Connections::Close)
+        );
         assert_eq!(plan.length, Length::Budget { budget_ms: 300_000, minimum_blocks: 3 });
     }
 
@@ -294,23 +235,29 @@ mod tests {
              --body-bytes 0 --budget 2m --seed 18446744073709551615 --layout pinned --workers 3 --steal-limit 7 \
              --precision 5",
         );
-        assert_eq!(plan.models, ["direct", "mio", "mio#2"]);
-        assert_eq!((plan.layout, plan.workers, plan.steal_limit_percent), (Layout::Pinned, Some(3), 7));
+        assert_eq!(labels(&plan), ["direct", "mio", "mio#2"]);
+        assert_eq!(
+            (plan.base.layout, plan.base.workers, plan.gates.steal_limit_percent),
+            (Layout::Pinned, Some(3), 7)
+        );
         assert_eq!(plan.precision_percent, Some(5));
-        assert_eq!((plan.backends, plan.concurrency), (vec![2, 4], vec![1, 2, 3]));
-        assert_eq!((plan.requests, plan.warmup, plan.connections), (50, 0, Connections::Keepalive));
-        assert_eq!((plan.body_bytes, plan.seed), (0, u64::MAX));
+        assert_eq!((plan.backends(), plan.concurrency()), (vec![2, 4], vec![1, 2, 3]));
+        assert_eq!(
+            (plan.base.requests, plan.base.warmup, plan.base.connections),
+            (50, 0, Connections::Keepalive)
+        );
+        assert_eq!((plan.base.body_bytes, plan.seed), (0, u64::MAX));
         assert_eq!(plan.length, Length::Budget { budget_ms: 120_000, minimum_blocks: 3 });
         assert_eq!(plan_of("--blocks 7").length, Length::Blocks(7));
         assert_eq!(plan_of("--quick").length, Length::Blocks(1));
-        assert_eq!(plan_of("--quick --requests 77").requests, 77);
+        assert_eq!(plan_of("--quick --requests 77").base.requests, 77);
     }
 
     #[test]
     fn a_rate_makes_trials_of_a_second_and_auto_is_left_to_be_found() {
         let paced = |line: &str| {
             let plan = plan_of(line);
-            (plan.rate, plan.requests, plan.warmup)
+            (plan.base.rate, plan.base.requests, plan.base.warmup)
         };
         assert_eq!(paced("--rate 5000"), (Some(5000), 5000, 250));
         assert_eq!(paced("--rate 500"), (Some(500), 2000, 100));
@@ -320,7 +267,7 @@ mod tests {
         assert_eq!(paced("--rate auto"), (None, 10_000, 500));
         let args = parse("--rate auto --quick --warmup 7").unwrap();
         let found = args.at_rate(args.plan(&KNOWN).unwrap(), 3100).unwrap();
-        assert_eq!((found.rate, found.requests, found.warmup), (Some(3100), 2000, 7));
+        assert_eq!((found.base.rate, found.base.requests, found.base.warmup), (Some(3100), 2000, 7));
         assert_eq!(found.length, Length::Blocks(1));
     }
 
@@ -342,13 +289,13 @@ mod tests {
     fn a_value_that_means_nothing_is_refused_with_its_remedy() {
         for (line, told) in [
             ("--backends 5-1", "write 1-5"),
-            ("--concurrency x", "neither a number nor a range"),
+            ("--concurrency x", "give numbers from 1 to 20000"),
             ("--connections open", "possible values: close, keepalive"),
             ("--budget soon", "--budget"),
             ("--requests many", "--requests"),
             ("--rate fast", "give requests per second, 1 to 1000000, or auto"),
             ("--rate 0", "or auto"),
-            ("--backends 0", "0 is out of bounds; give numbers from 1 to 64"),
+            ("--backends 0", "cannot be 0: give numbers from 1 to 64"),
             ("--requests 0", "give a whole number from 1 to 100000000"),
             ("--blocks 0", "give a whole number from 1 to 1000"),
             ("--budget 0s", "give 1s to 7days"),

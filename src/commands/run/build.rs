@@ -1,6 +1,6 @@
 //! What this binary was built from, as `build.rs` recorded it.
 
-use roundtable_harness::data::Build;
+use roundtable_harness::record::Build;
 
 /// The binary that is running.
 pub(super) fn build() -> Build {

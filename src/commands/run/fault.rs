@@ -8,19 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail, ensure};
-use roundtable_harness::crew::Program;
-use roundtable_harness::data::{Connections, Layout, Length, Plan};
-use roundtable_harness::environment::{self, random_seed};
-use roundtable_harness::fault::data::{FaultEnvironment, FaultPlan, StoredFaults};
-use roundtable_harness::fault::run::{self, left_invalid};
-use roundtable_harness::fault::scenario::Sketch;
-use roundtable_harness::fault::stage::Theatre;
-use roundtable_harness::fault::store::{self, FaultStore};
-use roundtable_harness::plan::{self, Numbers};
-use roundtable_harness::rate::Rate;
+use roundtable_harness::plan::{self, Competitor, Condition, Factor, Gates, Length, Plan, factor};
+use roundtable_harness::record::environment::{self, random_seed};
 use roundtable_harness::report;
-use roundtable_harness::row::Row;
-use roundtable_harness::runner::Ending;
+use roundtable_harness::trial::faults::data::{FaultEnvironment, FaultPlan, StoredFaults};
+use roundtable_harness::trial::faults::run::{self, left_invalid};
+use roundtable_harness::trial::faults::scenario::Sketch;
+use roundtable_harness::trial::faults::stage::FaultExecutor;
+use roundtable_harness::trial::faults::store::{self, FaultStore};
+use roundtable_harness::trial::rate_search::Rate;
+use roundtable_harness::trial::runner::Ending;
 
 use super::other_runs::OtherRuns;
 use super::{
@@ -57,8 +54,8 @@ pub(super) fn run(args: &Args, sketch: &Sketch, interrupt: &Arc<AtomicBool>) -> 
     tell_of_workers(&plan);
     let others = OtherRuns::announce(|line| tell(format_args!("warning: {line}")));
 
-    let mut theatre = Theatre::new(Program::running(), &plan, &fault, Arc::clone(interrupt));
-    let ending = run::run(&plan, &mut theatre, &mut store, &mut |line| {
+    let mut executor = FaultExecutor::new(super::testbed(interrupt), &plan, &fault);
+    let ending = run::run(&plan, &mut executor, &mut store, &mut |line| {
         others.look(|line| tell(format_args!("warning: {line}")));
         tell(format_args!("{line}"));
     })?;
@@ -77,15 +74,15 @@ pub(super) fn run(args: &Args, sketch: &Sketch, interrupt: &Arc<AtomicBool>) -> 
 }
 
 fn print_report(stored: &StoredFaults, dir: &Path, reports: &Path) -> anyhow::Result<()> {
-    let written: Vec<PathBuf> = report::fault::write(stored, reports)?;
-    let mut text = format!("{}\nobserved: {}\n", report::fault::terminal(stored), dir.display());
+    let written: Vec<PathBuf> = report::write_faults(stored, reports)?;
+    let mut text = format!("{}\nobserved: {}\n", report::terminal::of_faults(stored), dir.display());
     text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
     print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
 }
 
 /// What the arguments ask for, with the defaults in place of what was not. `known` are the models' names.
 fn plans(args: &Args, sketch: &Sketch, known: &[&str]) -> anyhow::Result<(Plan, FaultPlan)> {
-    let backends = one("--backends", args.backends.as_ref(), BACKENDS)?;
+    let backends = one(args, &factor::BACKENDS, BACKENDS)?;
     let fault = FaultPlan {
         scenario: sketch.over(backends)?,
         after_ms: AFTER_MS,
@@ -93,54 +90,61 @@ fn plans(args: &Args, sketch: &Sketch, known: &[&str]) -> anyhow::Result<(Plan, 
         timeout_ms: TIMEOUT_MS,
         bucket_ms: BUCKET_MS,
     };
-    let concurrency = one("--concurrency", args.concurrency.as_ref(), CONNECTIONS)?;
-    let rate = match args.rate {
+    let concurrency = one(args, &factor::CONCURRENCY, CONNECTIONS)?;
+    let rate = match args.factors.rate() {
         None => RATE,
         Some(Rate::Fixed(rate)) => rate,
         Some(Rate::Auto) => {
             bail!("a fault run looks for no rate; give --rate a number, {RATE} is the default")
         }
     };
-    let plan = Plan {
-        models: rows(args.models.as_deref(), known)?,
-        backends: vec![backends],
-        concurrency: vec![concurrency],
+    let base = Condition {
+        backends,
+        concurrency,
+        rate: Some(rate),
         requests: rate.saturating_mul(fault.window_ms()) / 1000,
         // Half a second, and at least once over each connection.
         warmup: u64::from(concurrency).max(rate / 2),
-        connections: args.connections.map_or(Connections::Close, Connections::from),
-        body_bytes: args.body_bytes.unwrap_or(plan::BODY_BYTES),
-        seed: args.seed.unwrap_or_else(random_seed),
-        length: Length::Blocks(args.blocks.unwrap_or(BLOCKS)),
-        layout: Layout::Shared,
-        workers: args.workers,
-        steal_limit_percent: 100,
-        precision_percent: None,
-        rate: Some(rate),
+        ..Condition::default()
     };
+    let plan = args.factors.over(Plan {
+        competitors: rows(args.models.as_deref(), known)?,
+        base,
+        axes: Vec::new(),
+        length: Length::Blocks(args.blocks.unwrap_or(BLOCKS)),
+        precision_percent: None,
+        seed: args.seed.unwrap_or_else(random_seed),
+        gates: Gates { steal_limit_percent: 100 },
+    })?;
     plan.check()?;
     Ok((plan, fault))
 }
 
 /// The models that were asked for; there is nobody to leave a dead backend out where there is no balancer.
-fn rows(asked: Option<&str>, known: &[&str]) -> anyhow::Result<Vec<String>> {
-    let control = |label: &&str| Row::of(label).is_control();
+fn rows(asked: Option<&str>, known: &[&str]) -> anyhow::Result<Vec<Competitor>> {
+    let control = |label: &&str| Competitor::of(label).is_control();
     if let Some(label) = asked.into_iter().flat_map(|list| list.split(',')).map(str::trim).find(control) {
         bail!("{label} is not one of the models as they are; name models alone, as in --models threads,mio");
     }
-    let mut rows = plan::rows(asked, None, known)?;
-    rows.retain(|label| !Row::of(label).is_direct() && !Row::of(label).is_control());
+    let mut rows = plan::competitors(asked, None, known)?;
+    rows.retain(|competitor| !competitor.is_direct() && !competitor.is_control());
     ensure!(!rows.is_empty(), "without a balancer nobody leaves a dead backend out; give --models a model");
     Ok(rows)
 }
 
 /// The one number of a list.
-fn one(option: &str, list: Option<&Numbers>, default: u32) -> anyhow::Result<u32> {
-    match list.map(|Numbers(list)| list.as_slice()) {
+fn one(args: &Args, factor: &'static Factor, default: u32) -> anyhow::Result<u32> {
+    let name = factor.name;
+    match args.factors.of(factor) {
         None => Ok(default),
-        Some([only]) => Ok(*only),
+        Some([only]) => {
+            factor.check(only)?;
+            only.to_string()
+                .parse()
+                .with_context(|| format!("give --{name} a number, as in --{name} {default}"))
+        }
         Some(_) => {
-            bail!("a fault run has one load for all; give {option} one number, as in {option} {default}")
+            bail!("a fault run has one load for all; give --{name} one number, as in --{name} {default}")
         }
     }
 }
@@ -153,8 +157,8 @@ fn announce(plan: &Plan, fault: &FaultPlan, dir: &Path) {
     tell(format_args!(
         "playing {} to {} models, {blocks} times each, {} requests per second for {} s, seed {}, into {}",
         fault.scenario,
-        plan.models.len(),
-        plan.rate.unwrap_or_default(),
+        plan.competitors.len(),
+        plan.base.rate.unwrap_or_default(),
         fault.window_ms() as f64 / 1e3,
         plan.seed,
         dir.display()
@@ -180,6 +184,7 @@ fn tell_invalid(stored: &StoredFaults) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use roundtable_harness::plan::Connections;
 
     use super::*;
 
@@ -197,6 +202,10 @@ mod tests {
         Cli::try_parse_from(words).map(|cli| cli.args).map_err(|error| error.to_string())
     }
 
+    fn labels(plan: &Plan) -> Vec<String> {
+        plan.competitors.iter().map(ToString::to_string).collect()
+    }
+
     fn plans_of(line: &str) -> anyhow::Result<(Plan, FaultPlan)> {
         let args = parse(line).unwrap();
         let sketch = args.fault.clone().unwrap();
@@ -207,14 +216,17 @@ mod tests {
     fn the_load_goes_on_until_three_seconds_after_the_last_event() {
         let (plan, fault) = plans_of("").unwrap();
         assert_eq!(fault.scenario.to_string(), "kill-backend=3@2s,restore=3@4s");
-        assert_eq!((fault.window_ms(), plan.requests, plan.rate), (7000, 3500, Some(500)));
-        assert_eq!((plan.models, plan.backends), (vec!["threads".to_owned(), "mio".to_owned()], vec![3]));
-        assert_eq!((plan.length, plan.connections), (Length::Blocks(3), Connections::Close));
+        assert_eq!((fault.window_ms(), plan.base.requests, plan.base.rate), (7000, 3500, Some(500)));
+        assert_eq!((labels(&plan), plan.backends()), (vec!["threads".to_owned(), "mio".to_owned()], vec![3]));
+        assert_eq!((plan.length, plan.base.connections), (Length::Blocks(3), Connections::Close));
         let (plan, fault) =
             plans_of("--models mio --backends 5 --concurrency 600 --blocks 1 --connections keepalive")
                 .unwrap();
         assert_eq!(fault.scenario.to_string(), "kill-backend=5@2s,restore=5@4s");
-        assert_eq!((plan.models, plan.warmup, plan.length), (vec!["mio".to_owned()], 600, Length::Blocks(1)));
+        assert_eq!(
+            (labels(&plan), plan.base.warmup, plan.length),
+            (vec!["mio".to_owned()], 600, Length::Blocks(1))
+        );
     }
 
     #[test]

@@ -12,9 +12,9 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
-use roundtable_harness::data::Trial;
-use roundtable_harness::runner::Observer;
-use roundtable_harness::schedule::{Forecast, Job};
+use roundtable_harness::plan::schedule::{Forecast, Job};
+use roundtable_harness::record::Trial;
+use roundtable_harness::trial::runner::Observer;
 
 /// Runs that can learn of each other at a time.
 const MOST_RUNS: u32 = 32;

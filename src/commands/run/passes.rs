@@ -7,13 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use roundtable_harness::crew::Program;
-use roundtable_harness::crosscheck::{self, CrossCheck};
-use roundtable_harness::data::Plan;
-use roundtable_harness::report::table::Table;
-use roundtable_harness::stand::{PassError, Workshop};
-use roundtable_harness::store;
-use roundtable_harness::syscalls::{self, SystemCalls};
+use roundtable_harness::plan::{Competitor, Plan};
+use roundtable_harness::probes::PassError;
+use roundtable_harness::probes::cross_check::{self, CrossCheck};
+use roundtable_harness::probes::system_calls::{self, SystemCalls};
+use roundtable_harness::record::store;
+use roundtable_harness::report::render::terminal;
+use roundtable_harness::report::section::Table;
+use roundtable_harness::report::sections;
 
 use super::{Args, tell};
 
@@ -30,24 +31,21 @@ pub(super) fn run(
     dir: &Path,
     interrupt: &Arc<AtomicBool>,
 ) -> anyhow::Result<String> {
-    let workshop = Workshop {
-        program: Program::running(),
-        interrupt: Arc::clone(interrupt),
-        body_bytes: plan.body_bytes,
-    };
+    let testbed = super::testbed(interrupt);
     // Each model once: neither the direct row nor those that are a model under another name.
-    let models: Vec<String> =
-        plan.models.iter().filter(|label| models.contains(&label.as_str())).cloned().collect();
+    let own =
+        |competitor: &&Competitor| !competitor.is_control() && models.contains(&competitor.name.as_str());
+    let models: Vec<Competitor> = plan.competitors.iter().filter(own).cloned().collect();
     let mut text = String::new();
     let mut tell = |what: &str| tell(format_args!("{what}"));
     if args.cross_check {
-        match crosscheck::measure(&workshop, &models, PAIRS, &mut tell) {
+        match cross_check::measure(&testbed, &plan.base, &models, PAIRS, &mut tell) {
             Err(PassError::Interrupted) => return Ok(left_out("cross-check")),
             check => text.push_str(&keep_cross_check(&check?, dir)?),
         }
     }
     if args.system_calls {
-        match syscalls::measure(&workshop, &models, &mut tell) {
+        match system_calls::measure(&testbed, &plan.base, &models, &mut tell) {
             Err(PassError::Interrupted) => return Ok(text + &left_out("pass of system calls")),
             calls => text.push_str(&keep_system_calls(&calls?, dir)?),
         }
@@ -60,17 +58,17 @@ fn left_out(pass: &str) -> String {
 }
 
 fn keep_cross_check(check: &CrossCheck, dir: &Path) -> anyhow::Result<String> {
-    let path = store::keep(dir, crosscheck::FILE, check)?;
+    let path = store::keep(dir, cross_check::FILE, check)?;
     let title = format!(
         "Cross-check: requests per second by `load` divided by another tool's, {} backends, concurrency {}",
         check.backends, check.concurrency
     );
     let notes = check.missing.iter().map(|missing| format!("left out: {missing}\n")).collect::<String>();
-    Ok(section(&title, &check.table(), &notes, &path))
+    Ok(section(&title, &sections::cross_check::table(check), &notes, &path))
 }
 
 fn keep_system_calls(calls: &SystemCalls, dir: &Path) -> anyhow::Result<String> {
-    let path = store::keep(dir, syscalls::FILE, calls)?;
+    let path = store::keep(dir, system_calls::FILE, calls)?;
     let title = format!(
         "System calls of the balancer (traced, untimed) and its context switches (not traced), {} backends, \
          concurrency {}",
@@ -78,10 +76,10 @@ fn keep_system_calls(calls: &SystemCalls, dir: &Path) -> anyhow::Result<String> 
     );
     let untraced = calls.rows.iter().any(|row| row.calls.is_none());
     let note = if untraced { format!("no system calls: {}\n", calls.strace) } else { String::new() };
-    Ok(section(&title, &calls.table(), &note, &path))
+    Ok(section(&title, &sections::system_calls::table(calls), &note, &path))
 }
 
 fn section(title: &str, table: &Table, notes: &str, path: &Path) -> String {
-    let table = if table.rows.is_empty() { String::new() } else { table.terminal(WIDTH) };
+    let table = if table.rows.is_empty() { String::new() } else { terminal::table(table, WIDTH) };
     format!("\n{title}\n\n{table}{notes}kept in: {}\n", path.display())
 }

@@ -7,10 +7,10 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use roundtable_harness::crew::{Crew, Program};
-use roundtable_harness::data::Plan;
-use roundtable_harness::progress::{Bar, Lines};
-use roundtable_harness::rate::{self, Executors, Found, RateError, Watch};
+use roundtable_harness::plan::Plan;
+use roundtable_harness::trial::executor::TestbedExecutor;
+use roundtable_harness::trial::progress::{Bar, Lines};
+use roundtable_harness::trial::rate_search::{self, Found, RateError, Watch};
 
 use super::tell;
 
@@ -25,10 +25,8 @@ pub(super) fn find(plan: &Plan, interrupt: &Arc<AtomicBool>) -> Result<Found, Ra
         2 * cells.len(),
         SECONDS_A_CELL * cells.len()
     ));
-    let mut probe = Executors::new(|rate| {
-        Crew::new(Program::running(), &rate::plan_at(plan, rate), Arc::clone(interrupt))
-    });
-    let found = rate::find(&cells, &mut probe, watch().as_mut())?;
+    let mut executor = TestbedExecutor::new(super::testbed(interrupt), plan);
+    let found = rate_search::find(&cells, &mut executor, watch().as_mut())?;
     tell(format_args!("{found}"));
     Ok(found)
 }

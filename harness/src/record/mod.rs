@@ -1,0 +1,13 @@
+//! What a run leaves behind: `environment.json`, and a line of `trials.jsonl` for each trial.
+
+mod earlier;
+pub mod environment;
+mod reason;
+mod sample;
+pub mod store;
+mod trial;
+
+pub use environment::{Build, Environment, ModelInfo};
+pub use reason::{Reason, in_words};
+pub use sample::Sample;
+pub use trial::{Outcome, SCHEMA, Stored, Trial};

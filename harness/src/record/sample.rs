@@ -1,0 +1,37 @@
+//! What a valid trial measured, as it is stored. Rule: an integer carries its unit in its name.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::{HostWindow, Usage};
+use crate::load::OpenLoop;
+
+/// What a valid trial measured, over its timed window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Requests sent and answered correctly in the window.
+    pub completed: u64,
+    /// Answers that were not 2xx. Zero in every valid trial; kept because the published tables have the column.
+    pub non_2xx: u64,
+    /// Length of the window, nanoseconds.
+    pub elapsed_ns: u64,
+    /// Bytes received by the client: heads and bodies.
+    pub received_bytes: u64,
+    /// Response times in nanoseconds, from when each request was sent: an HdrHistogram, V2 serialisation, base64. It
+    /// leaves out the wait that a closed loop itself avoids (coordinated omission); an open loop's is in `open_loop`.
+    pub latency_ns_hdr: String,
+    /// At a fixed rate: how it was kept, and the times from when each request was due. Absent in the closed loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_loop: Option<OpenLoop>,
+    /// Responses by the backend that named itself in them.
+    pub per_backend: BTreeMap<String, u64>,
+    /// What the load generator used.
+    pub client: Usage,
+    /// What the balancer used; absent in the direct row.
+    pub balancer: Option<Usage>,
+    /// What the backends used, summed (threads and peak memory too).
+    pub backends: Usage,
+    /// What the machine did meanwhile.
+    pub host: HostWindow,
+}

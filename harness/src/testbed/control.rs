@@ -1,0 +1,98 @@
+//! The child's side of the wire between the harness and the processes that it starts.
+//!
+//! A supervised child prints one JSON *ready* line, then obeys its standard input, a word a line:
+//! `usage` is answered with one JSON line of [`Usage`](crate::host::Usage), `go` opens the gate that
+//! [`Control::wait_for_go`] waits at, an [`Order`] is carried out and then answered with it, and the end of input ends
+//! the process, so that a killed harness leaves no orphans. Owns nothing of what the child does for a living.
+
+use std::io::{self, BufRead, Write};
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, RecvError, channel};
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::usage_of_self;
+
+/// The first line that a server prints on its standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// The address that it accepts connections at (port 0 resolved).
+    pub listening: SocketAddr,
+    /// Its process id.
+    pub pid: u32,
+}
+
+impl Ready {
+    /// The ready line of this process.
+    pub fn at(listening: SocketAddr) -> Self {
+        Ready { listening, pid: std::process::id() }
+    }
+}
+
+/// What a backend can be told to do while it serves: the faults of a scenario, and their end. Its word is its JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Stop listening, and end each connection with the response in hand.
+    Refuse,
+    /// Listen again.
+    Accept,
+    /// Let each response leave so many milliseconds later; 0 ends it.
+    DelayMs(u64),
+}
+
+/// Prints `message` as one JSON line on standard output, at once.
+pub fn announce(message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_string(message)?;
+    line.push('\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(line.as_bytes())?;
+    stdout.flush()
+}
+
+/// A supervised child's ear.
+#[derive(Debug)]
+pub struct Control {
+    go: Receiver<()>,
+}
+
+impl Control {
+    /// Starts to listen on standard input, in a thread of its own. Call it once, after the ready line.
+    pub fn start() -> io::Result<Self> {
+        Control::start_obeying(|_| {})
+    }
+
+    /// As [`Control::start`], for a child that has orders to carry out, which `carry_out` has done when it returns.
+    pub fn start_obeying(carry_out: impl Fn(Order) + Send + 'static) -> io::Result<Self> {
+        let (send_go, go) = channel();
+        std::thread::Builder::new().name("control".into()).spawn(move || {
+            for word in io::stdin().lock().lines().map_while(Result::ok) {
+                match word.trim() {
+                    "usage" => {
+                        let told = usage_of_self().and_then(|usage| announce(&usage));
+                        if told.is_err() {
+                            break;
+                        }
+                    }
+                    "go" => drop(send_go.send(())),
+                    word => {
+                        if let Ok(order) = serde_json::from_str::<Order>(word) {
+                            carry_out(order);
+                            if announce(&order).is_err() {
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+            // The harness is gone or has no more use for this process.
+            std::process::exit(0);
+        })?;
+        Ok(Control { go })
+    }
+
+    /// Blocks until the harness says `go`.
+    pub fn wait_for_go(&self) -> Result<(), RecvError> {
+        self.go.recv()
+    }
+}

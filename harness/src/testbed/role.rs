@@ -1,0 +1,173 @@
+//! What each role is told on its command line: the only place that turns a condition into arguments.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::topology::Share;
+use crate::plan::{Competitor, Condition, Connections};
+
+/// How long a window or a warm-up may take, whatever its length…
+const PATIENCE: Duration = Duration::from_secs(60);
+/// …and for each of its requests: fifty a second is slower than anything worth measuring, also under a tracer.
+const PATIENCE_A_REQUEST: Duration = Duration::from_millis(20);
+
+/// A part that a process of a trial plays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Role<'a> {
+    /// An origin server, counted from 1.
+    Backend(u32),
+    /// A balancer before these backends.
+    Balancer(&'a Competitor, &'a [SocketAddr]),
+    /// The load generator, against one balancer or the backends themselves.
+    Load(&'a [SocketAddr], Detail),
+}
+
+/// What the load generator tells of its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// Sums and histograms.
+    Summed,
+    /// What became of each request as well, where one may take so many milliseconds.
+    EachRequest {
+        /// From when it is sent.
+        timeout_ms: u64,
+    },
+}
+
+/// The name that a backend gives itself.
+pub fn backend_name(number: u32) -> String {
+    format!("b{number}")
+}
+
+/// How long the warm-up or the window of `condition` may take, each.
+pub(crate) fn patience(condition: &Condition) -> Duration {
+    // A rate may be slower than anything else worth measuring.
+    let interval =
+        condition.rate.map(|rate| Duration::from_secs(1) / u32::try_from(rate).unwrap_or(u32::MAX).max(1));
+    let a_request = PATIENCE_A_REQUEST.max(2 * interval.unwrap_or_default());
+    let requests = condition.requests.max(condition.warmup);
+    PATIENCE + a_request.saturating_mul(u32::try_from(requests).unwrap_or(u32::MAX))
+}
+
+impl Role<'_> {
+    /// As a message calls it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Role::Backend(number) => format!("backend {}", backend_name(*number)),
+            Role::Balancer(competitor, _) => format!("the balancer ({competitor})"),
+            Role::Load(..) => "the load generator".to_owned(),
+        }
+    }
+
+    /// Which processors it shares.
+    pub(crate) fn share(&self) -> Share {
+        match self {
+            Role::Balancer(..) => Share::Balancer,
+            Role::Backend(_) | Role::Load(..) => Share::Other,
+        }
+    }
+
+    /// Its command line under `condition`, but for where it listens and on which processors it runs.
+    pub(crate) fn args(&self, condition: &Condition) -> Vec<String> {
+        let mut args = Vec::new();
+        let mut word = |word: &dyn ToString| args.push(word.to_string());
+        match *self {
+            Role::Backend(number) => {
+                word(&"backend");
+                word(&"--name");
+                word(&backend_name(number));
+                word(&"--body-bytes");
+                word(&condition.body_bytes);
+            }
+            Role::Balancer(competitor, backends) => {
+                word(&"balance");
+                word(&"--model");
+                word(&competitor.name);
+                for backend in backends {
+                    word(&"--backend");
+                    word(backend);
+                }
+                if competitor.slowdown_percent > 0 {
+                    word(&"--handicap");
+                    word(&competitor.slowdown_percent);
+                }
+                if let Some(workers) = condition.workers {
+                    word(&"--workers");
+                    word(&workers);
+                }
+            }
+            Role::Load(targets, detail) => {
+                word(&"load");
+                targets.iter().for_each(|target| word(&format_args!("http://{target}/")));
+                for (option, value) in [
+                    ("-n", condition.requests),
+                    ("-c", condition.concurrency.into()),
+                    ("--warmup", condition.warmup),
+                    ("--expect-body-bytes", condition.body_bytes),
+                ] {
+                    word(&option);
+                    word(&value);
+                }
+                if let Some(rate) = condition.rate {
+                    word(&"--rate");
+                    word(&rate);
+                }
+                if condition.connections == Connections::Keepalive {
+                    word(&"-k");
+                }
+                if let Detail::EachRequest { timeout_ms } = detail {
+                    word(&"--timeout");
+                    word(&format_args!("{timeout_ms}ms"));
+                    word(&"--record");
+                }
+                word(&"--json");
+            }
+        }
+        word(&"--supervised");
+        args
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(role: &Role<'_>, condition: &Condition) -> String {
+        role.args(condition).join(" ")
+    }
+
+    #[test]
+    fn every_factor_is_on_the_command_line_of_the_roles_that_it_concerns() {
+        let condition = Condition {
+            backends: 2,
+            concurrency: 5,
+            connections: Connections::Keepalive,
+            rate: Some(500),
+            body_bytes: 16,
+            workers: Some(3),
+            requests: 100,
+            warmup: 10,
+            ..Condition::default()
+        };
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(line(&Role::Backend(2), &condition), "backend --name b2 --body-bytes 16 --supervised");
+        let slowed = Competitor::of("mio+10%#2");
+        assert_eq!(
+            line(&Role::Balancer(&slowed, &[at(1), at(2)]), &condition),
+            "balance --model mio --backend 127.0.0.1:1 --backend 127.0.0.1:2 --handicap 10 --workers 3 --supervised"
+        );
+        assert_eq!(
+            line(&Role::Load(&[at(7)], Detail::Summed), &condition),
+            "load http://127.0.0.1:7/ -n 100 -c 5 --warmup 10 --expect-body-bytes 16 --rate 500 -k --json --supervised"
+        );
+        let recording = Role::Load(&[at(7)], Detail::EachRequest { timeout_ms: 5000 });
+        assert!(line(&recording, &condition).ends_with(" -k --timeout 5000ms --record --json --supervised"));
+    }
+
+    #[test]
+    fn a_slow_rate_is_waited_for_as_long_as_it_takes() {
+        let of = |rate, requests| patience(&Condition { rate, requests, warmup: 0, ..Condition::default() });
+        assert_eq!(of(None, 1000), PATIENCE + 1000 * PATIENCE_A_REQUEST);
+        assert_eq!(of(Some(1), 30), PATIENCE + Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,84 @@
+//! Small helpers for English text: counts, lists, thousands, line breaks. Knows nothing of what is written.
+
+/// "1 block", "2 blocks".
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+/// "2", "2 or 5", "2, 5 or 10".
+pub(crate) fn listed(numbers: &[u32]) -> String {
+    let texts: Vec<_> = numbers.iter().map(u32::to_string).collect();
+    match texts.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => "no".into(),
+    }
+}
+
+/// Commas between the thousands of a decimal number.
+pub(crate) fn grouped(text: &str) -> String {
+    let (whole, fraction) = text.split_once('.').map_or((text, None), |(w, f)| (w, Some(f)));
+    let mut grouped = String::new();
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) && !grouped.ends_with('-') {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    if let Some(fraction) = fraction {
+        grouped.push('.');
+        grouped.push_str(fraction);
+    }
+    grouped
+}
+
+/// With a capital letter at its head.
+pub(crate) fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// `text` without the characters that move a terminal's cursor.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// `text` in lines of at most `width` characters.
+pub fn wrapped(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_listed_and_grouped() {
+        assert_eq!(
+            ["2", "2 or 5", "2, 5 or 10"],
+            [&[2][..], &[2, 5], &[2, 5, 10]].map(listed).each_ref().map(String::as_str)
+        );
+        assert_eq!(
+            ["1,234,567", "123", "-1,234.5"],
+            ["1234567", "123", "-1234.5"].map(grouped).each_ref().map(String::as_str)
+        );
+    }
+
+    #[test]
+    fn no_line_is_longer_than_asked_and_no_word_is_lost() {
+        let text = "the trial, not the request, is the sample";
+        let wrapped = wrapped(text, 12);
+        assert!(wrapped.lines().all(|line| line.len() <= 12));
+        assert_eq!(wrapped.split_whitespace().collect::<Vec<_>>().join(" "), text);
+    }
+}

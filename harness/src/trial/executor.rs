@@ -1,0 +1,134 @@
+//! Measures one trial after another: backends that live as long as their condition asks for the same, and for each trial a
+//! fresh balancer and a fresh load generator.
+//!
+//! Owns the order of a trial's steps; who is started how is the [`Testbed`]'s affair, what makes a trial valid is
+//! [`crate::trial::gates`]'s. Rules: the timed window opens only after the load generator has warmed up and every counter has
+//! been read; whatever goes wrong becomes the trial's reasons, together with the exit report of every process that died; a
+//! dead backend is started again before the next trial.
+
+mod window;
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::plan::{Cell, Condition, Gates, Layout, Plan};
+use crate::record::{Outcome, Reason};
+use crate::testbed::process::ChildError;
+use crate::testbed::role::{Detail, backend_name, patience};
+use crate::testbed::{Server, Testbed};
+use crate::trial::runner::{Attempt, Executor, Interrupted};
+
+use window::{Window, WindowError};
+
+/// Starts, measures and ends the processes of a run.
+#[derive(Debug)]
+pub struct TestbedExecutor {
+    testbed: Testbed,
+    gates: Gates,
+    /// Each backend that a trial may need, from number 1 on; none before the first trial, and where one could not be started.
+    backends: Vec<Option<Server>>,
+    /// What the backends were started for.
+    serving: Option<Serving>,
+}
+
+/// What a backend is told when it starts: another value needs other backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Serving {
+    body_bytes: u64,
+    layout: Layout,
+}
+
+impl TestbedExecutor {
+    /// For the trials of `plan`, without any process yet.
+    pub fn new(testbed: Testbed, plan: &Plan) -> Self {
+        let backends = (0..plan.most_backends()).map(|_| None).collect();
+        TestbedExecutor { testbed, gates: plan.gates, backends, serving: None }
+    }
+
+    /// Starts every backend that is not running as `condition` asks.
+    fn start_backends(
+        &mut self,
+        condition: &Condition,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), ChildError> {
+        let serving = Serving { body_bytes: condition.body_bytes, layout: condition.layout };
+        if self.serving.replace(serving).is_some_and(|before| before != serving) {
+            self.backends.iter_mut().for_each(|backend| *backend = None);
+        }
+        for (number, backend) in (1..).zip(&mut self.backends) {
+            if let Some(died) = backend.as_mut().and_then(|server| server.process.exit_report()) {
+                warnings.push(format!("{died}; it is started again"));
+                *backend = None;
+            }
+            if backend.is_none() {
+                *backend = Some(self.testbed.backend(number, condition)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// One trial. `started` is set when the window opens. An error is a process that did not come up, or the
+    /// interrupt.
+    fn serve(
+        &mut self,
+        cell: &Cell,
+        warnings: &mut Vec<String>,
+        started: &mut u64,
+    ) -> Result<Outcome, ChildError> {
+        let Cell { competitor, condition } = cell;
+        self.start_backends(condition, warnings)?;
+        let count = condition.backends as usize;
+        let mut backends: Vec<_> = self.backends.iter_mut().flatten().take(count).collect();
+        let addresses: Vec<_> = backends.iter().map(|server| server.address).collect();
+        let mut balancer = match competitor.is_direct() {
+            true => None,
+            false => Some(self.testbed.balancer(competitor, &addresses, condition)?),
+        };
+        let targets = balancer.as_ref().map_or(addresses, |balancer| vec![balancer.address]);
+        let load = self.testbed.load(&targets, condition, Detail::Summed)?;
+
+        let names: Vec<_> = (1..=condition.backends).map(backend_name).collect();
+        let mut trial = Window {
+            load,
+            balancer: balancer.as_mut().map(|server| &mut server.process),
+            backends: backends.iter_mut().map(|server| &mut server.process).collect(),
+            patience: patience(condition),
+        };
+        match trial.measure(started) {
+            Ok(measured) => Ok(measured.judge(condition, &self.gates, &names, trial.exit_reports())),
+            Err(WindowError::Child(ChildError::Interrupted)) => Err(ChildError::Interrupted),
+            Err(error) => {
+                let mut reasons = vec![Reason::Words(error.to_string())];
+                // One death is often the cause of another: told once, in the order of the roles.
+                let others = trial.exit_reports().into_iter();
+                reasons.extend(others.filter(|report| report.to_string() != error.to_string()));
+                Ok(Outcome::Invalid { reasons })
+            }
+        }
+    }
+}
+
+impl Executor for TestbedExecutor {
+    fn attempt(&mut self, cell: &Cell) -> Result<Attempt, Interrupted> {
+        if self.testbed.is_interrupted() {
+            return Err(Interrupted);
+        }
+        let began = Instant::now();
+        let mut started_unix_ms = unix_ms();
+        let mut warnings = Vec::new();
+        let (came_up, outcome) = match self.serve(cell, &mut warnings, &mut started_unix_ms) {
+            Ok(outcome) => (true, outcome),
+            Err(ChildError::Interrupted) => return Err(Interrupted),
+            Err(error) => (false, Outcome::Invalid { reasons: vec![Reason::Words(error.to_string())] }),
+        };
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(Attempt { started_unix_ms, took_ms, came_up, outcome, warnings })
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
