@@ -13,10 +13,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::plan::Plan;
+use crate::record::faults::StoredFaults;
+use crate::record::faults::{left_invalid, place};
 use crate::report::table::printable;
 use crate::report::{ReportError, charts, files, put, words};
-use crate::trial::faults::data::StoredFaults;
-use crate::trial::faults::run::{left_invalid, place};
 
 /// Width of the terminal's table, columns.
 const TERMINAL: u16 = 120;

@@ -22,10 +22,10 @@ use thiserror::Error;
 use self::frame::{Area, Drawn, Frame};
 use self::palette::Look;
 use crate::plan::{Competitor, Family, Plan};
+use crate::record::faults::StoredFaults;
 use crate::report::metric::Metric;
 use crate::report::summary::Summary;
 use crate::report::verdicts::Verdicts;
-use crate::trial::faults::data::StoredFaults;
 
 /// A chart that could not be drawn: a fault of roundtable.
 #[derive(Debug, Error)]

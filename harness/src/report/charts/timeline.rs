@@ -12,11 +12,12 @@ use super::frame::{Area, Content, Drawn, Frame, LINE, Panel, TYPE, bar, line, ma
 use super::palette::{FAINT_INK, INK, Look, Marker};
 use super::{TIMELINE, text};
 use crate::plan::Competitor;
+use crate::plan::backend_name;
+use crate::plan::fault::{Act, Event};
+use crate::record::faults::{FaultOutcome, StoredFaults};
+use crate::record::timeline::{Bucket, Observation};
 use crate::report::fault::load;
 use crate::report::words;
-use crate::trial::faults::data::{Bucket, FaultOutcome, Observation, StoredFaults};
-use crate::trial::faults::observe::backend_name;
-use crate::trial::faults::scenario::{Act, Event};
 
 /// Of backends that are left in peace: pale ones of Tol's muted scheme (2021).
 const PALE: [RGBColor; 4] = [
@@ -66,7 +67,7 @@ impl Timeline {
     /// A figure for each model that has a valid trial, in the plan's order.
     pub(super) fn of(stored: &StoredFaults) -> Vec<Self> {
         let plan = &stored.environment.environment.plan;
-        let order = Order::of(&stored.environment.fault.scenario.events, plan.most_backends());
+        let order = Order::of(&stored.environment.fault.script.events, plan.most_backends());
         let means: Vec<_> =
             plan.competitors.iter().filter_map(|model| Means::of(stored, model, &order)).collect();
         let intervals = means.iter().map(|means| means.late.len()).max().unwrap_or(0);
@@ -267,7 +268,7 @@ mod tests {
     use super::*;
     use crate::trial::faults::fixtures::{environment, observed, trial};
 
-    fn stored(trials: Vec<crate::trial::faults::data::FaultTrial>) -> StoredFaults {
+    fn stored(trials: Vec<crate::record::faults::FaultTrial>) -> StoredFaults {
         let environment = environment("kill-backend@1s,restore@2s");
         StoredFaults { name: "faulty".into(), environment, trials }
     }

@@ -1,13 +1,14 @@
 //! What a fault run's report says, in which order.
 
+use crate::record::faults::{FaultOutcome, StoredFaults};
 use crate::report::charts::Chart;
 use crate::report::document::{Document, Part};
 use crate::report::fault::{load, values};
 use crate::report::{provenance, words};
-use crate::trial::faults::data::{FaultOutcome, StoredFaults};
-use crate::trial::faults::observe::SETTLED_US;
-use crate::trial::faults::run::{left_invalid, place};
-use crate::trial::faults::scenario::{Act, SLOW_BY};
+
+use crate::plan::fault::{Act, SLOW_BY};
+use crate::record::faults::{left_invalid, place};
+use crate::record::timeline::SETTLED_US;
 
 /// The report of `stored`.
 pub(super) fn document(stored: &StoredFaults, charts: &[Chart]) -> Document {
@@ -83,7 +84,7 @@ pub(super) fn noise(stored: &StoredFaults) -> Option<String> {
 }
 
 fn scenario(stored: &StoredFaults) -> String {
-    let events: Vec<_> = stored.environment.fault.scenario.events.iter().map(values::described).collect();
+    let events: Vec<_> = stored.environment.fault.script.events.iter().map(values::described).collect();
     format!("The scenario: {}. {}", events.join(", "), load(&stored.environment.environment.plan))
 }
 
@@ -91,7 +92,7 @@ fn method(stored: &StoredFaults) -> Vec<String> {
     let plan = &stored.environment.environment.plan;
     let fault = &stored.environment.fault;
     let mut acts = Vec::new();
-    for event in &fault.scenario.events {
+    for event in &fault.script.events {
         if !acts.contains(&event.act) {
             acts.push(event.act);
         }

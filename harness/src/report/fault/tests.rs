@@ -6,7 +6,8 @@ use tempfile::tempdir;
 
 use super::*;
 use crate::load::End;
-use crate::trial::faults::data::{FaultOutcome, FaultTrial};
+use crate::record::faults::{FaultOutcome, FaultTrial};
+
 use crate::trial::faults::fixtures::{environment, observed, seen, trial};
 
 fn stored(text: &str, trials: Vec<FaultTrial>) -> StoredFaults {

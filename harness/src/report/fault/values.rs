@@ -4,13 +4,13 @@
 //! trials count, and rows keep the plan's order, so that nothing is ranked.
 
 use crate::plan::Competitor;
+use crate::plan::backend_name;
+use crate::plan::fault::Event;
+use crate::record::faults::{FaultOutcome, FaultTrial, StoredFaults};
+use crate::record::timeline::{Episode, Errors, LeftOut, Observation};
+use crate::record::timeline::{answered, in_words};
 use crate::report::table::{Column, Table};
 use crate::report::tables::NOTHING;
-use crate::trial::faults::data::{
-    Episode, Errors, FaultOutcome, FaultTrial, LeftOut, Observation, StoredFaults,
-};
-use crate::trial::faults::observe::{answered, backend_name, in_words};
-use crate::trial::faults::scenario::Event;
 
 /// What stands for a time that did not come.
 const NEVER: &str = "never";
@@ -18,7 +18,7 @@ const NEVER: &str = "never";
 /// A row a model, or a row a model and fault.
 pub fn table(stored: &StoredFaults) -> Table {
     let plan = &stored.environment.environment.plan;
-    let scenario = &stored.environment.fault.scenario;
+    let scenario = &stored.environment.fault.script;
     let episodes = scenario.episodes();
     let several = episodes.len() > 1;
     let mut columns = vec![Column::words("model")];
