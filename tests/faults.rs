@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use roundtable_harness::trial::faults::data::{FaultOutcome, Observation, StoredFaults};
-use roundtable_harness::trial::faults::observe::answered;
-use roundtable_harness::trial::faults::scenario::Act;
-use roundtable_harness::trial::faults::store;
+use roundtable_harness::plan::fault::Act;
+use roundtable_harness::record::store;
+use roundtable_harness::record::timeline::{Observation, answered};
+use roundtable_harness::record::{Outcome, Stored, in_words};
 use tempfile::{TempDir, tempdir};
 
 /// Longer than any of these runs takes.
@@ -36,15 +36,15 @@ fn play(scenario: &str, model: &str) -> (TempDir, Output) {
     (dir, output)
 }
 
-fn stored(dir: &TempDir) -> StoredFaults {
+fn stored(dir: &TempDir) -> Stored {
     store::read(&dir.path().join("out")).unwrap()
 }
 
-fn seen(stored: &StoredFaults) -> &Observation {
+fn seen(stored: &Stored) -> &Observation {
     let [trial] = stored.trials.as_slice() else { panic!("{} trials", stored.trials.len()) };
     match &trial.outcome {
-        FaultOutcome::Observed(seen) => seen,
-        FaultOutcome::Invalid { reasons } => panic!("{reasons:?}"),
+        Outcome::Measured(sample) => sample.timeline.as_ref().unwrap(),
+        Outcome::Invalid { reasons } => panic!("{}", in_words(reasons)),
     }
 }
 
@@ -89,14 +89,11 @@ fn a_killed_backend_comes_back_and_the_report_can_be_made_again() {
         roundtable(&dir, &["report", "out", "--reports", "again", "--results", "."]).output().unwrap();
     assert!(again.status.success(), "{}", text(&again));
     assert_eq!(files(&dir.path().join("again/out")), first);
-    for refused in [vec!["run", "--resume", "out"], vec!["compare", "out", "--results", "."]] {
-        let refused = roundtable(&dir, &refused).output().unwrap();
-        assert!(
-            !refused.status.success() && text(&refused).contains("holds a fault run"),
-            "{}",
-            text(&refused)
-        );
-    }
+    let refused = roundtable(&dir, &["compare", "out", "--results", "."]).output().unwrap();
+    assert!(!refused.status.success() && text(&refused).contains("holds a fault run"), "{}", text(&refused));
+    let complete = roundtable(&dir, &["run", "--resume", "out"]).output().unwrap();
+    assert!(complete.status.success(), "{}", text(&complete));
+    assert!(text(&complete).contains("nothing is left to measure"), "{}", text(&complete));
 }
 
 #[test]
@@ -118,6 +115,43 @@ fn a_slow_backend_is_noticed_and_prompt_again_when_it_is_restored() {
     let episode = seen.episodes[0];
     assert!(episode.late > 0 && seen.slowest_us >= 500_000, "{episode:?}");
     assert!(episode.after.unwrap().used_again_us.is_some(), "{episode:?}");
+}
+
+#[test]
+fn a_run_with_faults_that_was_interrupted_is_resumed() {
+    let dir = tempdir().unwrap();
+    let script = "refuse@200ms,restore@400ms";
+    let args = [
+        "run",
+        "--fault",
+        script,
+        "--models",
+        "mio,threads",
+        "--backends",
+        "2",
+        "--blocks",
+        "1",
+        "--out",
+        "out",
+    ];
+    let done = roundtable(&dir, &args).output().unwrap();
+    assert!(done.status.success(), "{}", text(&done));
+    let whole = stored(&dir).trials;
+    assert_eq!(whole.len(), 2);
+    // As if it had been interrupted before its last trial.
+    let path = dir.path().join("out/trials.jsonl");
+    let first = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned() + "\n";
+    fs::write(&path, first).unwrap();
+    let other = roundtable(&dir, &["run", "--resume", "out", "--fault", "refuse@1s"]).output().unwrap();
+    assert!(text(&other).contains("was begun with another plan: --fault refuse"), "{}", text(&other));
+    let resumed = roundtable(&dir, &["run", "--resume", "out"]).output().unwrap();
+    assert!(resumed.status.success(), "{}", text(&resumed));
+    let after = stored(&dir).trials;
+    assert_eq!((after.len(), &after[0], &after[1].cell), (2, &whole[0], &whole[1].cell));
+    // What a fault trial costs is measured as in any other.
+    let cost =
+        |trial: &roundtable_harness::record::Trial| trial.outcome.sample().and_then(|sample| sample.balancer);
+    assert!(after.iter().all(|trial| cost(trial).is_some_and(|usage| usage.cpu_ns() > 0)));
 }
 
 #[test]

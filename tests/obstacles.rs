@@ -82,9 +82,12 @@ fn a_full_disk_in_a_fault_run_is_told_with_the_trials_that_are_kept() {
     let full = with_little_room(&dir, 12, scenario);
     let told = stderr(&full);
     assert_eq!(full.status.code(), Some(1), "{told}");
-    let kept = roundtable_harness::trial::faults::store::read(&dir.path().join("out")).unwrap().trials.len();
-    assert!(told.contains("cannot write out/faults.jsonl"), "{told}");
-    assert!(told.contains(&format!("{kept} trials are kept, `roundtable report out` shows them")), "{told}");
+    let kept = roundtable_harness::record::store::read(&dir.path().join("out")).unwrap().trials.len();
+    assert!(told.contains("cannot write out/trials.jsonl"), "{told}");
+    assert!(
+        told.contains(&format!("{kept} trials are kept: then go on with `roundtable run --resume out`")),
+        "{told}"
+    );
 }
 
 #[test]

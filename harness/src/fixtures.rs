@@ -86,6 +86,7 @@ pub(crate) fn measured() -> Outcome {
         balancer: None,
         backends: Usage::default(),
         host: HostWindow::default(),
+        timeline: None,
     }))
 }
 

@@ -144,7 +144,7 @@ fn two_runs(results: &Path, [base, new]: [&str; 2], force: bool, json: bool) -> 
 }
 
 fn read(results: &Path, run: Option<&str>) -> anyhow::Result<Stored> {
-    Ok(store::read(&store::locate(results, run)?)?)
+    Ok(store::read_comparable(&store::locate(results, run)?)?)
 }
 
 fn object(answer: &impl Serialize) -> anyhow::Result<String> {

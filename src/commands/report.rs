@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use roundtable_harness::record::faults::StoredFaults;
 use roundtable_harness::record::store;
 use roundtable_harness::report;
-use roundtable_harness::trial::faults::store as faults;
 
 use super::output::print;
 
@@ -25,10 +25,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { run, results, reports } = args;
     let dir = store::locate(&results, run.as_deref())?;
-    let written = if faults::holds_faults(&dir) {
-        report::write_faults(&faults::read(&dir)?, &reports)?
-    } else {
-        report::write(&store::read(&dir)?, &reports)?
+    let stored = store::read(&dir)?;
+    let written = match StoredFaults::of(&stored) {
+        Some(faults) => report::write_faults(&faults, &reports)?,
+        None => report::write(&stored, &reports)?,
     };
     print(&written.iter().map(|path| format!("{}\n", path.display())).collect::<String>())?;
     Ok(ExitCode::SUCCESS)

@@ -22,6 +22,7 @@ use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_d
 use roundtable_harness::plan::schedule::{self, Schedule};
 use roundtable_harness::plan::{Competitor, Family, Layout, Plan};
 use roundtable_harness::record::environment;
+use roundtable_harness::record::faults::StoredFaults;
 use roundtable_harness::record::store::{self, Store};
 use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial};
 use roundtable_harness::report;
@@ -48,9 +49,6 @@ const INTERRUPTED: u8 = 130;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let interrupt = interrupt_on_signal()?;
-    if let Some(sketch) = &args.fault {
-        return fault::run(args, sketch, &interrupt);
-    }
     let (mut store, trials, others) = match &args.resume {
         Some(run) => {
             let (store, trials) = resume(args, run.as_deref())?;
@@ -89,6 +87,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The tables on standard output, and the paths of what was written.
 fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<()> {
+    if let Some(faults) = StoredFaults::of(stored) {
+        return fault::print_report(&faults, dir, reports);
+    }
     let (tables, written) = write_report(stored, reports)?;
     let mut text = format!("{tables}\nmeasured: {}\n", dir.display());
     text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
@@ -261,6 +262,10 @@ fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
 }
 
 fn announce(plan: &Plan, dir: &Path) {
+    if let Some(line) = fault::announcement(plan, dir) {
+        tell(format_args!("{line}"));
+        return warn_of_debug_build();
+    }
     let at = plan.base.rate.map_or(String::new(), |rate| format!(" at {rate} per second (open loop)"));
     tell(format_args!(
         "measuring {} rows x {} backend counts x {} concurrencies, {} requests a trial{at}, seed {}, into {}",
@@ -271,6 +276,10 @@ fn announce(plan: &Plan, dir: &Path) {
         plan.seed,
         dir.display()
     ));
+    warn_of_debug_build();
+}
+
+fn warn_of_debug_build() {
     if cfg!(debug_assertions) {
         tell(format_args!("warning: this is a debug build; measure with `cargo run --release -- run`"));
     }

@@ -187,6 +187,7 @@ impl Run {
                 time_wait_at_start: 900,
                 ..HostWindow::default()
             },
+            timeline: None,
         }
     }
 

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::competitor::Competitor;
+use super::fault::Faults;
 
 /// Requests in a trial's timed window unless told otherwise: the published tables' number.
 pub const REQUESTS: u64 = 10_000;
@@ -56,6 +57,8 @@ pub struct Condition {
     pub requests: u64,
     /// Requests sent and discarded before it, to set up connections and pools.
     pub warmup: u64,
+    /// What befalls the backends meanwhile; `None`: nothing.
+    pub fault: Option<Faults>,
 }
 
 impl Default for Condition {
@@ -70,6 +73,7 @@ impl Default for Condition {
             layout: Layout::Shared,
             requests: REQUESTS,
             warmup: REQUESTS / 20,
+            fault: None,
         }
     }
 }
@@ -81,4 +85,9 @@ pub struct Cell {
     pub competitor: Competitor,
     /// What is done to it.
     pub condition: Condition,
+}
+
+/// The name that a backend gives itself.
+pub fn backend_name(number: u32) -> String {
+    format!("b{number}")
 }

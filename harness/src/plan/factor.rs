@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::PlanError;
 use super::condition::{Condition, Connections, Layout};
+use super::fault::{Draft, FaultError, Faults};
 use crate::load::MAX_RATE;
 
 /// Values in one list.
@@ -42,6 +43,8 @@ enum Values {
     Whole { least: u64, most: u64, unset: Option<(&'static str, &'static str)> },
     /// One of some words, each with what it means.
     Words(&'static [(&'static str, &'static str)]),
+    /// A fault script, or the word for none.
+    Script,
 }
 
 /// A factor's value.
@@ -88,6 +91,7 @@ impl fmt::Display for Value {
 
 const CLOSED: &str = "closed";
 const DEFAULT: &str = "default";
+const NONE: &str = "none";
 
 /// Number of backend servers.
 pub static BACKENDS: Factor = Factor {
@@ -250,11 +254,47 @@ pub static WORKERS: Factor = Factor {
     },
 };
 
+/// What befalls the backends.
+pub static FAULT: Factor = Factor {
+    name: "fault",
+    title: "faults",
+    unit: "",
+    placeholder: "SCRIPT",
+    help: "Let faults befall a backend while a load goes on at a fixed rate, and see how clients fare under each model, as in \
+           kill-backend@2s,restore@4s; there are kill-backend, slow-backend and refuse, and refuse=1@2s is of the first \
+           backend instead of the last; three times with 3 backends at 500 requests per second, unless --blocks, --backends \
+           and --rate say otherwise",
+    is_axis: false,
+    values: Values::Script,
+    get: |c| c.fault.as_ref().map_or(Value::word(NONE), |faults| Value::word(&faults.script.to_string())),
+    set: |c, value| {
+        c.fault = match value {
+            Value::Word(word) if word == NONE => None,
+            value => Some(Faults::of(draft(value).ok()?.over(c.backends).ok()?)),
+        };
+        Some(())
+    },
+};
+
+fn draft(value: &Value) -> Result<Draft, FaultError> {
+    value.to_string().parse()
+}
+
 const MOST_REQUESTS: u64 = 100_000_000;
 
 /// All of them; axes are crossed in this order, the first one outermost.
-pub static FACTORS: [&Factor; 9] =
-    [&BACKENDS, &CONCURRENCY, &RATE, &REQUESTS, &WARMUP, &CONNECTIONS, &BODY_BYTES, &LAYOUT, &WORKERS];
+pub static FACTORS: [&Factor; 10] = [
+    &BACKENDS,
+    &CONCURRENCY,
+    &RATE,
+    &REQUESTS,
+    &WARMUP,
+    &CONNECTIONS,
+    &BODY_BYTES,
+    &LAYOUT,
+    &WORKERS,
+    &FAULT,
+];
 
 impl Factor {
     /// The one of that name.
@@ -275,12 +315,25 @@ impl Factor {
     /// Sets it in `condition`, or says why it cannot be that.
     pub fn set(&self, condition: &mut Condition, value: &Value) -> Result<(), PlanError> {
         self.check(value)?;
+        if matches!(self.values, Values::Script) && *value != Value::word(NONE) {
+            // Which backends there are is known here alone.
+            draft(value)?.over(condition.backends)?;
+        }
         (self.set)(condition, value).ok_or_else(|| self.refusal(value))
+    }
+
+    /// What `value` comes to where everything else is as in `condition`.
+    pub fn meant(&self, condition: &Condition, value: &Value) -> Result<Value, PlanError> {
+        let mut condition = condition.clone();
+        self.set(&mut condition, value)?;
+        Ok(self.get(&condition))
     }
 
     /// Whether it may be `value`.
     pub fn check(&self, value: &Value) -> Result<(), PlanError> {
         let is_one = match (self.values, value) {
+            (Values::Script, Value::Word(word)) if word == NONE => true,
+            (Values::Script, value) => return Ok(draft(value).map(|_| ())?),
             (Values::Whole { least, most, .. }, Value::Number(number)) => (least..=most).contains(number),
             (Values::Whole { unset: Some((word, _)), .. }, Value::Word(given)) => word == given,
             (Values::Words(words), Value::Word(given)) => words.iter().any(|(word, _)| word == given),
@@ -358,6 +411,7 @@ impl Factor {
                 let or = unset.map_or(String::new(), |(word, _)| format!(", or {word}"));
                 format!("give a whole number from {least} to {most}{or}")
             }
+            Values::Script => format!("give events, as in kill-backend@2s,restore@4s, or {NONE}"),
             Values::Words(words) => {
                 let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
                 format!("possible values: {}", words.join(", "))
@@ -460,6 +514,7 @@ mod tests {
             let other = match factor.values {
                 Values::Whole { most, .. } => Value::Number(most),
                 Values::Words(words) => Value::word(words[1].0),
+                Values::Script => Value::word("refuse=2@1s,restore=2@3s"),
             };
             let mut condition = Condition::default();
             factor.set(&mut condition, &other).unwrap();
@@ -470,12 +525,7 @@ mod tests {
             }
             // What it was before is a value that can be written, and set again.
             let before = factor.get(&Condition::default());
-            assert_eq!(
-                factor.parse(&before.to_string()).unwrap(),
-                std::slice::from_ref(&before),
-                "{}",
-                factor.name
-            );
+            assert_eq!(factor.parse(&before.to_string()).as_deref(), Ok(std::slice::from_ref(&before)));
             factor.set(&mut condition, &before).unwrap();
             assert_eq!(condition, Condition::default());
         }

@@ -9,6 +9,7 @@ mod condition;
 
 pub mod comparisons;
 pub mod factor;
+pub mod fault;
 pub mod precision;
 pub mod schedule;
 
@@ -16,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use competitor::{Competitor, DIRECT, Family, Kind, MOST_SLOWDOWN_PERCENT};
-pub use condition::{BODY_BYTES, Cell, Condition, Connections, Layout, REQUESTS};
+pub use condition::{BODY_BYTES, Cell, Condition, Connections, Layout, REQUESTS, backend_name};
 pub use factor::{Axis, FACTORS, Factor, Value};
+pub use fault::{FaultScript, Faults};
 
 use crate::load::latency::REQUESTS_BEYOND_A_PERCENTILE;
 use comparisons::REFERENCE;
@@ -122,6 +124,9 @@ pub enum PlanError {
         /// Largest value taken.
         most: u64,
     },
+    /// A fault script that cannot be carried out.
+    #[error(transparent)]
+    Fault(#[from] fault::FaultError),
     /// A budget outside its bounds.
     #[error("a --budget of {0} ms is out of bounds; give 1s to 7days")]
     Budget(u64),
@@ -369,6 +374,12 @@ impl Condition {
             }
             if self.requests * 1000 / rate < LEAST_MS {
                 return Err(PlanError::TooShort { requests: self.requests, rate });
+            }
+        }
+        for event in self.fault.iter().flat_map(|faults| &faults.script.events) {
+            let (backend, backends) = (event.backend, self.backends);
+            if !(1..=backends).contains(&backend) {
+                return Err(fault::FaultError::OutOfRange { backend, backends }.into());
             }
         }
         if u64::from(self.concurrency) > self.requests {

@@ -173,6 +173,7 @@ fn pair(
         concurrency: CONCURRENCY,
         connections: if tool.keeps_alive() { Connections::Keepalive } else { Connections::Close },
         rate: None,
+        fault: None,
         requests: REQUESTS,
         warmup: WARMUP,
         ..base.clone()

@@ -99,6 +99,7 @@ pub fn measure(
             concurrency: CONCURRENCY,
             connections,
             rate: None,
+            fault: None,
             requests: REQUESTS,
             warmup: WARMUP,
             ..base.clone()

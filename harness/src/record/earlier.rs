@@ -11,10 +11,13 @@ use serde::Deserialize;
 use super::environment::{Build, Environment, ModelInfo};
 use super::reason::Reason;
 use super::sample::Sample;
+use super::timeline::{Observation, answered};
 use super::trial::{Outcome, SCHEMA, Trial};
-use crate::host::Host;
+use crate::host::{Host, HostWindow, Usage};
+use crate::load::latency;
 use crate::plan::{
-    Axis, Cell, Competitor, Condition, Connections, Family, Gates, Layout, Length, Plan, Value, factor,
+    Axis, Cell, Competitor, Condition, Connections, Family, Faults, Gates, Layout, Length, Plan, Value,
+    factor,
 };
 
 /// The schema of these shapes.
@@ -34,6 +37,9 @@ pub(super) struct Environment1 {
     host: Host,
     #[serde(default)]
     notes: Vec<String>,
+    /// What a fault run had besides.
+    #[serde(default)]
+    fault: Option<Faults>,
 }
 
 #[derive(Deserialize)]
@@ -99,17 +105,67 @@ enum Outcome1 {
     Invalid { reasons: Vec<String> },
 }
 
+/// A line of `faults.jsonl`, in which a fault run kept its trials: what clients saw, and nothing of what it cost.
+#[derive(Deserialize)]
+pub(super) struct FaultTrial1 {
+    block: u32,
+    position: u32,
+    attempt: u32,
+    model: Competitor,
+    started_unix_ms: u64,
+    took_ms: u64,
+    outcome: FaultOutcome1,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FaultOutcome1 {
+    Observed(Box<Observation>),
+    Invalid { reasons: Vec<String> },
+}
+
+impl FaultTrial1 {
+    /// As it is stored today. What was not kept then is nothing here: no report of faults looks at it.
+    pub(super) fn today(self, base: &Condition) -> Trial {
+        let FaultTrial1 { block, position, attempt, model: competitor, started_unix_ms, took_ms, outcome } =
+            self;
+        let outcome = match outcome {
+            FaultOutcome1::Observed(seen) => Outcome::Measured(Box::new(Sample {
+                completed: seen.requests.saturating_sub(seen.errors.total()),
+                non_2xx: seen.errors.status_5xx + seen.errors.status_other,
+                elapsed_ns: base.fault.as_ref().map_or(0, |faults| faults.window_ms() * 1_000_000),
+                received_bytes: 0,
+                latency_ns_hdr: latency::encode(&latency::histogram()),
+                open_loop: None,
+                per_backend: answered(&seen.buckets),
+                client: Usage::default(),
+                balancer: None,
+                backends: Usage::default(),
+                host: HostWindow::default(),
+                timeline: Some(seen),
+            })),
+            FaultOutcome1::Invalid { reasons } => {
+                Outcome::Invalid { reasons: reasons.into_iter().map(Reason::Words).collect() }
+            }
+        };
+        let cell = Cell { competitor, condition: base.clone() };
+        Trial { schema: SCHEMA, block, position, attempt, cell, started_unix_ms, took_ms, outcome }
+    }
+}
+
 impl Environment1 {
     /// As it is stored today.
     pub(super) fn today(self) -> Environment {
-        let Environment1 { created, command_line, plan, models, build, host, notes } = self;
+        let Environment1 { created, command_line, plan, models, build, host, notes, fault } = self;
+        let mut plan = plan.today();
+        plan.base.fault = fault;
         let (found, notes): (Vec<_>, Vec<_>) =
             notes.into_iter().partition(|note| note.starts_with(RATE_FOUND));
         Environment {
             schema: SCHEMA,
             created,
             command_line,
-            plan: plan.today(),
+            plan,
             models: models.into_iter().map(ModelInfo1::today).collect(),
             build,
             host,
@@ -132,6 +188,7 @@ impl Plan1 {
             layout: self.layout,
             requests: self.requests,
             warmup: self.warmup,
+            fault: None,
         };
         // A list of one value is no axis; an altered file's empty one stays, for the check of the plan to tell.
         let axes = [(&factor::BACKENDS, &self.backends), (&factor::CONCURRENCY, &self.concurrency)];

@@ -2,9 +2,11 @@
 
 mod earlier;
 pub mod environment;
+pub mod faults;
 mod reason;
 mod sample;
 pub mod store;
+pub mod timeline;
 mod trial;
 
 pub use environment::{Build, Environment, ModelInfo};

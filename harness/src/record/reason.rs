@@ -104,6 +104,13 @@ pub enum Reason {
         /// How long after it was due the latest was sent, nanoseconds.
         behind_ns: u64,
     },
+    /// Requests failed while no fault was there to blame.
+    FailedBeforeFault {
+        /// How many.
+        requests: u64,
+        /// By what the client got, in words.
+        kinds: Vec<(String, u64)>,
+    },
     /// A process did not do its part; or the reason of a trial that an earlier roundtable stored, or of a file that was
     /// altered.
     #[serde(rename = "words")]
@@ -164,6 +171,9 @@ impl fmt::Display for Reason {
                     *achieved_milli_per_s as f64 / 1e3,
                     *behind_ns as f64 / 1e6
                 )
+            }
+            Reason::FailedBeforeFault { requests, kinds } => {
+                write!(f, "{requests} requests failed before the first event ({})", listed(kinds))
             }
             Reason::Words(words) => f.write_str(words),
         }

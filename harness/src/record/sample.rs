@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::timeline::Observation;
 use crate::host::{HostWindow, Usage};
 use crate::load::OpenLoop;
 
@@ -30,8 +31,11 @@ pub struct Sample {
     pub client: Usage,
     /// What the balancer used; absent in the direct row.
     pub balancer: Option<Usage>,
-    /// What the backends used, summed (threads and peak memory too).
+    /// What the backends used, summed (threads and peak memory too); of those that no fault ended.
     pub backends: Usage,
     /// What the machine did meanwhile.
     pub host: HostWindow,
+    /// What clients saw while faults befell the backends; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Box<Observation>>,
 }

@@ -13,17 +13,18 @@ use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::earlier::{EARLIER, Environment1, Trial1};
+use super::earlier::{EARLIER, Environment1, FaultTrial1, Trial1};
 use super::{Environment, SCHEMA, Stored, Trial};
 use crate::plan::Condition;
-use crate::trial::faults::store::holds_faults;
 
-pub(crate) const ENVIRONMENT: &str = "environment.json";
+const ENVIRONMENT: &str = "environment.json";
 const TRIALS: &str = "trials.jsonl";
+/// Where an earlier roundtable kept the trials of a fault run.
+const FAULTS: &str = "faults.jsonl";
 /// What to do where a run cannot begin.
-pub(crate) const ELSEWHERE: &str = "free some space or give --out a folder that you may write to";
+const ELSEWHERE: &str = "free some space or give --out a folder that you may write to";
 /// What to do where one that has begun cannot be added to.
-pub(crate) const HERE: &str = "free some space, or see to it that this can be written to";
+const HERE: &str = "free some space, or see to it that this can be written to";
 /// What to do where one cannot go on.
 const A_COPY: &str =
     "see to it that you may write to it, or copy the run's folder to where you may, and resume the copy";
@@ -63,11 +64,17 @@ pub enum StoreError {
     },
     /// A run of another kind.
     #[error(
-        "{dir} holds a fault run, which has no trials to compare or to go on with; `roundtable report {dir}` shows it, or \
-         name another run",
+        "{dir} holds a fault run, which is not compared; `roundtable report {dir}` shows it, or name another run",
         dir = .0.display()
     )]
     OfFaults(PathBuf),
+    /// A fault run of before they could be gone on with.
+    #[error(
+        "{dir} holds a fault run of an earlier roundtable, which cannot be gone on with; `roundtable report {dir}` shows it, \
+         or begin a new run",
+        dir = .0.display()
+    )]
+    Earlier(PathBuf),
     /// Another process is appending to the run.
     #[error(
         "another roundtable is writing to {}; wait until it ends, or begin another run",
@@ -120,7 +127,7 @@ pub enum StoreError {
 /// Whether a run could be begun in `dir`: it holds none, and can be made and written to. Leaves nothing behind in it. For
 /// those who have minutes of work to do before [`Store::create`].
 pub fn check_free(dir: &Path) -> Result<(), StoreError> {
-    if [ENVIRONMENT, TRIALS].iter().any(|file| dir.join(file).exists()) {
+    if [ENVIRONMENT, TRIALS, FAULTS].iter().any(|file| dir.join(file).exists()) {
         return Err(StoreError::Occupied(dir.to_path_buf()));
     }
     let was_there = dir.exists();
@@ -181,6 +188,9 @@ impl Store {
     pub fn resume(dir: &Path) -> Result<(Store, Stored), StoreError> {
         // The folder's state is told by `read`; here its file is opened without being made.
         must_hold_a_run(dir)?;
+        if dir.join(FAULTS).is_file() {
+            return Err(StoreError::Earlier(dir.to_path_buf()));
+        }
         let path = dir.join(TRIALS);
         let file = OpenOptions::new()
             .read(true)
@@ -257,6 +267,15 @@ impl Store {
     }
 }
 
+/// Reads a run of trials that can be compared, as [`read`] does; one with faults is refused.
+pub fn read_comparable(dir: &Path) -> Result<Stored, StoreError> {
+    let stored = read(dir)?;
+    if stored.environment.plan.base.fault.is_some() {
+        return Err(StoreError::OfFaults(dir.to_path_buf()));
+    }
+    Ok(stored)
+}
+
 /// Reads the run in `dir`. A torn last line is left out; a broken line elsewhere is an error that names it.
 pub fn read(dir: &Path) -> Result<Stored, StoreError> {
     must_hold_a_run(dir)?;
@@ -315,17 +334,15 @@ fn must_hold_a_run(dir: &Path) -> Result<(), StoreError> {
     if !dir.is_dir() {
         return Err(StoreError::NoSuchRun { run: dir.display().to_string(), known: String::new() });
     }
-    if holds_faults(dir) {
-        return Err(StoreError::OfFaults(dir.to_path_buf()));
-    }
-    match [ENVIRONMENT, TRIALS].into_iter().find(|file| !dir.join(file).exists()) {
+    let trials = if dir.join(FAULTS).is_file() { FAULTS } else { TRIALS };
+    match [ENVIRONMENT, trials].into_iter().find(|file| !dir.join(file).exists()) {
         Some(file) => Err(StoreError::Incomplete { dir: dir.to_path_buf(), file }),
         None => Ok(()),
     }
 }
 
 /// How `trials.jsonl` ends.
-pub(crate) struct Tail {
+struct Tail {
     /// Length up to the end of the last trial, bytes.
     whole: u64,
     /// The last trial is whole but its line end is not there.
@@ -334,12 +351,17 @@ pub(crate) struct Tail {
 
 fn read_all(dir: &Path) -> Result<(Stored, Tail), StoreError> {
     let environment = read_environment(&dir.join(ENVIRONMENT))?;
-    let (trials, tail) = read_trials(&dir.join(TRIALS), &environment.plan.base)?;
+    let base = &environment.plan.base;
+    let (trials, tail) = if dir.join(FAULTS).is_file() {
+        read_earlier_faults(&dir.join(FAULTS), base)?
+    } else {
+        read_trials(&dir.join(TRIALS), base)?
+    };
     Ok((Stored { name: name_of(dir), environment, trials }, tail))
 }
 
 /// A run is called as its folder.
-pub(crate) fn name_of(dir: &Path) -> String {
+fn name_of(dir: &Path) -> String {
     let absolute = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
     absolute.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
 }
@@ -352,15 +374,15 @@ fn read_environment(path: &Path) -> Result<Environment, StoreError> {
     })
 }
 
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
+fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
     fs::read(path).map_err(|reason| StoreError::Unreadable { path: path.into(), reason })
 }
 
 /// Reads JSON of a schema; `None` where that one is not known.
-pub(crate) type Versions<'a, T> = &'a dyn Fn(u32, &[u8]) -> Option<serde_json::Result<T>>;
+type Versions<'a, T> = &'a dyn Fn(u32, &[u8]) -> Option<serde_json::Result<T>>;
 
 /// The value that is a whole file.
-pub(crate) fn parse_value<T>(text: &[u8], path: &Path, versions: Versions<'_, T>) -> Result<T, StoreError> {
+fn parse_value<T>(text: &[u8], path: &Path, versions: Versions<'_, T>) -> Result<T, StoreError> {
     parse(text, path, None, versions, "name another run, or run again")
 }
 
@@ -374,8 +396,16 @@ fn read_trials(path: &Path, base: &Condition) -> Result<(Vec<Trial>, Tail), Stor
     parse_lines(&read_file(path)?, path, &versions, REMEDY)
 }
 
+fn read_earlier_faults(path: &Path, base: &Condition) -> Result<(Vec<Trial>, Tail), StoreError> {
+    // The lines had a schema number of their own: it was the first, too.
+    let versions = |schema: u32, json: &[u8]| {
+        (schema == EARLIER).then(|| serde_json::from_slice(json).map(|trial: FaultTrial1| trial.today(base)))
+    };
+    parse_lines(&read_file(path)?, path, &versions, "delete that line, or run again")
+}
+
 /// The values of a file with one a line, but for a last one that was left unfinished.
-pub(crate) fn parse_lines<T>(
+fn parse_lines<T>(
     text: &[u8],
     path: &Path,
     versions: Versions<'_, T>,
@@ -442,7 +472,7 @@ fn lock(dir: &Path, file: File, remedy: &'static str) -> Result<Flock<File>, Sto
     })
 }
 
-pub(crate) fn unwritable(path: &Path, reason: io::Error, remedy: &'static str) -> StoreError {
+fn unwritable(path: &Path, reason: io::Error, remedy: &'static str) -> StoreError {
     StoreError::Unwritable { path: path.to_path_buf(), reason, remedy }
 }
 

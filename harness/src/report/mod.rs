@@ -29,8 +29,8 @@ use self::section::Document;
 use self::sections::Source;
 use crate::analysis::Analysis;
 use crate::record::Stored;
+use crate::record::faults::StoredFaults;
 pub use crate::text::wrapped;
-use crate::trial::faults::data::StoredFaults;
 
 /// Why there is no report, or not all of it.
 #[derive(Debug, Error)]

@@ -2,13 +2,13 @@
 
 use crate::analysis::Analysis;
 use crate::record::Stored;
+use crate::record::faults::StoredFaults;
+use crate::record::faults::{left_invalid, place};
 use crate::report::prose;
 use crate::report::render::terminal;
 use crate::report::sections::{conditions, faults, ratios};
 use crate::report::value::noise_floor;
 use crate::text::{capitalised, counted, printable, wrapped};
-use crate::trial::faults::data::StoredFaults;
-use crate::trial::faults::run::{left_invalid, place};
 
 /// Width of the tables, columns.
 const WIDTH: u16 = 120;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::topology::Share;
-use crate::plan::{Competitor, Condition, Connections};
+use crate::plan::{Competitor, Condition, Connections, backend_name};
 
 /// How long a window or a warm-up may take, whatever its length…
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,11 +32,6 @@ pub(crate) enum Detail {
         /// From when it is sent.
         timeout_ms: u64,
     },
-}
-
-/// The name that a backend gives itself.
-pub fn backend_name(number: u32) -> String {
-    format!("b{number}")
 }
 
 /// How long the warm-up or the window of `condition` may take, each.

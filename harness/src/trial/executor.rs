@@ -6,15 +6,16 @@
 //! been read; whatever goes wrong becomes the trial's reasons, together with the exit report of every process that died; a
 //! dead backend is started again before the next trial.
 
-mod window;
+pub(crate) mod window;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::plan::{Cell, Condition, Gates, Layout, Plan};
+use crate::plan::{Cell, Condition, Gates, Layout, Plan, backend_name};
 use crate::record::{Outcome, Reason};
 use crate::testbed::process::ChildError;
-use crate::testbed::role::{Detail, backend_name, patience};
+use crate::testbed::role::{Detail, patience};
 use crate::testbed::{Server, Testbed};
+use crate::trial::faults::{self, FaultTrialError};
 use crate::trial::runner::{Attempt, Executor, Interrupted};
 
 use window::{Window, WindowError};
@@ -73,8 +74,11 @@ impl TestbedExecutor {
         cell: &Cell,
         warnings: &mut Vec<String>,
         started: &mut u64,
-    ) -> Result<Outcome, ChildError> {
+    ) -> Result<Outcome, FaultTrialError> {
         let Cell { competitor, condition } = cell;
+        if let Some(faults) = &condition.fault {
+            return faults::serve(&self.testbed, &self.gates, cell, faults, started);
+        }
         self.start_backends(condition, warnings)?;
         let count = condition.backends as usize;
         let mut backends: Vec<_> = self.backends.iter_mut().flatten().take(count).collect();
@@ -95,7 +99,7 @@ impl TestbedExecutor {
         };
         match trial.measure(started) {
             Ok(measured) => Ok(measured.judge(condition, &self.gates, &names, trial.exit_reports())),
-            Err(WindowError::Child(ChildError::Interrupted)) => Err(ChildError::Interrupted),
+            Err(WindowError::Child(ChildError::Interrupted)) => Err(ChildError::Interrupted.into()),
             Err(error) => {
                 let mut reasons = vec![Reason::Words(error.to_string())];
                 // One death is often the cause of another: told once, in the order of the roles.
@@ -117,7 +121,7 @@ impl Executor for TestbedExecutor {
         let mut warnings = Vec::new();
         let (came_up, outcome) = match self.serve(cell, &mut warnings, &mut started_unix_ms) {
             Ok(outcome) => (true, outcome),
-            Err(ChildError::Interrupted) => return Err(Interrupted),
+            Err(FaultTrialError::Child(ChildError::Interrupted)) => return Err(Interrupted),
             Err(error) => (false, Outcome::Invalid { reasons: vec![Reason::Words(error.to_string())] }),
         };
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -125,7 +129,7 @@ impl Executor for TestbedExecutor {
     }
 }
 
-fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

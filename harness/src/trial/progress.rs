@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::load::latency;
 use crate::plan::Cell;
 use crate::plan::schedule::{Forecast, Job};
+use crate::record::timeline::Observation;
 use crate::record::{Outcome, Trial};
 use crate::trial::rate_search::{self, Step, Watch};
 use crate::trial::runner::Observer;
@@ -169,6 +170,13 @@ fn of(cell: &Cell) -> String {
 
 fn result(trial: &Trial) -> String {
     match &trial.outcome {
+        Outcome::Measured(sample) if sample.timeline.is_some() => {
+            let seen = sample.timeline.iter();
+            let of = |seen: &Observation| {
+                format!("{} requests, {} errors, {} late", seen.requests, seen.errors.total(), seen.late)
+            };
+            seen.map(|seen| of(seen)).collect()
+        }
         Outcome::Measured(sample) if sample.open_loop.is_some() => {
             let open = sample.open_loop.as_ref();
             let latency = open.and_then(|open| latency::decode(&open.latency_ns_hdr).ok());

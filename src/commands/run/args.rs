@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use roundtable_harness::plan::{self, Competitor, Condition, Gates, Length, Plan, PlanError, Value, factor};
 use roundtable_harness::record::environment::random_seed;
-use roundtable_harness::trial::faults::scenario::Sketch;
 use roundtable_harness::trial::rate_search::Rate;
 
 use super::factors::FactorArgs;
+use super::fault;
 use crate::commands::number;
 
 /// Requests of a trial with `--quick`: the 75 cells of the whole grid take 25 s on two idle cores, 33 s on busy ones.
@@ -59,15 +59,6 @@ pub(crate) struct Args {
     /// Go on with an interrupted run: a name under results/ or a path [default: the newest]
     #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["out", "quick"])]
     pub(super) resume: Option<Option<String>>,
-    /// Let faults befall a backend while a load goes on at a fixed rate, and see how clients fare under each model, as in
-    /// kill-backend@2s,restore@4s; there are kill-backend, slow-backend and refuse, and refuse=1@2s is of the first
-    /// backend instead of the last; three times with 3 backends at 500 requests per second, unless --blocks, --backends
-    /// and --rate say otherwise
-    #[arg(long, value_name = "SCENARIO", conflicts_with_all = [
-        "aa", "requests", "warmup", "layout", "steal_limit", "budget", "precision", "resume", "quick", "cross_check",
-        "system_calls",
-    ])]
-    pub(super) fault: Option<Sketch>,
     /// A first look at the whole grid in about 30 s: once, with few requests (with --rate it takes longer: at least half a
     /// second for each row and condition)
     #[arg(long, conflicts_with_all = ["blocks", "budget", "precision"])]
@@ -83,7 +74,10 @@ pub(crate) struct Args {
 impl Args {
     /// The plan that was asked for, with the defaults in place of what was not. `known` are the models' names. Where the
     /// rate is yet to be found, the plan is that of a closed loop: [`Args::at_rate`] is then to come.
-    pub(super) fn plan(&self, known: &[&str]) -> Result<Plan, PlanError> {
+    pub(super) fn plan(&self, known: &[&str]) -> anyhow::Result<Plan> {
+        if self.factors.of(&factor::FAULT).is_some() {
+            return fault::plan(self, known);
+        }
         let length = self.length().unwrap_or(if self.quick {
             Length::Blocks(1)
         } else {
@@ -103,7 +97,7 @@ impl Args {
         let grid = grid.over(&factor::CONCURRENCY, &[2_u32, 5, 10].map(Value::from))?;
         let mut plan = self.factors.over(grid)?;
         if let Some(rate) = plan.base.rate {
-            return self.at_rate(plan, rate);
+            return Ok(self.at_rate(plan, rate)?);
         }
         if self.factors.of(&factor::WARMUP).is_none() {
             plan.base.warmup = plan::warmup(plan.base.requests, plan.most_concurrency());
@@ -142,7 +136,9 @@ impl Args {
         let listed = |values: &[Value]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         for (factor, asked) in self.factors.settable() {
             let has = stored.values(factor);
-            if asked != has {
+            // As it would be stored: a fault script may leave its backends unnamed.
+            let meant = asked.iter().map(|value| factor.meant(&stored.base, value));
+            if meant.collect::<Result<Vec<_>, _>>()? != has {
                 let has = match has.as_slice() {
                     [one @ Value::Word(_)] => factor.told(one),
                     several => listed(several),
@@ -178,7 +174,8 @@ impl Args {
         Ok(found)
     }
 
-    fn length(&self) -> Option<Length> {
+    /// When to stop, as far as it was asked for.
+    pub(super) fn length(&self) -> Option<Length> {
         let budget = |budget: Duration| Length::Budget {
             budget_ms: u64::try_from(budget.as_millis()).unwrap_or(u64::MAX),
             minimum_blocks: plan::MINIMUM_BLOCKS,

@@ -7,6 +7,9 @@ use roundtable_harness::trial::rate_search::Rate;
 /// The one value that a rate can have on a command line and nowhere else.
 const AUTO: &str = "auto";
 
+/// What has no place in a run with faults: its window is as long as the script, and its rows are models as they are.
+const NOT_WITH_FAULTS: [&str; 6] = ["aa", "requests", "warmup", "precision", "cross_check", "system_calls"];
+
 /// The values of a factor that is a number: known to [`crate::commands::number`] by this type.
 #[derive(Debug, Clone)]
 pub(crate) struct Counted(Vec<Value>);
@@ -59,8 +62,11 @@ fn parse(factor: &'static Factor, text: &str) -> anyhow::Result<Vec<Value>> {
 impl Args for FactorArgs {
     fn augment_args(command: Command) -> Command {
         FACTORS.into_iter().fold(command, |command, factor| {
-            let option =
+            let mut option =
                 Arg::new(factor.name).long(factor.name).value_name(factor.placeholder).help(factor.help);
+            if factor.name == factor::FAULT.name {
+                option = option.conflicts_with_all(NOT_WITH_FAULTS);
+            }
             command.arg(if factor.is_number() {
                 option.value_parser(move |text: &str| parse(factor, text).map(Counted))
             } else {

@@ -2,9 +2,10 @@
 
 use super::observations;
 use crate::plan::Competitor;
-use crate::trial::faults::data::{Bucket, StoredFaults};
-use crate::trial::faults::observe::backend_name;
-use crate::trial::faults::scenario::{Act, Event};
+use crate::plan::backend_name;
+use crate::plan::fault::{Act, Event};
+use crate::record::faults::StoredFaults;
+use crate::record::timeline::Bucket;
 
 /// One model's means, per second.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +24,7 @@ pub struct Timeline {
     pub events: Vec<(Event, f64)>,
 }
 
-/// The backends of a scenario: first those that are left in peace, then those that a fault befalls.
+/// The backends of a script: first those that are left in peace, then those that a fault befalls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backends {
     /// Their names.
@@ -96,7 +97,7 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::faults::data::FaultOutcome;
+    use crate::record::faults::FaultOutcome;
     use crate::trial::faults::fixtures::{environment, observed, trial};
 
     #[test]
@@ -105,7 +106,7 @@ mod tests {
         let trials = vec![invalid, observed("mio", 0), observed("mio", 1)];
         let environment = environment("kill-backend@1s,restore@2s");
         let stored = StoredFaults { name: "faulty".into(), environment, trials };
-        let backends = Backends::of(&stored.environment.fault.scenario.events, 2);
+        let backends = Backends::of(&stored.environment.fault.script.events, 2);
         let [mio] = &Timeline::of_each(&stored, &backends)[..] else { panic!("mio alone") };
         assert_eq!((mio.model.name.as_str(), mio.trials, mio.intervals()), ("mio", 2, 30));
         let events: Vec<_> = mio.events.iter().map(|(event, at)| (event.act.name(), *at)).collect();

@@ -199,3 +199,51 @@ fn what_a_pass_found_is_kept_and_replaced_as_a_whole() {
     let error = keep(&dir.path().join("nowhere"), "pass.json", &[1]).unwrap_err();
     assert!(matches!(error, StoreError::Unwritable { .. }), "{error}");
 }
+
+#[test]
+fn a_fault_run_of_schema_1_is_read_with_its_timelines_and_is_not_gone_on_with() {
+    let observation = r#"{"requests":300,"errors":{"cut":2,"status_5xx":1},"late":4,"late_before":0,"slowest_us":900,
+        "applied":[],"episodes":[],"buckets":[{"answered":{"b1":200,"b2":97}}]}"#;
+    let line = |block: u32, outcome: &str| {
+        let head = format!(r#""schema":1,"block":{block},"position":0,"attempt":1,"model":"mio""#);
+        format!(r#"{{{head},"started_unix_ms":1,"took_ms":2,"outcome":{outcome}}}"#).replace('\n', "") + "\n"
+    };
+    let dir = tempdir().unwrap();
+    fs::write(dir.path().join(ENVIRONMENT), EARLIER_FAULTS).unwrap();
+    let lines = [
+        line(0, &format!(r#"{{"observed":{observation}}}"#)),
+        line(1, r#"{"invalid":{"reasons":["a backend died"]}}"#),
+    ];
+    fs::write(dir.path().join(FAULTS), lines.concat() + "{torn").unwrap();
+    let stored = read(dir.path()).unwrap();
+    let faults = stored.environment.plan.base.fault.as_ref().unwrap();
+    assert_eq!((faults.script.to_string().as_str(), faults.window_ms()), ("refuse=2@1s", 4000));
+    let sample = stored.trials[0].outcome.sample().unwrap();
+    assert_eq!((sample.completed, sample.timeline.as_ref().unwrap().late), (297, 4));
+    assert_eq!(sample.per_backend, [("b1".to_owned(), 200), ("b2".to_owned(), 97)].into());
+    assert_eq!(stored.trials[1].outcome.reasons().len(), 1);
+    assert_eq!(stored.trials[0].cell.condition, stored.environment.plan.base);
+    assert!(matches!(Store::resume(dir.path()), Err(StoreError::Earlier(_))));
+    assert!(matches!(read_comparable(dir.path()), Err(StoreError::OfFaults(_))));
+    assert!(matches!(check_free(dir.path()), Err(StoreError::Occupied(_))));
+}
+
+const EARLIER_FAULTS: &str = r#"{
+    "schema": 1, "created": "2026-01-02T03:04:05Z", "command_line": ["roundtable", "run"],
+    "plan": {
+        "models": ["mio"], "backends": [2], "concurrency": [256], "requests": 300, "warmup": 256, "connections": "close",
+        "body_bytes": 1024, "seed": 7, "length": {"blocks": 2}, "rate": 75
+    },
+    "models": [],
+    "build": {
+        "version": "0.1.0", "commit": "c", "dirty": false, "rustc": "r", "profile": "release", "target": "t", "crates": {}
+    },
+    "host": {
+        "kernel": "k", "cpu": "c", "processors": 2, "hypervisor": "none", "memory_bytes": 1, "load_average": 0.5,
+        "descriptor_limit": 1024, "sysctls": {}
+    },
+    "fault": {
+        "scenario": {"events": [{"act": "refuse", "backend": 2, "at_ms": 1000}]},
+        "after_ms": 3000, "late_ms": 100, "timeout_ms": 5000, "bucket_ms": 100
+    }
+}"#;

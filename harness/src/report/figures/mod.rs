@@ -31,12 +31,12 @@ use crate::analysis::metric::Metric;
 use crate::analysis::summary::{GridPoint, Summary};
 use crate::plan::{Competitor, Family, Plan};
 use crate::record::Stored;
+use crate::record::faults::StoredFaults;
 use crate::report::prose;
 use crate::report::render;
 use crate::report::section::{Column, Table};
 use crate::report::value::Value;
 use crate::text::counted;
-use crate::trial::faults::data::StoredFaults;
 
 /// A figure that could not be drawn: a fault of roundtable.
 #[derive(Debug, Error)]

@@ -1,4 +1,4 @@
-//! Figure: one model's good answers per second over a scenario, stacked by backend, with what went wrong.
+//! Figure: one model's good answers per second over a script, stacked by backend, with what went wrong.
 //!
 //! A bar is the mean over the model's valid trials in one interval. Backends that a fault befalls are dark and stand on
 //! top: what they no longer answer is missing there. All models of a run share both axes.
@@ -12,13 +12,13 @@ use super::palette::{FAINT_INK, INK, Look, Marker};
 use super::shape::{Mark, Shape, Tags};
 use super::{Figure, TIMELINE, text};
 use crate::analysis::faults::timeline::{Backends, Timeline};
+use crate::plan::backend_name;
+use crate::plan::fault::Event;
+use crate::record::faults::StoredFaults;
 use crate::report::section::Column;
 use crate::report::sections::faults::load;
 use crate::report::value::Value;
 use crate::text::counted;
-use crate::trial::faults::data::StoredFaults;
-use crate::trial::faults::observe::backend_name;
-use crate::trial::faults::scenario::Event;
 
 /// Of backends that are left in peace: pale ones of Tol's muted scheme (2021).
 const PALE: [RGBColor; 4] = [
@@ -42,7 +42,7 @@ const CLOSE: f64 = 0.15;
 /// A figure for each model that has a valid trial, in the plan's order.
 pub(super) fn figures(stored: &StoredFaults) -> Vec<Figure> {
     let backends = Backends::of(
-        &stored.environment.fault.scenario.events,
+        &stored.environment.fault.script.events,
         stored.environment.environment.plan.most_backends(),
     );
     let timelines = Timeline::of_each(stored, &backends);
@@ -220,10 +220,10 @@ fn id(model: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::faults::data::FaultOutcome;
+    use crate::record::faults::FaultOutcome;
     use crate::trial::faults::fixtures::{environment, observed, trial};
 
-    fn stored(trials: Vec<crate::trial::faults::data::FaultTrial>) -> StoredFaults {
+    fn stored(trials: Vec<crate::record::faults::FaultTrial>) -> StoredFaults {
         let environment = environment("kill-backend@1s,restore@2s");
         StoredFaults { name: "faulty".into(), environment, trials }
     }

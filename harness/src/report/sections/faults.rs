@@ -3,16 +3,18 @@
 use super::{charts, invalid, models, provenance};
 use crate::analysis::faults::{self, ModelFault, Seen, WholeTrial, calm_ms, left_out_ms, used_again_ms};
 use crate::plan::Plan;
+use crate::plan::backend_name;
+use crate::plan::fault::{Act, Event, SLOW_BY};
+use crate::record::faults::{FaultOutcome, FaultTrial, StoredFaults};
+use crate::record::faults::{left_invalid, place};
+use crate::record::timeline::{Episode, Errors, Observation};
+use crate::record::timeline::{SETTLED_US, answered, in_words};
 use crate::report::figures::Figure;
 use crate::report::prose;
 use crate::report::section::{Column, Content, Document, Section, Table};
 use crate::report::value::{Digits, Missing, Unit, Value};
 use crate::statistics::Spread;
 use crate::text::counted;
-use crate::trial::faults::data::{Episode, Errors, FaultOutcome, FaultTrial, Observation, StoredFaults};
-use crate::trial::faults::observe::{SETTLED_US, answered, backend_name, in_words};
-use crate::trial::faults::run::{left_invalid, place};
-use crate::trial::faults::scenario::{Act, Event, SLOW_BY};
 
 /// The report of a fault run.
 pub(in crate::report) fn document(stored: &StoredFaults, figures: &[Figure]) -> Document {
@@ -47,7 +49,7 @@ fn opening(stored: &StoredFaults) -> Section {
         .map(Content::Warning);
     Section::opening()
         .with(warnings)
-        .paragraph(scenario(stored))
+        .paragraph(script(stored))
         .table(table(stored).quoted_as("faults"))
         .paragraph(reading(stored))
 }
@@ -61,7 +63,7 @@ fn refused(trial: &FaultTrial) -> Option<String> {
 
 /// A row a model, or a row a model and fault.
 pub(in crate::report) fn table(stored: &StoredFaults) -> Table {
-    let several = stored.environment.fault.scenario.episodes().len() > 1;
+    let several = stored.environment.fault.script.episodes().len() > 1;
     let mut columns = vec![Column::words("model")];
     if several {
         columns.push(Column::words("fault"));
@@ -207,16 +209,16 @@ pub(in crate::report) fn noise(stored: &StoredFaults) -> Option<String> {
     })
 }
 
-fn scenario(stored: &StoredFaults) -> String {
-    let events: Vec<_> = stored.environment.fault.scenario.events.iter().map(described).collect();
-    format!("The scenario: {}. {}", events.join(", "), load(&stored.environment.environment.plan))
+fn script(stored: &StoredFaults) -> String {
+    let events: Vec<_> = stored.environment.fault.script.events.iter().map(described).collect();
+    format!("The fault script: {}. {}", events.join(", "), load(&stored.environment.environment.plan))
 }
 
 fn method(stored: &StoredFaults) -> Vec<String> {
     let plan = &stored.environment.environment.plan;
     let fault = &stored.environment.fault;
     let mut acts = Vec::new();
-    for event in &fault.scenario.events {
+    for event in &fault.script.events {
         if !acts.contains(&event.act) {
             acts.push(event.act);
         }

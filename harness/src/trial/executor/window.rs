@@ -11,6 +11,7 @@ use crate::host::{HostWindow, Usage};
 use crate::load::LoadReport;
 use crate::load::latency;
 use crate::plan::{Condition, Gates};
+use crate::record::timeline::Observation;
 use crate::record::{Outcome, Reason, Sample};
 use crate::testbed::process::{ChildError, Supervised};
 use crate::trial::executor::unix_ms;
@@ -27,12 +28,14 @@ pub(super) struct Window<'a> {
 }
 
 /// What a window showed.
-pub(super) struct Measured {
-    report: LoadReport,
-    client: Usage,
-    balancer: Option<Usage>,
-    backends: Usage,
-    host: HostWindow,
+pub(crate) struct Measured {
+    pub(crate) report: LoadReport,
+    pub(crate) client: Usage,
+    pub(crate) balancer: Option<Usage>,
+    pub(crate) backends: Usage,
+    pub(crate) host: HostWindow,
+    /// What clients saw of the faults, where there were any.
+    pub(crate) timeline: Option<Box<Observation>>,
 }
 
 /// Why a window could not be measured.
@@ -67,6 +70,7 @@ impl Window<'_> {
             balancer: before.balancer.zip(after.balancer).map(|(before, after)| used(&before, &after)),
             backends: used(&before.backends, &after.backends),
             host,
+            timeline: None,
         })
     }
 
@@ -89,7 +93,7 @@ impl Window<'_> {
 
 impl Measured {
     /// The sample, when every gate is passed and no server has died (`exit_reports`).
-    pub(super) fn judge(
+    pub(crate) fn judge(
         self,
         condition: &Condition,
         gates: &Gates,
@@ -127,6 +131,7 @@ impl Measured {
             rate: condition.rate,
             backends,
             steal_limit_percent: gates.steal_limit_percent,
+            under_faults: condition.fault.is_some(),
         };
         let mut reasons = reasons(&seen, &asked);
         reasons.extend(exit_reports);
@@ -145,6 +150,7 @@ impl Measured {
             balancer: self.balancer,
             backends: self.backends,
             host: self.host,
+            timeline: self.timeline,
         }))
     }
 }
@@ -156,7 +162,7 @@ fn share_of_processors(spent_ns: u64, elapsed_ns: u64) -> f64 {
 }
 
 /// Counters add up from the process's start; threads and peak memory are as they are at the end.
-fn used(before: &Usage, after: &Usage) -> Usage {
+pub(crate) fn used(before: &Usage, after: &Usage) -> Usage {
     Usage {
         user_ns: after.user_ns.saturating_sub(before.user_ns),
         system_ns: after.system_ns.saturating_sub(before.system_ns),
@@ -167,7 +173,7 @@ fn used(before: &Usage, after: &Usage) -> Usage {
     }
 }
 
-fn sum(a: &Usage, b: &Usage) -> Usage {
+pub(crate) fn sum(a: &Usage, b: &Usage) -> Usage {
     Usage {
         user_ns: a.user_ns + b.user_ns,
         system_ns: a.system_ns + b.system_ns,

@@ -3,25 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use super::data::{
-    Applied, FAULT_SCHEMA, FaultEnvironment, FaultOutcome, FaultPlan, FaultTrial, Observation,
-};
 use super::observe::observe;
-use super::scenario::{Scenario, Sketch};
 use crate::fixtures;
 use crate::load::{End, Recorded, Recording};
+use crate::plan::fault::{Draft, Event, FaultScript, Faults};
 use crate::plan::{Competitor, Length, Plan, factor};
 use crate::record::Environment;
+use crate::record::faults::{FaultEnvironment, FaultOutcome, FaultTrial};
+use crate::record::timeline::{Applied, Observation};
 
 const EVERY_US: u64 = 10_000;
 const TAKES_US: u64 = 1_000;
 
-pub(crate) fn scenario(text: &str) -> Scenario {
-    text.parse::<Sketch>().unwrap().over(2).unwrap()
+pub(crate) fn script(text: &str) -> FaultScript {
+    text.parse::<Draft>().unwrap().over(2).unwrap()
 }
 
-pub(crate) fn plan(text: &str) -> FaultPlan {
-    FaultPlan { scenario: scenario(text), after_ms: 1000, late_ms: 100, timeout_ms: 5000, bucket_ms: 100 }
+pub(crate) fn plan(text: &str) -> Faults {
+    Faults { script: script(text), after_ms: 1000, late_ms: 100, timeout_ms: 5000, bucket_ms: 100 }
 }
 
 pub(crate) fn environment(text: &str) -> FaultEnvironment {
@@ -29,22 +28,23 @@ pub(crate) fn environment(text: &str) -> FaultEnvironment {
     let load = fixtures::over(load, &factor::BACKENDS, &[2]);
     let load = fixtures::over(fixtures::over(load, &factor::CONCURRENCY, &[16]), &factor::RATE, &[100]);
     let plan_of_load = Plan { competitors: ["threads", "mio"].map(Competitor::of).to_vec(), ..load };
-    let environment = Environment { plan: plan_of_load, ..fixtures::environment() };
+    let mut environment = Environment { plan: plan_of_load, ..fixtures::environment() };
+    environment.plan.base.fault = Some(plan(text));
     FaultEnvironment { environment, fault: plan(text) }
 }
 
 /// Each event at its time, and effective a millisecond later.
-pub(crate) fn on_time(scenario: &Scenario) -> Vec<Applied> {
-    let applied = |event: &super::scenario::Event| Applied {
+pub(crate) fn on_time(script: &FaultScript) -> Vec<Applied> {
+    let applied = |event: &Event| Applied {
         event: *event,
         began_us: event.at_ms * 1000,
         effective_us: event.at_ms * 1000 + 1000,
     };
-    scenario.events.iter().map(applied).collect()
+    script.events.iter().map(applied).collect()
 }
 
 /// The requests of `plan`'s window, each changed by `change`.
-pub(crate) fn recording(plan: &FaultPlan, change: impl Fn(&mut Recorded)) -> Recording {
+pub(crate) fn recording(plan: &Faults, change: impl Fn(&mut Recorded)) -> Recording {
     let requests = (0..plan.window_ms() * 1000 / EVERY_US).map(|number| {
         let due_us = number * EVERY_US;
         let backend = u16::try_from(number % 2).ok();
@@ -63,9 +63,7 @@ pub(crate) fn recording(plan: &FaultPlan, change: impl Fn(&mut Recorded)) -> Rec
 /// What is seen of it when everything happens on time.
 pub(crate) fn seen(text: &str, change: impl Fn(&mut Recorded)) -> Observation {
     let plan = plan(text);
-    let outcome = observe(&plan, &recording(&plan, change), &on_time(&plan.scenario));
-    let FaultOutcome::Observed(observation) = outcome else { panic!("{outcome:?}") };
-    *observation
+    observe(&plan, &recording(&plan, change), &on_time(&plan.script)).unwrap()
 }
 
 /// A model for which one request failed, ten milliseconds after the fault, and none later.
@@ -79,16 +77,7 @@ pub(crate) fn observed(model: &str, block: u32) -> FaultTrial {
 }
 
 pub(crate) fn trial(model: &str, block: u32, outcome: FaultOutcome) -> FaultTrial {
-    FaultTrial {
-        schema: FAULT_SCHEMA,
-        block,
-        position: 0,
-        attempt: 1,
-        model: Competitor::of(model),
-        started_unix_ms: 1,
-        took_ms: 1,
-        outcome,
-    }
+    FaultTrial { block, position: 0, attempt: 1, model: Competitor::of(model), outcome }
 }
 
 /// Good answers by backend.

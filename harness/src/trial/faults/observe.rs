@@ -7,30 +7,26 @@
 //! when requests that came due in the last [`SETTLED_US`] of the fault (in its second half, if that is shorter) still
 //! did, in each third of that time: a single pause of the machine does not look like that.
 
-use std::collections::BTreeMap;
-
-use super::data::{After, Applied, Bucket, Episode, Errors, FaultOutcome, FaultPlan, LeftOut, Observation};
-use super::scenario::{Act, Scenario};
 use crate::load::{End, Failure, Recorded, Recording};
-pub use crate::testbed::role::backend_name;
+use crate::plan::backend_name;
+use crate::plan::fault::{Act, FaultScript, Faults};
+use crate::record::Reason;
+use crate::record::timeline::{After, Applied, Bucket, Episode, Errors, LeftOut, Observation, SETTLED_US};
 
-/// Whoever still suffers so long before a fault's end shows that its backend was not left out: a third of it holds at
-/// least one of the backend's turns, however many there are. Microseconds.
-pub const SETTLED_US: u64 = 500_000;
 const PARTS: u64 = 3;
 
-/// What `recording` shows of the scenario whose events came about as in `applied`; reasons against it, when requests
-/// failed while no fault was there to blame.
-pub fn observe(plan: &FaultPlan, recording: &Recording, applied: &[Applied]) -> FaultOutcome {
+/// What `recording` shows of the script whose events came about as in `applied`; a reason against it, when requests failed
+/// while no fault was there to blame.
+pub fn observe(plan: &Faults, recording: &Recording, applied: &[Applied]) -> Result<Observation, Reason> {
     let view = View { plan, recording, applied };
     let first = applied.first().map_or(u64::MAX, |event| event.began_us);
     let before = view.errors(|request| request.ended_us < first);
     if before.total() > 0 {
-        let reason =
-            format!("{} requests failed before the first event ({})", before.total(), in_words(&before));
-        return FaultOutcome::Invalid { reasons: vec![reason] };
+        let kinds = before.kinds().into_iter().filter(|(_, count)| *count > 0);
+        let kinds = kinds.map(|(kind, count)| (kind.to_owned(), count)).collect();
+        return Err(Reason::FailedBeforeFault { requests: before.total(), kinds });
     }
-    FaultOutcome::Observed(Box::new(Observation {
+    Ok(Observation {
         requests: recording.requests.len() as u64,
         errors: view.errors(|_| true),
         late: view.late(|_| true),
@@ -39,13 +35,7 @@ pub fn observe(plan: &FaultPlan, recording: &Recording, applied: &[Applied]) -> 
         applied: applied.to_vec(),
         episodes: view.episodes(),
         buckets: view.buckets(),
-    }))
-}
-
-/// "cut or reset 3, status 5xx 1".
-pub fn in_words(errors: &Errors) -> String {
-    let kinds = errors.kinds().into_iter().filter(|(_, count)| *count > 0);
-    kinds.map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", ")
+    })
 }
 
 fn is_good(request: &Recorded) -> bool {
@@ -67,7 +57,7 @@ fn error(request: &Recorded) -> Errors {
 }
 
 struct View<'a> {
-    plan: &'a FaultPlan,
+    plan: &'a Faults,
     recording: &'a Recording,
     applied: &'a [Applied],
 }
@@ -96,8 +86,8 @@ impl View<'_> {
     }
 
     fn episodes(&self) -> Vec<Episode> {
-        let scenario = Scenario { events: self.applied.iter().map(|applied| applied.event).collect() };
-        scenario.episodes().into_iter().map(|(fault, restore)| self.episode(fault, restore)).collect()
+        let script = FaultScript { events: self.applied.iter().map(|applied| applied.event).collect() };
+        script.episodes().into_iter().map(|(fault, restore)| self.episode(fault, restore)).collect()
     }
 
     fn episode(&self, fault: usize, restore: Option<usize>) -> Episode {
@@ -167,15 +157,6 @@ impl View<'_> {
         let name = request.backend.and_then(|place| self.recording.backends.get(usize::from(place)));
         name.map_or("unnamed", String::as_str).to_owned()
     }
-}
-
-/// Good answers in all of `buckets`, by backend.
-pub fn answered(buckets: &[Bucket]) -> BTreeMap<String, u64> {
-    let mut sum = BTreeMap::new();
-    for (name, count) in buckets.iter().flat_map(|bucket| &bucket.answered) {
-        *sum.entry(name.clone()).or_default() += count;
-    }
-    sum
 }
 
 #[cfg(test)]

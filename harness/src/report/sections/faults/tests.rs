@@ -8,10 +8,10 @@ use tempfile::tempdir;
 
 use super::*;
 use crate::load::End;
+use crate::record::faults::{FaultOutcome, FaultTrial};
 use crate::report::render::markdown;
 use crate::report::terminal::of_faults as terminal;
 use crate::report::write_faults as write;
-use crate::trial::faults::data::{FaultOutcome, FaultTrial};
 use crate::trial::faults::fixtures::{environment, observed, seen, trial};
 
 fn stored(text: &str, trials: Vec<FaultTrial>) -> StoredFaults {

@@ -1,6 +1,7 @@
 //! Facts about what is concluded from a record, with requests every ten milliseconds.
 
 use super::*;
+use crate::record::timeline::answered;
 use crate::trial::faults::fixtures::{answers, on_time, plan, recording, seen};
 
 const KILL: &str = "kill-backend@1s,restore@3s";
@@ -133,9 +134,8 @@ fn failures_before_the_first_event_make_a_trial_invalid() {
             request.end = End::Failed(Failure::Connect);
         }
     });
-    let outcome = observe(&plan, &recording, &on_time(&plan.scenario));
-    let FaultOutcome::Invalid { reasons } = outcome else { panic!("{outcome:?}") };
-    assert_eq!(reasons, ["1 requests failed before the first event (no connection 1)"]);
+    let reason = observe(&plan, &recording, &on_time(&plan.script)).unwrap_err();
+    assert_eq!(reason.to_string(), "1 requests failed before the first event (no connection 1)");
 }
 
 #[test]

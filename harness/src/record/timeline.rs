@@ -1,88 +1,20 @@
-//! What a fault run leaves behind: its settings in `environment.json`, and the lines of `faults.jsonl`.
+//! How clients fared while faults befell the backends: the part of a sample that a trial with a fault script has.
 //!
-//! Owns the shapes and their schema number; [`super::observe`] makes them and [`crate::analysis::faults`] shows them.
-//! Rules: an integer carries its unit in its name; a trial is an observation or the reasons why there is none, never a
-//! number beside an error; times count from the first request of the timed window.
+//! Owns the shapes; [`crate::trial::faults`] makes them. Rules: an integer carries its unit in its name; times count from
+//! the first request of the timed window.
 
 use std::collections::BTreeMap;
 use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 
-use super::scenario::{Event, Scenario};
-use crate::plan::Competitor;
-use crate::record::Environment;
+use crate::plan::fault::Event;
 
-/// Version of the shapes in this file. Files of another version are refused, not guessed at.
-pub const FAULT_SCHEMA: u32 = 1;
+/// Whoever still suffers so long before a fault's end shows that its backend was not left out: a third of it holds at
+/// least one of the backend's turns, however many there are. Microseconds.
+pub const SETTLED_US: u64 = 500_000;
 
-/// `environment.json` of a fault run: that of any run, and what is its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FaultEnvironment {
-    /// Machine, build and load; its plan has one backend count and one concurrency.
-    #[serde(flatten)]
-    pub environment: Environment,
-    /// What was done to the backends.
-    pub fault: FaultPlan,
-}
-
-/// What is done to the backends, and what is called suffering.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FaultPlan {
-    /// The events, in order.
-    pub scenario: Scenario,
-    /// How long requests go on coming due after the last event, milliseconds.
-    pub after_ms: u64,
-    /// A response that ends later than this after its request was due is late, milliseconds.
-    pub late_ms: u64,
-    /// How long a request may take from when it is sent, milliseconds.
-    pub timeout_ms: u64,
-    /// Length of a bucket of the timeline, milliseconds.
-    pub bucket_ms: u64,
-}
-
-impl FaultPlan {
-    /// Length of the timed window, milliseconds.
-    pub fn window_ms(&self) -> u64 {
-        u64::try_from(self.scenario.length().as_millis()).unwrap_or(u64::MAX).saturating_add(self.after_ms)
-    }
-}
-
-/// One model that went through the scenario once: a line of `faults.jsonl`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FaultTrial {
-    /// [`FAULT_SCHEMA`] of the writer.
-    pub schema: u32,
-    /// Repetition (0-based): each holds every model once.
-    pub block: u32,
-    /// Place within it (0-based): the random order.
-    pub position: u32,
-    /// 1 for the first try; higher when an invalid trial was run again.
-    pub attempt: u32,
-    /// The model.
-    pub model: Competitor,
-    /// Start of the timed window, milliseconds since the Unix epoch.
-    pub started_unix_ms: u64,
-    /// Wall-clock time of the whole trial, milliseconds.
-    pub took_ms: u64,
-    /// What came of it.
-    pub outcome: FaultOutcome,
-}
-
-/// Never a number beside an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultOutcome {
-    /// Every process did its part.
-    Observed(Box<Observation>),
-    /// One did not, or requests failed before there was a fault.
-    Invalid {
-        /// Why, in words.
-        reasons: Vec<String>,
-    },
-}
-
-/// How clients fared while the scenario was played.
+/// How clients fared while the script was carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     /// Requests that came due in the window.
@@ -139,7 +71,7 @@ pub enum LeftOut {
     Unnoticed,
     /// The last request that suffered ended so long after the fault began, microseconds.
     AfterUs(u64),
-    /// Requests suffered until the fault was taken back, or the window ended: [`super::observe`] says how that is told.
+    /// Requests suffered until the fault was taken back, or the window ended: the trial's observer says how that is told.
     Never,
 }
 
@@ -247,18 +179,22 @@ impl AddAssign for Errors {
     }
 }
 
-/// A fault run as it was read back from its folder.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredFaults {
-    /// The folder's name.
-    pub name: String,
-    /// `environment.json`.
-    pub environment: FaultEnvironment,
-    /// `faults.jsonl`, in the order in which the trials ended.
-    pub trials: Vec<FaultTrial>,
-}
-
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// Good answers in all of `buckets`, by backend.
+pub fn answered(buckets: &[Bucket]) -> BTreeMap<String, u64> {
+    let mut sum = BTreeMap::new();
+    for (name, count) in buckets.iter().flat_map(|bucket| &bucket.answered) {
+        *sum.entry(name.clone()).or_default() += count;
+    }
+    sum
+}
+
+/// "cut or reset 3, status 5xx 1".
+pub fn in_words(errors: &Errors) -> String {
+    let kinds = errors.kinds().into_iter().filter(|(_, count)| *count > 0);
+    kinds.map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", ")
 }

@@ -1,6 +1,6 @@
-//! What befalls which backend when: the grammar of `--fault`, and what makes no sense in it.
+//! Faults that befall backends: the grammar of `--fault`, what makes no sense in it, and what is called suffering.
 //!
-//! Owns the parsing and the checks; carrying a scenario out is [`super::play`]'s. An event is NAME@TIME, or
+//! Owns the parsing and the checks; carrying a script out is [`crate::trial::faults`]'s affair. An event is NAME@TIME, or
 //! NAME=BACKEND@TIME for another backend than the last one; events are separated by commas, in the order of their times,
 //! which count from the first request of the timed window. Rule: a fault that begins is over before the same backend's
 //! next one.
@@ -14,7 +14,7 @@ use thiserror::Error;
 
 /// The latest that an event may come, after the beginning.
 pub const LATEST: Duration = Duration::from_secs(60);
-/// Events of one scenario at most.
+/// Events of one script at most.
 pub const MOST_EVENTS: usize = 16;
 /// How much later a slow backend's responses leave.
 pub const SLOW_BY: Duration = Duration::from_millis(500);
@@ -22,7 +22,7 @@ pub const SLOW_BY: Duration = Duration::from_millis(500);
 const NAMES: &str = "kill-backend, slow-backend, refuse and restore";
 
 /// What befalls a backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
     /// Its process gets SIGKILL.
@@ -49,7 +49,7 @@ impl Act {
 }
 
 /// One thing that happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Event {
     /// What.
     pub act: Act,
@@ -61,25 +61,25 @@ pub struct Event {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Stroke { act: self.act, backend: Some(self.backend), at_ms: self.at_ms }.fmt(f)
+        DraftEvent { act: self.act, backend: Some(self.backend), at_ms: self.at_ms }.fmt(f)
     }
 }
 
-/// A scenario whose backends are all named: its events in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Scenario {
+/// A script whose backends are all named: its events in order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FaultScript {
     /// In the order of their times.
     pub events: Vec<Event>,
 }
 
-impl fmt::Display for Scenario {
+impl fmt::Display for FaultScript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let events: Vec<_> = self.events.iter().map(ToString::to_string).collect();
         f.write_str(&events.join(","))
     }
 }
 
-impl Scenario {
+impl FaultScript {
     /// How long it takes until the last event, from the beginning.
     pub fn length(&self) -> Duration {
         Duration::from_millis(self.events.last().map_or(0, |event| event.at_ms))
@@ -97,20 +97,54 @@ impl Scenario {
     }
 }
 
-/// A scenario as it was written: backends may be left unnamed.
+/// What is done to the backends of a trial, and what is called suffering.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Faults {
+    /// The events, in order.
+    #[serde(alias = "scenario")]
+    pub script: FaultScript,
+    /// How long requests go on coming due after the last event, milliseconds.
+    pub after_ms: u64,
+    /// A response that ends later than this after its request was due is late, milliseconds.
+    pub late_ms: u64,
+    /// How long a request may take from when it is sent, milliseconds.
+    pub timeout_ms: u64,
+    /// Length of a bucket of the timeline, milliseconds.
+    pub bucket_ms: u64,
+}
+
+impl Faults {
+    /// `script` with what is usual: a balancer tries a backend again within a second, so that three tell whether it did; late
+    /// is two hundred times what an answer takes, and no pause of a busy machine that is common.
+    pub fn of(script: FaultScript) -> Self {
+        Faults { script, after_ms: 3000, late_ms: 100, timeout_ms: 5000, bucket_ms: 100 }
+    }
+
+    /// Length of the timed window, milliseconds.
+    pub fn window_ms(&self) -> u64 {
+        u64::try_from(self.script.length().as_millis()).unwrap_or(u64::MAX).saturating_add(self.after_ms)
+    }
+
+    /// Requests that come due in the window.
+    pub fn requests_at(&self, rate: u64) -> u64 {
+        rate.saturating_mul(self.window_ms()) / 1000
+    }
+}
+
+/// A script as it was written: backends may be left unnamed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sketch(Vec<Stroke>);
+pub struct Draft(Vec<DraftEvent>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stroke {
+struct DraftEvent {
     act: Act,
     backend: Option<u32>,
     at_ms: u64,
 }
 
-/// A scenario that cannot be played: the caller's doing.
+/// A script that cannot be carried out: the caller's doing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ScenarioError {
+pub enum FaultError {
     /// Not NAME@TIME.
     #[error("{0:?} is no event; write NAME@TIME, as in kill-backend@2s,restore@4s")]
     Shape(String),
@@ -124,10 +158,10 @@ pub enum ScenarioError {
     #[error("{0:?} is no time; write it with a unit, as in 2s or 200ms")]
     Time(String),
     /// Too late for anybody to wait for.
-    #[error("{0:?} is later than the {secs} s that a scenario may take; let it happen earlier", secs = LATEST.as_secs())]
+    #[error("{0:?} is later than the {secs} s that a script may take; let it happen earlier", secs = LATEST.as_secs())]
     TooLate(String),
     /// More than anybody can mean.
-    #[error("the scenario has more than {MOST_EVENTS} events; leave some out")]
+    #[error("the script has more than {MOST_EVENTS} events; leave some out")]
     TooMany,
     /// The second event is not after the first.
     #[error(
@@ -165,47 +199,47 @@ pub enum ScenarioError {
     },
 }
 
-impl FromStr for Sketch {
-    type Err = ScenarioError;
+impl FromStr for Draft {
+    type Err = FaultError;
 
-    fn from_str(text: &str) -> Result<Self, ScenarioError> {
-        let strokes = text.split(',').map(stroke).collect::<Result<Vec<_>, _>>()?;
-        if strokes.len() > MOST_EVENTS {
-            return Err(ScenarioError::TooMany);
+    fn from_str(text: &str) -> Result<Self, FaultError> {
+        let events = text.split(',').map(event).collect::<Result<Vec<_>, _>>()?;
+        if events.len() > MOST_EVENTS {
+            return Err(FaultError::TooMany);
         }
-        for pair in strokes.windows(2) {
+        for pair in events.windows(2) {
             if pair[0].at_ms >= pair[1].at_ms {
-                let [earlier, later] = [pair[0], pair[1]].map(|stroke| stroke.to_string());
-                return Err(ScenarioError::Order { earlier, later });
+                let [earlier, later] = [pair[0], pair[1]].map(|event| event.to_string());
+                return Err(FaultError::Order { earlier, later });
             }
         }
-        Ok(Sketch(strokes))
+        Ok(Draft(events))
     }
 }
 
-fn stroke(text: &str) -> Result<Stroke, ScenarioError> {
+fn event(text: &str) -> Result<DraftEvent, FaultError> {
     let text = text.trim();
-    let (what, at) = text.split_once('@').ok_or_else(|| ScenarioError::Shape(text.to_owned()))?;
+    let (what, at) = text.split_once('@').ok_or_else(|| FaultError::Shape(text.to_owned()))?;
     let (name, backend) = match what.split_once('=') {
         Some((name, backend)) => (name, Some(backend)),
         None => (what, None),
     };
     let acts = [Act::KillBackend, Act::SlowBackend, Act::Refuse, Act::Restore];
     let act = acts.into_iter().find(|act| act.name() == name.trim());
-    let act = act.ok_or_else(|| ScenarioError::Unknown(name.to_owned()))?;
+    let act = act.ok_or_else(|| FaultError::Unknown(name.to_owned()))?;
     let number = |text: &str| {
         let number = text.trim().parse().ok().filter(|&number: &u32| number > 0);
-        number.ok_or_else(|| ScenarioError::Backend(text.to_owned()))
+        number.ok_or_else(|| FaultError::Backend(text.to_owned()))
     };
     let backend = backend.map(number).transpose()?;
-    let time = humantime::parse_duration(at.trim()).map_err(|_| ScenarioError::Time(at.trim().to_owned()))?;
+    let time = humantime::parse_duration(at.trim()).map_err(|_| FaultError::Time(at.trim().to_owned()))?;
     if time > LATEST {
-        return Err(ScenarioError::TooLate(text.to_owned()));
+        return Err(FaultError::TooLate(text.to_owned()));
     }
-    Ok(Stroke { act, backend, at_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) })
+    Ok(DraftEvent { act, backend, at_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) })
 }
 
-impl fmt::Display for Stroke {
+impl fmt::Display for DraftEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.act.name())?;
         if let Some(backend) = self.backend {
@@ -215,39 +249,39 @@ impl fmt::Display for Stroke {
     }
 }
 
-impl Sketch {
-    /// The scenario for so many backends: a fault befalls the last one, and a restore ends the one fault that lasts,
+impl Draft {
+    /// The script for so many backends: a fault befalls the last one, and a restore ends the one fault that lasts,
     /// unless they name another.
-    pub fn over(&self, backends: u32) -> Result<Scenario, ScenarioError> {
+    pub fn over(&self, backends: u32) -> Result<FaultScript, FaultError> {
         let mut faulty: Vec<u32> = Vec::new();
         let mut events = Vec::with_capacity(self.0.len());
-        for stroke in &self.0 {
-            if let Some(backend) = stroke.backend.filter(|backend| *backend > backends) {
-                return Err(ScenarioError::OutOfRange { backend, backends });
+        for event in &self.0 {
+            if let Some(backend) = event.backend.filter(|backend| *backend > backends) {
+                return Err(FaultError::OutOfRange { backend, backends });
             }
-            let backend = if stroke.act == Act::Restore {
-                let backend = match (stroke.backend, faulty.as_slice()) {
+            let backend = if event.act == Act::Restore {
+                let backend = match (event.backend, faulty.as_slice()) {
                     (Some(backend), _) => backend,
                     (None, [only]) => *only,
-                    (None, []) => return Err(ScenarioError::NothingToRestore(stroke.to_string())),
-                    (None, _) => return Err(ScenarioError::Ambiguous(stroke.to_string())),
+                    (None, []) => return Err(FaultError::NothingToRestore(event.to_string())),
+                    (None, _) => return Err(FaultError::Ambiguous(event.to_string())),
                 };
                 if !faulty.contains(&backend) {
-                    return Err(ScenarioError::NothingToRestore(stroke.to_string()));
+                    return Err(FaultError::NothingToRestore(event.to_string()));
                 }
                 faulty.retain(|faulty| *faulty != backend);
                 backend
             } else {
-                let backend = stroke.backend.unwrap_or(backends);
+                let backend = event.backend.unwrap_or(backends);
                 if faulty.contains(&backend) {
-                    return Err(ScenarioError::AlreadyFaulty { event: stroke.to_string(), backend });
+                    return Err(FaultError::AlreadyFaulty { event: event.to_string(), backend });
                 }
                 faulty.push(backend);
                 backend
             };
-            events.push(Event { act: stroke.act, backend, at_ms: stroke.at_ms });
+            events.push(Event { act: event.act, backend, at_ms: event.at_ms });
         }
-        Ok(Scenario { events })
+        Ok(FaultScript { events })
     }
 }
 
@@ -255,36 +289,36 @@ impl Sketch {
 mod tests {
     use super::*;
 
-    fn over(text: &str, backends: u32) -> Result<Scenario, ScenarioError> {
-        text.parse::<Sketch>()?.over(backends)
+    fn over(text: &str, backends: u32) -> Result<FaultScript, FaultError> {
+        text.parse::<Draft>()?.over(backends)
     }
 
-    fn told(text: &str) -> String {
+    fn refusal(text: &str) -> String {
         over(text, 3).unwrap_err().to_string()
     }
 
     #[test]
     fn a_fault_befalls_the_last_backend_unless_it_names_another() {
-        let scenario = over("kill-backend@2s,restore@4s", 3).unwrap();
+        let script = over("kill-backend@2s,restore@4s", 3).unwrap();
         let event = |act, backend, at_ms| Event { act, backend, at_ms };
-        assert_eq!(scenario.events, [event(Act::KillBackend, 3, 2000), event(Act::Restore, 3, 4000)]);
-        assert_eq!(scenario.to_string(), "kill-backend=3@2s,restore=3@4s");
-        let scenario = over("refuse=1@200ms, slow-backend@1s 500ms,restore=1@2s,restore@3s", 2).unwrap();
-        assert_eq!(scenario.to_string(), "refuse=1@200ms,slow-backend=2@1s 500ms,restore=1@2s,restore=2@3s");
-        assert_eq!(scenario.length(), Duration::from_secs(3));
-        assert_eq!(scenario.episodes(), [(0, Some(2)), (1, Some(3))]);
+        assert_eq!(script.events, [event(Act::KillBackend, 3, 2000), event(Act::Restore, 3, 4000)]);
+        assert_eq!(script.to_string(), "kill-backend=3@2s,restore=3@4s");
+        let script = over("refuse=1@200ms, slow-backend@1s 500ms,restore=1@2s,restore@3s", 2).unwrap();
+        assert_eq!(script.to_string(), "refuse=1@200ms,slow-backend=2@1s 500ms,restore=1@2s,restore=2@3s");
+        assert_eq!(script.length(), Duration::from_secs(3));
+        assert_eq!(script.episodes(), [(0, Some(2)), (1, Some(3))]);
     }
 
     #[test]
     fn a_backend_may_have_one_fault_after_another_and_the_last_one_for_good() {
-        let scenario = over("refuse@1s,restore@2s,kill-backend@3s", 1).unwrap();
-        assert_eq!(scenario.episodes(), [(0, Some(1)), (2, None)]);
+        let script = over("refuse@1s,restore@2s,kill-backend@3s", 1).unwrap();
+        assert_eq!(script.episodes(), [(0, Some(1)), (2, None)]);
     }
 
     #[test]
     fn what_it_prints_is_read_back_the_same() {
-        let scenario = over("slow-backend=2@0s,refuse=1@10ms,restore=2@60s", 2).unwrap();
-        assert_eq!(over(&scenario.to_string(), 2).unwrap(), scenario);
+        let script = over("slow-backend=2@0s,refuse=1@10ms,restore=2@60s", 2).unwrap();
+        assert_eq!(over(&script.to_string(), 2).unwrap(), script);
     }
 
     #[test]
@@ -308,9 +342,9 @@ mod tests {
             ("kill-backend=1@1s,refuse=2@2s,restore@3s", "name one, as in restore=1@4s"),
             ("kill-backend@1s,refuse@2s", "restore it before"),
         ] {
-            let told = told(text);
+            let told = refusal(text);
             assert!(told.contains(remedy) && !told.contains('\n'), "{text}: {told}");
         }
-        assert_eq!(told(&vec!["refuse=1@1s"; MOST_EVENTS + 1].join(",")), ScenarioError::TooMany.to_string());
+        assert_eq!(refusal(&vec!["refuse=1@1s"; MOST_EVENTS + 1].join(",")), FaultError::TooMany.to_string());
     }
 }
