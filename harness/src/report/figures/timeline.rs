@@ -57,7 +57,7 @@ pub(super) fn figures(stored: &StoredFaults) -> Vec<Figure> {
         Figure {
             id: id(&of.model.to_string()),
             sentence: None,
-            columns: ["seconds", "what", "per second"].map(Column::numbers).to_vec(),
+            columns: vec![Column::numbers("seconds"), Column::words("series"), Column::numbers("per second")],
             under: Vec::new(),
             marks: drawn.marks(&backends),
             frame,
@@ -187,7 +187,12 @@ impl Drawn<'_> {
             vec![Value::decimal(index as f64 * self.interval, 3), what.as_str().into(), Value::figure(*rate)]
         };
         Mark {
-            tags: Tags { competitor: self.of.model.to_string(), condition: None, metric: None },
+            tags: Tags {
+                competitor: self.of.model.to_string(),
+                condition: None,
+                metric: None,
+                series: Some(what.clone()),
+            },
             says: format!("{}: {what}", self.of.model),
             rows: rates.iter().enumerate().map(row).collect(),
             shapes,
@@ -240,6 +245,10 @@ mod tests {
         let row = |index: usize| data.plain_row(index)[3..].to_vec();
         assert_eq!(row(5), ["0.500", "good answers of b1", "50.00"]);
         assert_eq!(row(3 * 30 + 10), ["1.000", "errors", "10.00"]);
+        let svg = figures[0].svg().unwrap();
+        for series in ["good_answers_of_b1", "good_answers_of_b2", "events", "late_answers", "errors"] {
+            assert_eq!(svg.matches(&format!("id=\"timeline-mio-mark-mio-{series}\"")).count(), 1, "{series}");
+        }
     }
 
     #[test]
