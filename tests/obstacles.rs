@@ -84,7 +84,10 @@ fn a_full_disk_in_a_fault_run_is_told_with_the_trials_that_are_kept() {
     assert_eq!(full.status.code(), Some(1), "{told}");
     let kept = roundtable_harness::record::store::read(&dir.path().join("out")).unwrap().trials.len();
     assert!(told.contains("cannot write out/trials.jsonl"), "{told}");
-    assert!(told.contains(&format!("{kept} trials are kept: then go on with `roundtable run --resume out`")), "{told}");
+    assert!(
+        told.contains(&format!("{kept} trials are kept: then go on with `roundtable run --resume out`")),
+        "{told}"
+    );
 }
 
 #[test]

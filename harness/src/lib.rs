@@ -5,6 +5,7 @@
 //! not link the balancer's core; it meets a balancer as a process, over bytes, so that a bug in a parser that
 //! both shared could not hide itself.
 
+pub mod analysis;
 #[cfg(test)]
 mod fixtures;
 pub mod host;
@@ -15,4 +16,5 @@ pub mod record;
 pub mod report;
 pub mod statistics;
 pub mod testbed;
+mod text;
 pub mod trial;

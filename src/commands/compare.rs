@@ -4,11 +4,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use roundtable_harness::record::Stored;
-use roundtable_harness::record::store;
-use roundtable_harness::report::comparison::Comparison;
-use roundtable_harness::report::difference::{Difference, Outcome};
-use roundtable_harness::report::published::{self, Published};
+use roundtable_harness::analysis::difference::{Difference, Outcome};
+use roundtable_harness::analysis::families::Families;
+use roundtable_harness::analysis::findings::Finding;
+use roundtable_harness::analysis::published::{self, Published};
+use roundtable_harness::record::{Stored, store};
+use roundtable_harness::report::render::terminal;
+use roundtable_harness::report::sections;
 use serde::Serialize;
 
 use super::output::print;
@@ -44,8 +46,9 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Answer<'a> {
     #[serde(flatten)]
-    comparison: &'a Comparison,
+    families: &'a Families,
     sentence: String,
+    findings: Vec<Finding>,
     published: &'a [Published],
 }
 
@@ -73,24 +76,25 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Threaded against async.
 fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
     let stored = read(results, run)?;
-    let comparison = Comparison::of(&stored)?;
+    let families = Families::of(&stored)?;
     // What was published is a closed loop's throughput, of which an open loop says nothing.
-    let published = match comparison.rate {
+    let published = match families.rate {
         None => published::read(&results.join("published"))?,
         Some(_) => Vec::new(),
     };
-    let sentence = comparison.sentence();
+    let sentence = sections::families::sentence(&families);
 
     let mut text = String::new();
     if json {
-        text = object(&Answer { comparison: &comparison, sentence, published: &published })?;
+        let findings = families.findings();
+        text = object(&Answer { families: &families, sentence, findings, published: &published })?;
     } else {
         text.push_str(&format!(
             "{}\n{}\n",
-            comparison.table().terminal(WIDTH),
-            wrapped(&comparison.method())
+            terminal::table(&sections::families::table(&families), WIDTH),
+            wrapped(&sections::families::method(&families))
         ));
-        if comparison.rate.is_some() {
+        if families.rate.is_some() {
             text.push_str(&wrapped(
                 "The tables of 2021 are of a closed loop's requests per second: this run says nothing about them. For that, \
                  compare a run without --rate.",
@@ -98,8 +102,9 @@ fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Exi
             text.push('\n');
         }
         if !published.is_empty() {
-            text.push_str(&published::table(&published, &comparison).terminal(WIDTH));
-            text.push_str(&format!("\n{}\n", wrapped(&published::remark(&published))));
+            let table = sections::published::table(&published, &families);
+            text.push_str(&terminal::table(&table, WIDTH));
+            text.push_str(&format!("\n{}\n", wrapped(&sections::published::remark(&published))));
         }
         text.push_str(&wrapped(&sentence));
     }
@@ -111,20 +116,24 @@ fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Exi
 fn two_runs(results: &Path, [base, new]: [&str; 2], force: bool, json: bool) -> anyhow::Result<ExitCode> {
     let (base, new) = (read(results, Some(base))?, read(results, Some(new))?);
     let difference = Difference::of(&base, &new, force)?;
-    let sentence = difference.sentence();
+    let sentence = sections::difference::sentence(&difference);
     let text = if json {
         object(&Changed { difference: &difference, sentence })?
     } else {
-        let cells = match difference.cells() {
-            Some(cells) => format!("Cells that changed:\n{}", cells.terminal(WIDTH)),
+        let cells = match sections::difference::cells(&difference) {
+            Some(cells) => format!("Cells that changed:\n{}", terminal::table(&cells, WIDTH)),
             None => "No single cell changed beyond noise.\n".to_owned(),
         };
         let mind = match difference.mismatches.as_slice() {
             [] => String::new(),
             mismatches => wrapped(&format!("Mind, these differ: {}.", mismatches.join("; "))) + "\n",
         };
-        let overall = difference.overall().terminal(WIDTH);
-        format!("{mind}{overall}\n{cells}\n{}\n{}", wrapped(&difference.method()), wrapped(&sentence))
+        let overall = terminal::table(&sections::difference::overall(&difference), WIDTH);
+        format!(
+            "{mind}{overall}\n{cells}\n{}\n{}",
+            wrapped(&sections::difference::method(&difference)),
+            wrapped(&sentence)
+        )
     };
     print(&text)?;
     Ok(match difference.outcome {

@@ -27,7 +27,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let dir = store::locate(&results, run.as_deref())?;
     let stored = store::read(&dir)?;
     let written = match StoredFaults::of(&stored) {
-        Some(faults) => report::fault::write(&faults, &reports)?,
+        Some(faults) => report::write_faults(&faults, &reports)?,
         None => report::write(&stored, &reports)?,
     };
     print(&written.iter().map(|path| format!("{}\n", path.display())).collect::<String>())?;

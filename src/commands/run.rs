@@ -98,7 +98,7 @@ fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<(
 
 /// Tables for the terminal, and the files of the report.
 fn write_report(stored: &Stored, reports: &Path) -> anyhow::Result<(String, Vec<PathBuf>)> {
-    Ok((report::tables::terminal(stored), report::write(stored, reports)?))
+    Ok((report::terminal::of_run(stored), report::write(stored, reports)?))
 }
 
 /// What is left when a report could not be made, and how to have one.

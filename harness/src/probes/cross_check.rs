@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{PassError, Setup, go};
 use crate::plan::{Competitor, Condition, Connections};
-use crate::report::table::{Column, Table};
 use crate::testbed::Testbed;
 use crate::testbed::process::ChildError;
 use crate::testbed::tool::{Running, ToolError, version};
@@ -270,32 +269,6 @@ impl CrossCheck {
         };
         keys.into_iter().map(agreement).collect()
     }
-
-    /// The agreements as a table.
-    pub fn table(&self) -> Table {
-        let columns = vec![
-            Column::words("model"),
-            Column::words("tool"),
-            Column::numbers("pairs"),
-            Column::numbers("failed"),
-            Column::numbers("load / tool, median"),
-            Column::numbers("lowest"),
-            Column::numbers("highest"),
-        ];
-        let rows = self.agreements().into_iter().map(|agreement| {
-            let of = |at: usize| agreement.ratio.map_or("-".to_owned(), |ratio| format!("{:.3}", ratio[at]));
-            vec![
-                agreement.model.clone(),
-                agreement.tool.name().to_owned(),
-                agreement.pairs.to_string(),
-                agreement.failed_pairs.to_string(),
-                of(1),
-                of(0),
-                of(2),
-            ]
-        });
-        Table { columns, rows: rows.collect() }
-    }
 }
 
 #[cfg(test)]
@@ -333,14 +306,12 @@ mod tests {
             (Tool::Wrk, 3, 1, Some([1.0, 1.1, 2.0]))
         );
         assert_eq!((ab.pairs, ab.ratio), (2, Some([0.9, 1.0, 1.1])));
-        assert_eq!(check.table().rows[0], ["mio", "wrk -t1", "3", "1", "1.100", "1.000", "2.000"]);
     }
 
     #[test]
     fn pairs_that_all_failed_have_no_ratio() {
         let check = check(vec![pair(Tool::Ab, 1.0, 1.0, 1), pair(Tool::Ab, 1.0, 0.0, 0)]);
         assert_eq!(check.agreements()[0].ratio, None);
-        assert_eq!(check.table().rows[0][4], "-");
     }
 
     #[test]

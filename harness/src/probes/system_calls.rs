@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use super::{PassError, Setup, go};
 use crate::host::Usage;
 use crate::plan::{Competitor, Condition, Connections};
-use crate::report::table::{Column, Table};
 use crate::testbed::Testbed;
 use crate::testbed::process::ChildError;
 use crate::testbed::tool::{Running, ToolError, last, version};
@@ -37,8 +36,6 @@ const WARMUP: u64 = 200;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at a tracer that is about to end.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// System calls that the table names, the most frequent ones.
-const NAMED: usize = 6;
 
 /// Calls and switches of all models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,43 +275,9 @@ impl Row {
         Some(self.of_each(total))
     }
 
-    fn of_each(&self, count: u64) -> f64 {
+    /// `count` of something in all requests, in each of them.
+    pub fn of_each(&self, count: u64) -> f64 {
         count as f64 / self.requests.max(1) as f64
-    }
-}
-
-impl SystemCalls {
-    /// All rows, per request.
-    pub fn table(&self) -> Table {
-        let columns = vec![
-            Column::words("model"),
-            Column::words("connections"),
-            Column::numbers("system calls / request").short("calls /\nrequest"),
-            Column::numbers("of them failed").short("of them\nfailed"),
-            Column::numbers("waits / request").short("waits /\nrequest"),
-            Column::numbers("preemptions / request").short("preempted\n/ request"),
-            Column::words("most frequent"),
-        ];
-        let rows = self.rows.iter().map(|row| {
-            let calls = row.calls.as_deref().unwrap_or_default();
-            let failed = calls.iter().map(|call| call.errors).sum();
-            let known = |text: String| if row.calls.is_some() { text } else { "-".to_owned() };
-            let frequent: Vec<_> = calls
-                .iter()
-                .take(NAMED)
-                .map(|call| format!("{} {:.2}", call.name, row.of_each(call.count)))
-                .collect();
-            vec![
-                row.model.clone(),
-                if row.connections == Connections::Close { "close" } else { "keep-alive" }.to_owned(),
-                row.calls_a_request().map_or("-".to_owned(), |calls| format!("{calls:.2}")),
-                known(format!("{:.2}", row.of_each(failed))),
-                format!("{:.2}", row.of_each(row.voluntary_switches)),
-                format!("{:.2}", row.of_each(row.involuntary_switches)),
-                known(frequent.join(", ")),
-            ]
-        });
-        Table { columns, rows: rows.collect() }
     }
 }
 
@@ -366,18 +329,9 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_told_per_request_and_without_strace_only_its_switches_are() {
-        let table = |calls| SystemCalls {
-            strace: String::new(),
-            backends: 3,
-            concurrency: 10,
-            rows: vec![row(calls)],
-        };
-        assert_eq!(
-            table(parse(OUTPUT)).table().rows[0],
-            ["mio", "keep-alive", "6.00", "1.00", "0.50", "0.01", "read 3.00, write 2.00, accept4 1.00"]
-        );
-        assert_eq!(table(None).table().rows[0], ["mio", "keep-alive", "-", "-", "0.50", "0.01", "-"]);
+    fn calls_are_counted_per_request_and_without_strace_there_are_none() {
+        assert_eq!(row(parse(OUTPUT)).calls_a_request(), Some(6.0));
+        assert_eq!(row(None).calls_a_request(), None);
     }
 
     #[test]

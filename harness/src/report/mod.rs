@@ -1,33 +1,19 @@
-//! Tables and charts of a stored run.
+//! How a run is shown: sections of values and figures, and a small renderer for each form.
 //!
-//! Everything here is a pure function of [`Stored`]: the same run gives the same bytes. [`summary`]
-//! reduces the trials, [`verdicts`] says which differences are real and [`bottleneck`] what limited a cell, [`tables`] and
-//! [`charts`] show them ([`open_loop`] those of a run at a fixed rate), [`write()`] puts a report on disk, [`comparison`]
-//! sets the two families against each other, [`difference`] two runs of one grid. [`fault`] has all of these for a fault
-//! run. Reads no clock and no system font.
+//! Everything here is a pure function of a stored run: the same run gives the same bytes. Owns words, tables, figures
+//! and files; what they say is computed by [`crate::analysis`]. [`sections`] turns that into typed [`value`]s and
+//! [`section`]s, [`figures`] into drawings, [`render`] writes them, [`write()`] puts a report on disk. Reads no clock and no
+//! system font.
 
-pub mod bottleneck;
-pub mod charts;
-pub mod comparison;
-pub mod difference;
-pub mod fault;
-pub mod metric;
-pub mod open_loop;
-pub mod published;
-pub mod summary;
-pub mod table;
-pub mod tables;
-pub mod verdicts;
+pub mod figures;
+pub mod render;
+pub mod section;
+pub mod sections;
+pub mod terminal;
+pub mod value;
 
-mod document;
-mod html;
-mod provenance;
-mod words;
+mod prose;
 
-pub use words::wrapped;
-
-#[cfg(test)]
-pub(crate) mod synthetic;
 #[cfg(test)]
 mod tests;
 
@@ -38,12 +24,13 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use thiserror::Error;
 
-use self::bottleneck::Bottlenecks;
-use self::charts::{Chart, ChartError};
-use self::document::Document;
-use self::summary::Summary;
-use self::verdicts::Verdicts;
+use self::figures::{Figure, FigureError};
+use self::section::Document;
+use self::sections::Source;
+use crate::analysis::Analysis;
 use crate::record::Stored;
+use crate::record::faults::StoredFaults;
+pub use crate::text::wrapped;
 
 /// Why there is no report, or not all of it.
 #[derive(Debug, Error)]
@@ -59,56 +46,75 @@ pub enum ReportError {
         /// The system's reason.
         reason: io::Error,
     },
-    /// A chart could not be drawn.
+    /// A figure could not be drawn.
     #[error(transparent)]
-    Chart(#[from] ChartError),
+    Figure(#[from] FigureError),
     /// The page could not be made: a fault of roundtable.
     #[error("the page could not be made ({0}); please report this with the run's folder")]
     Page(String),
 }
 
-/// Writes the report of `stored` to the folder of its name under `reports`, in place of what was there: `report.md`,
-/// `index.html`, and each chart as PNG and SVG. Returns the files, in that order.
-pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
-    let summary = Summary::of(stored);
-    let bottlenecks = Bottlenecks::of(&summary);
-    let verdicts = Verdicts::of(&summary, &bottlenecks);
-    let charts = charts::prepare(&summary, &stored.environment.plan, &verdicts);
-    let document = Document::of(stored, &summary, &bottlenecks, &verdicts, &charts);
+/// The extensions of a figure's files.
+const FORMS: [&str; 3] = ["png", "svg", "csv"];
 
-    let files = files(&stored.name, &document, &charts)?;
-    let stale = charts::SLUGS.into_iter().flat_map(|slug| [format!("{slug}.svg"), format!("{slug}.png")]);
-    put(&reports.join(&stored.name), files, stale)
+/// Writes the report of `stored` to the folder of its name under `reports`, in place of what was there: `report.md`,
+/// `index.html`, and each figure as PNG and SVG, its data as CSV. Returns the files, in that order.
+pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let analysis = Analysis::of(stored);
+    let figures = figures::of_run(stored, &analysis);
+    let document = sections::document(&Source { stored, analysis: &analysis, figures: &figures });
+    put(&reports.join(&stored.name), files(&document, &figures)?, figures::ids().map(str::to_owned))
+}
+
+/// The same of a fault run, with a timeline of each model.
+pub fn write_faults(stored: &StoredFaults, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let figures = figures::of_faults(stored);
+    let document = sections::faults::document(stored, &figures);
+    let dir = reports.join(&stored.name);
+    let drawn_before = timelines_in(&dir);
+    put(&dir, files(&document, &figures)?, drawn_before)
+}
+
+/// The ids of timelines that an earlier report left in `dir`: models differ from run to run.
+fn timelines_in(dir: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| {
+        let (id, form) = name.rsplit_once('.')?;
+        (FORMS.contains(&form) && id.starts_with(figures::TIMELINE)).then(|| id.to_owned())
+    })
 }
 
 /// Each file of a report, its name and its bytes.
-fn files(run: &str, document: &Document, charts: &[Chart]) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
+fn files(document: &Document, figures: &[Figure]) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
+    let page = render::html::page(document).map_err(|error| ReportError::Page(error.to_string()))?;
     let mut files = vec![
-        ("report.md".to_owned(), document.markdown(run).into_bytes()),
-        (
-            "index.html".to_owned(),
-            html::page(document).map_err(|error| ReportError::Page(error.to_string()))?.into_bytes(),
-        ),
+        ("report.md".to_owned(), render::markdown::document(document).into_bytes()),
+        ("index.html".to_owned(), page.into_bytes()),
     ];
     // Largest first: a PNG takes as long as all SVGs together.
-    let pngs = charts.par_iter().map(|chart| Ok((format!("{}.png", chart.slug()), chart.png()?)));
+    let pngs = figures.par_iter().map(|figure| Ok((format!("{}.png", figure.id()), figure.png()?)));
     let svgs =
-        charts.par_iter().map(|chart| Ok((format!("{}.svg", chart.slug()), chart.svg()?.into_bytes())));
-    let mut drawn = pngs.chain(svgs).collect::<Result<Vec<_>, ChartError>>()?;
+        figures.par_iter().map(|figure| Ok((format!("{}.svg", figure.id()), figure.svg()?.into_bytes())));
+    let data =
+        figures.par_iter().map(|figure| Ok((format!("{}.csv", figure.id()), figure.csv()?.into_bytes())));
+    let mut drawn = pngs.chain(svgs).chain(data).collect::<Result<Vec<_>, FigureError>>()?;
     files.append(&mut drawn);
     Ok(files)
 }
 
-/// Writes `files` to `dir`, and removes those of the `stale` that are not among them.
+/// Writes `files` to `dir`, and removes the drawings of those of `ids` that are not among them: a figure of an earlier
+/// report for which there is no data now would pass for one of this report.
 fn put(
     dir: &Path,
     files: Vec<(String, Vec<u8>)>,
-    stale: impl IntoIterator<Item = String>,
+    ids: impl IntoIterator<Item = String>,
 ) -> Result<Vec<PathBuf>, ReportError> {
     fs::create_dir_all(dir).map_err(|reason| unwritable(dir, reason))?;
-    for stale in stale {
-        if !files.iter().any(|(name, _)| *name == stale) {
-            remove(&dir.join(stale))?;
+    let of_a_figure = |id: String| FORMS.map(|form| format!("{id}.{form}"));
+    for file in ids.into_iter().flat_map(of_a_figure) {
+        if !files.iter().any(|(name, _)| *name == file) {
+            remove(&dir.join(file))?;
         }
     }
     files
@@ -121,7 +127,6 @@ fn put(
         .collect()
 }
 
-/// A chart of an earlier report for which there is no data now would pass for one of this report.
 fn remove(path: &Path) -> Result<(), ReportError> {
     match fs::remove_file(path) {
         Err(reason) if reason.kind() != io::ErrorKind::NotFound => Err(unwritable(path, reason)),

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::charts::Chart;
-use super::synthetic::Run;
 use super::*;
+use crate::analysis::synthetic::Run;
 use crate::record::{Outcome, Reason};
 
 fn small() -> Run {
@@ -21,13 +20,15 @@ fn written(stored: &Stored) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// Without the charts, which take their time in a debug build.
+/// Markdown and HTML, with these figures.
+fn texts(stored: &Stored, analysis: &Analysis, figures: &[Figure]) -> (String, String) {
+    let document = sections::document(&Source { stored, analysis, figures });
+    (render::markdown::document(&document), render::html::page(&document).unwrap())
+}
+
+/// Without the figures, which take their time in a debug build.
 fn document(stored: &Stored) -> (String, String) {
-    let summary = Summary::of(stored);
-    let bottlenecks = Bottlenecks::of(&summary);
-    let verdicts = Verdicts::of(&summary, &bottlenecks);
-    let document = Document::of(stored, &summary, &bottlenecks, &verdicts, &[]);
-    (document.markdown(&stored.name), html::page(&document).unwrap())
+    texts(stored, &Analysis::of(stored), &[])
 }
 
 #[test]
@@ -38,16 +39,21 @@ fn the_same_run_gives_the_same_bytes() {
     assert_eq!(
         files.keys().map(String::as_str).collect::<Vec<_>>(),
         [
+            "cpu-ratio.csv",
             "cpu-ratio.png",
             "cpu-ratio.svg",
+            "cpu.csv",
             "cpu.png",
             "cpu.svg",
             "index.html",
+            "latency.csv",
             "latency.png",
             "latency.svg",
             "report.md",
+            "throughput-ratio.csv",
             "throughput-ratio.png",
             "throughput-ratio.svg",
+            "throughput.csv",
             "throughput.png",
             "throughput.svg",
         ]
@@ -57,17 +63,17 @@ fn the_same_run_gives_the_same_bytes() {
 #[test]
 fn an_svg_names_fonts_that_browsers_have_and_a_panel_for_each_backend_count() {
     let stored = small().build();
-    let summary = Summary::of(&stored);
-    let verdicts = Verdicts::of(&summary, &Bottlenecks::of(&summary));
-    let charts = charts::prepare(&summary, &stored.environment.plan, &verdicts);
-    let svg = charts[0].svg().unwrap();
-    assert_eq!(charts[0].slug(), "throughput");
+    let analysis = Analysis::of(&stored);
+    let figures = figures::of_run(&stored, &analysis);
+    let svg = figures[0].svg().unwrap();
+    assert_eq!(figures[0].id(), "throughput");
     assert!(svg.contains(r#"font-family="Liberation Sans, Arial, Helvetica, sans-serif""#));
     for words in ["1 backend", "2 backends", "requests per second", "mio (async)", "direct (no balancer)"] {
-        assert!(svg.lines().any(|line| line.trim() == words), "{words}");
+        assert!(svg.contains(&format!(">{words}</text>")), "{words}");
     }
     // A marker of the model's shape and colour for each of four cells, and one in the legend.
-    assert_eq!(svg.matches(r##"r="7" opacity="1" fill="#0072B2""##).count(), 4);
+    assert_eq!(svg.matches(r##"r="7" fill="#0072B2""##).count(), 4);
+    assert_eq!(svg.matches(r#"class="mark" id="throughput-mark-mio-"#).count(), 4);
 }
 
 #[test]
@@ -78,12 +84,9 @@ fn an_open_loops_report_is_of_response_times() {
     let note = "--rate auto: 2000 requests per second, as it was found";
     stored.environment.rate_found = Some(note.into());
     stored.environment.notes = vec!["resumed at noon".into()];
-    let summary = Summary::of(&stored);
-    let bottlenecks = Bottlenecks::of(&summary);
-    let verdicts = Verdicts::of(&summary, &bottlenecks);
-    let charts = charts::prepare(&summary, &stored.environment.plan, &verdicts);
-    let document = Document::of(&stored, &summary, &bottlenecks, &verdicts, &charts);
-    let (report, page) = (document.markdown(&stored.name), html::page(&document).unwrap());
+    let analysis = Analysis::of(&stored);
+    let figures = figures::of_run(&stored, &analysis);
+    let (report, page) = texts(&stored, &analysis, &figures);
     assert!(report.contains(&format!("How the rate was chosen: {note}.")));
     assert!(report.contains("**Mind:** resumed at noon") && !report.contains("**Mind:** --rate"));
     assert!(
@@ -99,20 +102,19 @@ fn an_open_loops_report_is_of_response_times() {
 #[test]
 fn an_open_loops_charts_begin_with_response_times_and_say_since_when() {
     let stored = small().rate(2000).build();
-    let summary = Summary::of(&stored);
-    let verdicts = Verdicts::of(&summary, &Bottlenecks::of(&summary));
-    let charts = charts::prepare(&summary, &stored.environment.plan, &verdicts);
-    let slugs: Vec<_> = charts.iter().map(Chart::slug).collect();
+    let analysis = Analysis::of(&stored);
+    let figures = figures::of_run(&stored, &analysis);
+    let slugs: Vec<_> = figures.iter().map(Figure::id).collect();
     assert_eq!(slugs, ["latency", "p50-ratio", "p99-ratio", "cpu", "cpu-ratio"]);
-    for chart in &charts {
-        assert!(charts::SLUGS.contains(&chart.slug()));
+    for figure in &figures {
+        assert!(figures::ids().any(|id| id == figure.id()));
         let told =
             "Open loop at 2,000 requests per second, latency from the intended send time; 10,000 requests";
-        assert!(chart.caption().contains(told), "{}", chart.caption());
-        assert!(!chart.caption().contains("losed"), "{}", chart.caption());
-        assert!(chart.title().ends_with(", open loop at 2,000 requests per second"), "{}", chart.title());
+        assert!(figure.caption().contains(told), "{}", figure.caption());
+        assert!(!figure.caption().contains("losed"), "{}", figure.caption());
+        assert!(figure.title().ends_with(", open loop at 2,000 requests per second"), "{}", figure.title());
     }
-    assert!(charts[1].svg().unwrap().contains("requests outstanding at most"));
+    assert!(figures[1].svg().unwrap().contains("requests outstanding at most"));
 }
 
 #[test]
@@ -192,18 +194,15 @@ fn a_run_of_any_shape_has_a_report() {
         ("controls only", small().models(&["threads#2", "mio+10%"]).build(), 0),
     ];
     for (case, stored, expected) in cases {
-        let summary = Summary::of(&stored);
-        let bottlenecks = Bottlenecks::of(&summary);
-        let verdicts = Verdicts::of(&summary, &bottlenecks);
-        let charts = charts::prepare(&summary, &stored.environment.plan, &verdicts);
-        assert_eq!(charts.len(), expected, "{case}");
-        let document = Document::of(&stored, &summary, &bottlenecks, &verdicts, &charts);
-        let report = document.markdown("synthetic");
+        let analysis = Analysis::of(&stored);
+        let figures = figures::of_run(&stored, &analysis);
+        assert_eq!(figures.len(), expected, "{case}");
+        let (report, page) = texts(&stored, &analysis, &figures);
         assert!(report.contains("## Provenance"), "{case}");
-        assert!(!tables::terminal(&stored).is_empty(), "{case}");
-        let mut texts = vec![report, html::page(&document).unwrap()];
-        texts.extend(charts.iter().map(|chart| chart.svg().unwrap()));
-        for text in texts {
+        assert!(!terminal::of_run(&stored).is_empty(), "{case}");
+        let mut written = vec![report, page];
+        written.extend(figures.iter().map(|figure| figure.svg().unwrap()));
+        for text in written {
             assert!(!text.contains("NaN") && !text.contains("inf"), "{case}");
         }
     }

@@ -25,8 +25,8 @@ const BLOCKS: u32 = 3;
 
 /// The tables on standard output, and the paths of what was written.
 pub(super) fn print_report(stored: &StoredFaults, dir: &Path, reports: &Path) -> anyhow::Result<()> {
-    let written: Vec<PathBuf> = report::fault::write(stored, reports)?;
-    let mut text = format!("{}\nobserved: {}\n", report::fault::terminal(stored), dir.display());
+    let written: Vec<PathBuf> = report::write_faults(stored, reports)?;
+    let mut text = format!("{}\nobserved: {}\n", report::terminal::of_faults(stored), dir.display());
     text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
     print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
 }

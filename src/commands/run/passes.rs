@@ -12,7 +12,9 @@ use roundtable_harness::probes::PassError;
 use roundtable_harness::probes::cross_check::{self, CrossCheck};
 use roundtable_harness::probes::system_calls::{self, SystemCalls};
 use roundtable_harness::record::store;
-use roundtable_harness::report::table::Table;
+use roundtable_harness::report::render::terminal;
+use roundtable_harness::report::section::Table;
+use roundtable_harness::report::sections;
 
 use super::{Args, tell};
 
@@ -62,7 +64,7 @@ fn keep_cross_check(check: &CrossCheck, dir: &Path) -> anyhow::Result<String> {
         check.backends, check.concurrency
     );
     let notes = check.missing.iter().map(|missing| format!("left out: {missing}\n")).collect::<String>();
-    Ok(section(&title, &check.table(), &notes, &path))
+    Ok(section(&title, &sections::cross_check::table(check), &notes, &path))
 }
 
 fn keep_system_calls(calls: &SystemCalls, dir: &Path) -> anyhow::Result<String> {
@@ -74,10 +76,10 @@ fn keep_system_calls(calls: &SystemCalls, dir: &Path) -> anyhow::Result<String> 
     );
     let untraced = calls.rows.iter().any(|row| row.calls.is_none());
     let note = if untraced { format!("no system calls: {}\n", calls.strace) } else { String::new() };
-    Ok(section(&title, &calls.table(), &note, &path))
+    Ok(section(&title, &sections::system_calls::table(calls), &note, &path))
 }
 
 fn section(title: &str, table: &Table, notes: &str, path: &Path) -> String {
-    let table = if table.rows.is_empty() { String::new() } else { table.terminal(WIDTH) };
+    let table = if table.rows.is_empty() { String::new() } else { terminal::table(table, WIDTH) };
     format!("\n{title}\n\n{table}{notes}kept in: {}\n", path.display())
 }

@@ -1,0 +1,59 @@
+//! What a stored run says, as typed values: medians, ratios with their intervals, verdicts, limits, findings.
+//!
+//! Everything here is a pure function of [`Stored`]. Owns what is computed and what may be concluded; knows nothing of how it
+//! is written or drawn, which is [`crate::report`]'s. [`summary`] reduces the trials, [`bottleneck`] says what limited a cell,
+//! [`verdicts`] which differences are real, [`families`] sets threaded against async, [`difference`] two runs of one
+//! grid, [`published`] reads the tables of 2021, [`findings`] says what is claimed. A *cell* is one competitor under one
+//! [`GridPoint`](summary::GridPoint).
+
+pub mod bottleneck;
+pub mod difference;
+pub mod families;
+pub mod faults;
+pub mod findings;
+pub mod looped;
+pub mod metric;
+pub mod published;
+pub mod ratio;
+pub mod summary;
+pub mod trial;
+pub mod verdicts;
+
+#[cfg(test)]
+pub(crate) mod synthetic;
+
+use self::bottleneck::Bottlenecks;
+use self::families::{Families, FamiliesError};
+use self::findings::Finding;
+use self::summary::Summary;
+use self::verdicts::Verdicts;
+use crate::record::Stored;
+
+/// Everything that is computed from one run of a grid.
+#[derive(Debug, Clone)]
+pub struct Analysis {
+    /// The trials, reduced cell by cell.
+    pub summary: Summary,
+    /// What limited each cell.
+    pub bottlenecks: Bottlenecks,
+    /// Which competitors differ.
+    pub verdicts: Verdicts,
+    /// Threaded against async, or why they cannot be compared.
+    pub families: Result<Families, FamiliesError>,
+}
+
+impl Analysis {
+    /// Of `stored`.
+    pub fn of(stored: &Stored) -> Self {
+        let summary = Summary::of(stored);
+        let bottlenecks = Bottlenecks::of(&summary);
+        let verdicts = Verdicts::of(&summary, &bottlenecks);
+        let families = Families::within(&stored.name, &summary, &bottlenecks, &verdicts);
+        Analysis { summary, bottlenecks, verdicts, families }
+    }
+
+    /// What this run shows, most general first.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.families.iter().flat_map(Families::findings).collect()
+    }
+}

@@ -1,0 +1,189 @@
+//! The tables that two student groups published in 2021: which model was faster in them.
+//!
+//! Reads `results/published/*.csv`. A row with responses other than 2xx counted errors as throughput: the pair that it
+//! belongs to is ignored, and counted as ignored. No row was repeated in 2021, so nothing says how sure any of it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use thiserror::Error;
+
+const HEADER: &str =
+    "model,backends,concurrency,complete_requests,non_2xx,requests_per_second,mean_ms_across";
+const REMEDY: &str = "restore it from version control, or move it away";
+
+/// A published table that cannot be used.
+#[derive(Debug, Error)]
+pub enum PublishedError {
+    /// The system refused to read.
+    #[error("cannot read {} ({reason}); {REMEDY}", .path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        reason: io::Error,
+    },
+    /// It is not the table that it should be.
+    #[error("{}, line {line}: {reason}; {REMEDY}", .path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+/// One published table at one concurrency: its pairs of rows that differ in the model alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// The file's name, without the extension.
+    pub table: String,
+    /// Requests outstanding at any time.
+    pub concurrency: u32,
+    /// Backend counts at which the threaded model was faster.
+    pub threaded_faster: u32,
+    /// Backend counts at which the asynchronous model was faster.
+    pub async_faster: u32,
+    /// Backend counts that are ignored: a row is missing, or counts responses other than 2xx.
+    pub ignored: u32,
+}
+
+/// Every published table in `folder`; none where there is no such folder.
+pub fn read(folder: &Path) -> Result<Vec<Published>, PublishedError> {
+    let unreadable = |reason| PublishedError::Unreadable { path: folder.to_path_buf(), reason };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(unreadable)?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "csv"));
+    paths.sort();
+    let mut published = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path)
+            .map_err(|reason| PublishedError::Unreadable { path: path.clone(), reason })?;
+        let table = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let rows = parse(&text).map_err(|(line, reason)| PublishedError::Broken {
+            path: path.clone(),
+            line,
+            reason,
+        })?;
+        published.extend(contrast(&table, &rows));
+    }
+    Ok(published)
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    asynchronous: bool,
+    backends: u32,
+    concurrency: u32,
+    non_2xx: u64,
+    rate: f64,
+}
+
+fn parse(text: &str) -> Result<Vec<Row>, (usize, &'static str)> {
+    let mut lines = text.lines().enumerate();
+    if lines.next().map(|(_, line)| line.trim_end()) != Some(HEADER) {
+        return Err((1, "the headings are not those of the published tables"));
+    }
+    let filled = lines.filter(|(_, line)| !line.trim().is_empty());
+    filled.map(|(index, line)| row(line).map_err(|reason| (index + 1, reason))).collect()
+}
+
+fn row(line: &str) -> Result<Row, &'static str> {
+    let fields: Vec<_> = line.split(',').map(str::trim).collect();
+    let [model, backends, concurrency, _complete, non_2xx, rate, _mean] = fields[..] else {
+        return Err("it has not seven fields");
+    };
+    let asynchronous = match model {
+        "threaded" => false,
+        "asynchronous" => true,
+        _ => return Err("the model is neither threaded nor asynchronous"),
+    };
+    let rate: f64 = rate.parse().map_err(|_| "requests_per_second is no number")?;
+    if !(rate.is_finite() && rate > 0.0) {
+        return Err("requests_per_second is not positive");
+    }
+    Ok(Row {
+        asynchronous,
+        backends: backends.parse().map_err(|_| "backends is no count")?,
+        concurrency: concurrency.parse().map_err(|_| "concurrency is no count")?,
+        non_2xx: non_2xx.parse().map_err(|_| "non_2xx is no count")?,
+        rate,
+    })
+}
+
+fn contrast(table: &str, rows: &[Row]) -> Vec<Published> {
+    type Pair<'a> = [Option<&'a Row>; 2];
+    let mut pairs: BTreeMap<(u32, u32), Pair<'_>> = BTreeMap::new();
+    for row in rows {
+        let pair = pairs.entry((row.concurrency, row.backends)).or_default();
+        pair[usize::from(row.asynchronous)] = Some(row);
+    }
+    let mut by_concurrency: BTreeMap<u32, Published> = BTreeMap::new();
+    for ((concurrency, _), pair) in pairs {
+        let one = by_concurrency.entry(concurrency).or_insert_with(|| Published {
+            table: table.to_owned(),
+            concurrency,
+            threaded_faster: 0,
+            async_faster: 0,
+            ignored: 0,
+        });
+        match pair.map(|row| row.filter(|row| row.non_2xx == 0)) {
+            [Some(threaded), Some(asynchronous)] if threaded.rate > asynchronous.rate => {
+                one.threaded_faster += 1;
+            }
+            [Some(threaded), Some(asynchronous)] if asynchronous.rate > threaded.rate => {
+                one.async_faster += 1;
+            }
+            _ => one.ignored += 1,
+        }
+    }
+    by_concurrency.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_counts_errors_is_ignored_with_its_pair() {
+        let rows = format!(
+            "{HEADER}\nasynchronous,1,2,10000,8001,280.57,3.564\nthreaded,1,2,10000,0,3.4,2.83\nthreaded,2,2,10000,0,3.4,2.8\n"
+        );
+        let [one] = &contrast("t", &parse(&rows).unwrap())[..] else { panic!("one concurrency") };
+        assert_eq!((one.threaded_faster, one.async_faster, one.ignored), (0, 0, 2));
+    }
+
+    #[test]
+    fn a_broken_table_is_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.csv");
+        for (text, line) in [
+            ("", 1),
+            ("model,backends\n", 1),
+            (&*format!("{HEADER}\nthreaded,1,2\n"), 2),
+            (&*format!("{HEADER}\nthreaded,1,2,10000,0,NaN,1\n"), 2),
+            (&*format!("{HEADER}\nforked,1,2,10000,0,1,1\n"), 2),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = read(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("x.csv, line {line}:")) && error.contains("restore"), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_the_folder_there_are_no_tables() {
+        assert!(read(Path::new("/nonexistent/published")).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,289 @@
+//! A stored run, cell by cell: what every table and chart is made from.
+//!
+//! Owns the reduction of trials to figures: a figure of a cell is the median over its valid blocks. Rules: an
+//! invalid trial is kept with its reasons and never enters a figure; a trial whose record cannot be read back is
+//! treated the same; a cell that was not run is told apart from one that failed.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::looped::Loop;
+use super::trial::ValidTrial;
+use crate::load::latency;
+use crate::plan::comparisons::{self, Comparisons};
+use crate::plan::{Cell, Competitor, Condition, Connections, Family, Layout};
+use crate::record::{Reason, Stored, Trial};
+use crate::statistics::{self, Spread};
+
+/// Where the conditions of a report's grid differ: the rest of a [`Condition`] is the plan's, the same for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct GridPoint {
+    /// Number of backend servers.
+    pub backends: u32,
+    /// Number of requests outstanding at any time (closed loop), or at most (open loop).
+    pub concurrency: u32,
+}
+
+/// A run, reduced.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// The rows: the plan's in its order, then any other that has a trial.
+    pub competitors: Vec<Competitor>,
+    /// Backend counts, ascending.
+    pub backends: Vec<u32>,
+    /// Concurrencies, ascending.
+    pub concurrency: Vec<u32>,
+    /// Every cell that was planned or run.
+    pub cells: BTreeMap<Cell, CellSummary>,
+    /// Every invalid trial, in the order in which they ended.
+    pub invalid: Vec<InvalidTrial>,
+    /// Trials of both kinds.
+    pub trials: usize,
+    families: BTreeMap<Competitor, Family>,
+    workers: BTreeMap<Competitor, u32>,
+    base: Condition,
+    processors: u32,
+    connections: Connections,
+    layout: Layout,
+    load: Loop,
+}
+
+/// What is known of one cell.
+#[derive(Debug, Clone, Default)]
+pub struct CellSummary {
+    /// Its valid trials, one a block, in the order of the blocks.
+    pub valid: Vec<ValidTrial>,
+    /// Number of its invalid trials.
+    pub invalid: usize,
+}
+
+/// A trial that is shown, not ranked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidTrial {
+    /// What was to be measured.
+    pub cell: Cell,
+    /// Block (0-based).
+    pub block: u32,
+    /// Which try.
+    pub attempt: u32,
+    /// Why it does not count.
+    pub reasons: Vec<Reason>,
+}
+
+impl Summary {
+    /// Reduces `stored`.
+    pub fn of(stored: &Stored) -> Self {
+        let plan = &stored.environment.plan;
+        let mut summary = Summary {
+            competitors: plan.competitors.clone(),
+            backends: plan.backends(),
+            concurrency: plan.concurrency(),
+            cells: BTreeMap::new(),
+            invalid: Vec::new(),
+            trials: stored.trials.len(),
+            families: stored.environment.models.iter().map(|m| (m.competitor.clone(), m.family)).collect(),
+            workers: stored
+                .environment
+                .models
+                .iter()
+                .filter_map(|m| Some((m.competitor.clone(), m.workers?)))
+                .collect(),
+            processors: stored.environment.host.processors.max(1),
+            connections: plan.base.connections,
+            layout: plan.base.layout,
+            load: Loop::of(plan.base.rate),
+            base: plan.base.clone(),
+        };
+        for trial in &stored.trials {
+            let Cell { competitor, condition } = &trial.cell;
+            if !summary.competitors.contains(competitor) {
+                summary.competitors.push(competitor.clone());
+            }
+            summary.backends.push(condition.backends);
+            summary.concurrency.push(condition.concurrency);
+        }
+        let mut seen = Vec::new();
+        summary.competitors.retain(|model| {
+            let new = !seen.contains(model);
+            seen.push(model.clone());
+            new
+        });
+        for axis in [&mut summary.backends, &mut summary.concurrency] {
+            axis.sort_unstable();
+            axis.dedup();
+        }
+        for cell in plan.cells() {
+            summary.cells.entry(cell).or_default();
+        }
+        let (processors, rate) = (summary.processors, plan.base.rate);
+        let read: Vec<_> =
+            stored.trials.par_iter().map(|trial| ValidTrial::of(trial, processors, rate)).collect();
+        for (trial, outcome) in stored.trials.iter().zip(read) {
+            summary.admit(trial, outcome);
+        }
+        for cell in summary.cells.values_mut() {
+            cell.valid.sort_by_key(|trial| trial.block);
+        }
+        summary
+    }
+
+    fn admit(&mut self, trial: &Trial, outcome: Result<ValidTrial, Vec<Reason>>) {
+        let cell = self.cells.entry(trial.cell.clone()).or_default();
+        match outcome {
+            // The first valid trial of a block is the block's: a later one would be a choice.
+            Ok(valid) if cell.valid.iter().any(|earlier| earlier.block == valid.block) => {}
+            Ok(valid) => cell.valid.push(valid),
+            Err(reasons) => {
+                cell.invalid += 1;
+                self.invalid.push(InvalidTrial {
+                    cell: trial.cell.clone(),
+                    block: trial.block,
+                    attempt: trial.attempt,
+                    reasons,
+                });
+            }
+        }
+    }
+
+    /// The cell of these coordinates; an empty one where it was neither planned nor run.
+    pub fn cell(&self, row: &Competitor, point: GridPoint) -> &CellSummary {
+        static EMPTY: CellSummary = CellSummary { valid: Vec::new(), invalid: 0 };
+        self.cells.get(&self.key(row, point)).unwrap_or(&EMPTY)
+    }
+
+    /// The key of the cell of these coordinates.
+    pub fn key(&self, row: &Competitor, GridPoint { backends, concurrency }: GridPoint) -> Cell {
+        Cell { competitor: row.clone(), condition: Condition { backends, concurrency, ..self.base.clone() } }
+    }
+
+    /// The model that ratios are taken to.
+    pub fn reference(&self) -> Option<&Competitor> {
+        comparisons::reference(&self.competitors)
+    }
+
+    /// The rows that are ranked: not the direct one, nor those that control the measurement.
+    pub fn balancers(&self) -> impl Iterator<Item = &Competitor> {
+        comparisons::ranked(&self.competitors)
+    }
+
+    /// Who is compared with whom.
+    pub fn comparisons(&self) -> Comparisons {
+        Comparisons::among(&self.competitors)
+    }
+
+    /// The rows that are drawn and stand in the short table: not those that control the measurement.
+    pub fn shown(&self) -> impl Iterator<Item = &Competitor> {
+        self.competitors.iter().filter(|competitor| !competitor.is_control())
+    }
+
+    /// Every backend count with every concurrency, in the order of the tables.
+    pub fn conditions(&self) -> Vec<GridPoint> {
+        let with = |&backends: &u32| {
+            self.concurrency.iter().map(move |&concurrency| GridPoint { backends, concurrency })
+        };
+        self.backends.iter().flat_map(with).collect()
+    }
+
+    /// Every competitor under every condition, in the order of the tables.
+    pub fn cells_in_order(&self) -> impl Iterator<Item = (&Competitor, GridPoint, &CellSummary)> {
+        self.competitors.iter().flat_map(move |row| {
+            let with = move |condition| (row, condition, self.cell(row, condition));
+            self.conditions().into_iter().map(with)
+        })
+    }
+
+    /// Processors of the machine.
+    pub fn processors(&self) -> u32 {
+        self.processors
+    }
+
+    /// Worker threads of `row`, where it says a number.
+    pub fn workers(&self, row: &Competitor) -> Option<u32> {
+        self.workers.get(&row.as_it_is()).copied()
+    }
+
+    /// Threaded or async; [`Family::None`] for the direct row and for one that the run does not describe.
+    pub fn family(&self, row: &Competitor) -> Family {
+        let of = |competitor: &Competitor| self.families.get(competitor).copied();
+        of(row).or_else(|| of(&row.as_it_is())).unwrap_or(Family::None)
+    }
+
+    /// Processors that each role may use: the balancer, then each of the others.
+    pub fn processors_of_roles(&self) -> (u32, u32) {
+        match self.layout {
+            Layout::Shared => (self.processors(), self.processors()),
+            Layout::Pinned => (1, self.processors().saturating_sub(1).max(1)),
+        }
+    }
+
+    /// How the load was driven.
+    pub fn load(&self) -> Loop {
+        self.load
+    }
+
+    /// Client connections.
+    pub fn connections(&self) -> Connections {
+        self.connections
+    }
+
+    /// Every valid trial, in the order of the cells.
+    pub fn valid(&self) -> impl Iterator<Item = &ValidTrial> {
+        self.cells.values().flat_map(|cell| &cell.valid)
+    }
+
+    /// Fewest and most valid blocks of any cell that has one; zero where none has.
+    pub fn blocks(&self) -> (usize, usize) {
+        let counts = || self.cells.values().map(|cell| cell.valid.len()).filter(|&count| count > 0);
+        (counts().min().unwrap_or(0), counts().max().unwrap_or(0))
+    }
+
+    /// Paired log-ratios of `figure`, `row` to `with`, a value for each block in which both have a valid
+    /// trial under `condition`.
+    pub fn log_ratios(
+        &self,
+        (row, with): (&Competitor, &Competitor),
+        condition: GridPoint,
+        figure: impl Fn(&ValidTrial) -> Option<f64>,
+    ) -> Vec<f64> {
+        let (ours, theirs) = (self.cell(row, condition), self.cell(with, condition));
+        let pairs: Vec<_> = ours
+            .valid
+            .iter()
+            .filter_map(|value| Some((figure(value)?, figure(theirs.in_block(value.block)?)?)))
+            .collect();
+        statistics::log_ratios(&pairs)
+    }
+}
+
+impl CellSummary {
+    /// The valid trial of `block`.
+    pub fn in_block(&self, block: u32) -> Option<&ValidTrial> {
+        self.valid.iter().find(|trial| trial.block == block)
+    }
+
+    /// Middle and extent of `figure` over the valid blocks that have it.
+    pub fn spread(&self, figure: impl Fn(&ValidTrial) -> Option<f64>) -> Option<Spread> {
+        Spread::of(&self.valid.iter().filter_map(figure).collect::<Vec<_>>())
+    }
+
+    /// The same, where every valid block has the figure.
+    pub fn spread_of_all(&self, figure: impl Fn(&ValidTrial) -> Option<f64>) -> Option<Spread> {
+        Spread::of(&self.valid.iter().map(figure).collect::<Option<Vec<_>>>()?)
+    }
+
+    /// All valid blocks' response times in one histogram.
+    pub fn pooled(&self) -> Option<Histogram<u64>> {
+        let mut pooled = latency::histogram();
+        for trial in &self.valid {
+            // Every histogram that [`ValidTrial`] lets in fits these bounds.
+            pooled.add(&trial.latency).ok()?;
+        }
+        (!pooled.is_empty()).then_some(pooled)
+    }
+}
+
+#[cfg(test)]
+mod tests;

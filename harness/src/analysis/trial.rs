@@ -1,0 +1,229 @@
+//! One valid trial in the units of the tables, or the reasons why it has no figures.
+//!
+//! The one place of the analysis that reads a stored sample. Rules: a record that cannot be read back is an invalid trial, not a
+//! number; in an open loop response times count from when each request was due, and a rate that was not sustained makes
+//! the trial invalid whatever the file says.
+
+use hdrhistogram::Histogram;
+
+use crate::host::Usage;
+use crate::load::OpenLoop;
+use crate::load::latency::{self, percentile_ms};
+use crate::record::{Outcome, Reason, Sample, Trial};
+
+/// One valid trial.
+#[derive(Debug, Clone)]
+pub struct ValidTrial {
+    /// Block (0-based).
+    pub block: u32,
+    /// Requests answered correctly.
+    pub completed: u64,
+    /// Answers that were not 2xx.
+    pub non_2xx: u64,
+    /// Requests a second; in an open loop, of the whole schedule.
+    pub rate: f64,
+    /// The balancer's CPU time a request, user mode, µs; `None` in the direct row.
+    pub user_us: Option<f64>,
+    /// The balancer's CPU time a request, in the kernel, µs.
+    pub system_us: Option<f64>,
+    /// CPU time a request of client, balancer and backends together, µs.
+    pub all_cpu_us: f64,
+    /// What each role used of one processor's time.
+    pub used: Used,
+    /// Share of all processors' time that was idle, 0 to 1.
+    pub idle: f64,
+    /// Response times, ns; in an open loop from when each request was due.
+    pub latency: Histogram<u64>,
+    /// How the load generator adhered to its rate; `None` in a closed loop.
+    pub adherence: Option<RateAdherence>,
+    /// Share of the machine's time that the hypervisor gave to others, 0 to 1.
+    pub steal: f64,
+    /// Connections that met a full accept queue.
+    pub listen_overflows: u64,
+    /// Retransmission timers that fired.
+    pub tcp_timeouts: u64,
+}
+
+/// CPU time over the window's length: 1 is one processor all the time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Used {
+    /// The load generator.
+    pub client: f64,
+    /// The balancer; `None` in the direct row.
+    pub balancer: Option<f64>,
+    /// The backends, summed.
+    pub backends: f64,
+}
+
+/// How the load generator adhered to the rate of an open loop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RateAdherence {
+    /// Requests per second that were due.
+    pub rate: u64,
+    /// Requests per second that were answered, over the whole schedule.
+    pub achieved: f64,
+    /// Share of the requests that came due while every connection was busy, 0 to 1.
+    pub waited: f64,
+    /// p99 of how long after it was due a request was sent, ms, where the count supports it.
+    pub late_p99_ms: Option<f64>,
+}
+
+impl RateAdherence {
+    /// Of a window in which `completed` requests were answered; or why its times say nothing.
+    fn of(open: &OpenLoop, completed: u64) -> Result<Self, String> {
+        if !open.sustained {
+            return Err(format!("the rate of {} per second was not sustained", open.rate));
+        }
+        let late = latency::decode(&open.late_ns_hdr).map_err(|error| error.to_string())?;
+        Ok(RateAdherence {
+            rate: open.rate,
+            achieved: open.achieved_per_second(),
+            waited: open.waited as f64 / completed.max(1) as f64,
+            late_p99_ms: percentile_ms(&late, 99.0),
+        })
+    }
+}
+
+impl ValidTrial {
+    /// Requests a second.
+    pub fn rate(&self) -> Option<f64> {
+        Some(self.rate)
+    }
+
+    /// Time a request, mean over all that were outstanding together (`ab`'s second figure), ms.
+    pub fn mean_ms(&self) -> Option<f64> {
+        Some(1e3 / self.rate)
+    }
+
+    /// The balancer's CPU time a request, user and system, µs.
+    pub fn cpu_us(&self) -> Option<f64> {
+        Some(self.user_us? + self.system_us?)
+    }
+
+    /// A percentile of the response time, ms, where the count supports it.
+    pub fn percentile_ms(&self, percentile: f64) -> Option<f64> {
+        percentile_ms(&self.latency, percentile)
+    }
+
+    /// Of `trial`, which `processors` took part in and which was to be at `rate`; or why it does not count.
+    pub(super) fn of(trial: &Trial, processors: u32, rate: Option<u64>) -> Result<Self, Vec<Reason>> {
+        let sample = match &trial.outcome {
+            Outcome::Measured(sample) => sample,
+            Outcome::Invalid { reasons } => return Err(reasons.clone()),
+        };
+        Self::of_sample(trial.block, sample, processors, rate).map_err(|reason| vec![Reason::Words(reason)])
+    }
+
+    fn of_sample(block: u32, sample: &Sample, processors: u32, rate: Option<u64>) -> Result<Self, String> {
+        if sample.completed == 0 || sample.elapsed_ns == 0 {
+            return Err(format!(
+                "the record says {} requests in {} ns: the trials file was altered: run the cell again",
+                sample.completed, sample.elapsed_ns
+            ));
+        }
+        let open_loop = sample.open_loop.as_ref();
+        let adherence = open_loop.map(|open| RateAdherence::of(open, sample.completed)).transpose()?;
+        if adherence.map(|adherence| adherence.rate) != rate {
+            return Err(
+                "the record is of another rate than the plan: the files were altered: run the cell again"
+                    .into(),
+            );
+        }
+        let latency = open_loop.map_or(&sample.latency_ns_hdr, |open| &open.latency_ns_hdr);
+        let latency = latency::decode(latency).map_err(|error| error.to_string())?;
+        // A histogram of foreign bounds would not pool with the others.
+        let mut fitting = latency::histogram();
+        fitting
+            .add(&latency)
+            .map_err(|error| format!("the latency histogram has foreign bounds ({error})"))?;
+        let completed = sample.completed as f64;
+        let whole = sample.elapsed_ns as f64 * f64::from(processors);
+        let cpu_ns = |usage: &Usage| usage.cpu_ns() as f64;
+        let share = |usage: &Usage| cpu_ns(usage) / sample.elapsed_ns as f64;
+        let all_cpu_ns =
+            cpu_ns(&sample.client) + sample.balancer.as_ref().map_or(0.0, cpu_ns) + cpu_ns(&sample.backends);
+        let a_request_us = |ns: u64| ns as f64 / 1e3 / completed;
+        Ok(ValidTrial {
+            block,
+            completed: sample.completed,
+            non_2xx: sample.non_2xx,
+            rate: adherence
+                .map_or(completed * 1e9 / sample.elapsed_ns as f64, |adherence| adherence.achieved),
+            user_us: sample.balancer.map(|usage| a_request_us(usage.user_ns)),
+            system_us: sample.balancer.map(|usage| a_request_us(usage.system_ns)),
+            all_cpu_us: all_cpu_ns / 1e3 / completed,
+            used: Used {
+                client: share(&sample.client),
+                balancer: sample.balancer.as_ref().map(share),
+                backends: share(&sample.backends),
+            },
+            idle: sample.host.idle_ns as f64 / whole,
+            latency: fitting,
+            adherence,
+            steal: sample.host.steal_ns as f64 / whole,
+            listen_overflows: sample.host.listen_overflows,
+            tcp_timeouts: sample.host.tcp_timeouts,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::summary::{GridPoint, Summary};
+    use crate::analysis::synthetic::{Run, recondition};
+    use crate::plan::Competitor;
+    use crate::record::in_words;
+
+    const POINT: GridPoint = GridPoint { backends: 1, concurrency: 10 };
+
+    fn run() -> Run {
+        let models = ["direct", "threads", "mio", "threads#2"];
+        Run::new().models(&models).backends(&[1, 2]).concurrency(&[10]).blocks(8).rate(2000)
+    }
+
+    #[test]
+    fn a_rate_that_was_not_sustained_is_never_ranked_whatever_the_file_says() {
+        let mut stored = run().build();
+        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.competitor.name == "mio") {
+            let Outcome::Measured(sample) = &mut trial.outcome else { continue };
+            if let Some(open) = &mut sample.open_loop {
+                open.sustained = false;
+            }
+        }
+        let summary = Summary::of(&stored);
+        assert_eq!(summary.cell(&Competitor::of("mio"), POINT).valid.len(), 0);
+        assert_eq!(summary.cell(&Competitor::of("mio"), POINT).invalid, 8);
+        assert_eq!(in_words(&summary.invalid[0].reasons), "the rate of 2000 per second was not sustained");
+    }
+
+    #[test]
+    fn a_trial_of_another_loop_than_the_plans_enters_no_figure() {
+        let mut closed = run().build();
+        recondition(&mut closed, |condition| condition.rate = None);
+        let mut other = run().build();
+        recondition(&mut other, |condition| condition.rate = Some(1000));
+        for stored in [closed, other] {
+            let summary = Summary::of(&stored);
+            assert_eq!(summary.valid().count(), 0);
+            assert!(
+                summary.invalid[0].reasons[0].to_string().contains("another rate than the plan"),
+                "{:?}",
+                summary.invalid[0]
+            );
+        }
+    }
+
+    #[test]
+    fn the_response_times_are_those_from_when_each_request_was_due() {
+        let stored = run().build();
+        let Outcome::Measured(sample) = &stored.trials[0].outcome else { panic!("measured") };
+        let since_due = latency::decode(&sample.open_loop.as_ref().unwrap().latency_ns_hdr).unwrap();
+        let since_sent = latency::decode(&sample.latency_ns_hdr).unwrap();
+        let summary = Summary::of(&stored);
+        let trial = &summary.cell(&Competitor::direct(), POINT).valid[0];
+        assert_eq!(trial.percentile_ms(50.0), percentile_ms(&since_due, 50.0));
+        assert_ne!(trial.percentile_ms(50.0), percentile_ms(&since_sent, 50.0));
+        assert_eq!(trial.rate(), Some(2000.0));
+    }
+}

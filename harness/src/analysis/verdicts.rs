@@ -1,0 +1,265 @@
+//! Every comparison within a run, judged: models to the reference, a model to itself, a slowed model to itself.
+//!
+//! Rules: a metric's comparisons are judged together; A/A pairs and injected slowdowns are families of their own and no
+//! competitors; what the client bounded has an interval and no verdict; an A/A pair is judged without the
+//! noise floor, which it makes.
+
+use rayon::prelude::*;
+
+use super::bottleneck::Bottlenecks;
+use super::findings::{Claim, Finding};
+use super::metric::Metric;
+use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
+use super::summary::{GridPoint, Summary};
+use crate::plan::Competitor;
+use crate::plan::comparisons::Pair;
+use crate::statistics::bootstrap::{Bootstrap, RESAMPLES};
+use crate::statistics::verdict::{CONFIDENCE, Compared, noise_floor};
+
+/// All verdicts of a run.
+#[derive(Debug, Clone)]
+pub struct Verdicts {
+    /// One for each of [`Loop::metrics`](super::looped::Loop::metrics), in that order.
+    metrics: Vec<OfMetric>,
+}
+
+/// The verdicts on one metric.
+#[derive(Debug, Clone)]
+pub struct OfMetric {
+    /// Which.
+    pub metric: Metric,
+    /// How far a model differs from itself in this run, a log-ratio; `None` without an A/A pair of two blocks.
+    pub floor: Option<f64>,
+    /// Each model to the reference.
+    pub models: Vec<Comparison>,
+    /// Each model measured twice, the second time to the first.
+    pub aa_pairs: Vec<Comparison>,
+    /// Each slowed model to itself without the slowdown.
+    pub slowdowns: Vec<Comparison>,
+}
+
+/// Two rows under one condition.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// Whose ratio it is.
+    pub row: Competitor,
+    /// What it is a ratio to.
+    pub with: Competitor,
+    /// What was done to both.
+    pub condition: GridPoint,
+    /// Log-ratios, block by block.
+    pub log_ratios: Vec<f64>,
+    /// The client, not the balancer, may have set either side.
+    pub client_bound: bool,
+    /// What came of it; absent where no block has both.
+    pub ratio: Option<Ratio>,
+}
+
+/// How A/A comparisons of a metric came out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AaTally {
+    /// Comparisons that have an interval.
+    pub comparisons: usize,
+    /// Of these, indistinguishable.
+    pub indistinguishable: usize,
+    /// Of these, with an interval (of that one comparison, uncorrected) that leaves out 1.
+    pub intervals_without_one: usize,
+    /// The ratio that is furthest from 1.
+    pub furthest: Option<f64>,
+}
+
+impl Verdicts {
+    /// Of `summary`, whose limits are `bottlenecks`.
+    pub fn of(summary: &Summary, bottlenecks: &Bottlenecks) -> Self {
+        let on = |&metric: &Metric| OfMetric::of(summary, bottlenecks, metric);
+        Verdicts { metrics: summary.load().metrics().par_iter().map(on).collect() }
+    }
+
+    /// On one metric; `None` where this kind of loop says nothing of it.
+    pub fn on(&self, metric: Metric) -> Option<&OfMetric> {
+        self.metrics.iter().find(|of| of.metric == metric)
+    }
+
+    /// On each.
+    pub fn iter(&self) -> impl Iterator<Item = &OfMetric> {
+        self.metrics.iter()
+    }
+}
+
+impl OfMetric {
+    fn of(summary: &Summary, bottlenecks: &Bottlenecks, metric: Metric) -> Self {
+        let compare = |pairs: &[Pair]| -> Vec<Comparison> {
+            let each = pairs.iter().flat_map(|Pair { competitor: row, with }| {
+                summary.conditions().into_iter().map(move |condition| Comparison {
+                    row: row.clone(),
+                    with: with.clone(),
+                    condition,
+                    log_ratios: summary.log_ratios((row, with), condition, |trial| metric.of(trial)),
+                    client_bound: [row, with]
+                        .iter()
+                        .any(|row| bottlenecks.is_client_bound(metric, row, condition)),
+                    ratio: None,
+                })
+            });
+            each.collect()
+        };
+        let pairs = summary.comparisons();
+        let mut aa_pairs = compare(&pairs.replicates);
+        let floor = noise_floor(&aa_pairs.iter().map(|pair| pair.log_ratios.clone()).collect::<Vec<_>>());
+        // The question to an A/A pair is not which is faster: it is judged whatever bounded it.
+        aa_pairs.iter_mut().for_each(|pair| pair.client_bound = false);
+        let (mut models, mut slowdowns) = (compare(&pairs.models), compare(&pairs.slowdowns));
+        judge(&mut aa_pairs, None);
+        judge(&mut models, floor);
+        judge(&mut slowdowns, floor);
+        OfMetric { metric, floor, models, aa_pairs, slowdowns }
+    }
+
+    /// For each model and each conclusion on it, the conditions that it holds under.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut pairs: Vec<_> = self.models.iter().map(|of| (&of.row, &of.with)).collect();
+        pairs.dedup();
+        let of_pair = |(row, with): (&Competitor, &Competitor)| {
+            let ratios = self.models.iter().filter(|of| (&of.row, &of.with) == (row, with));
+            let ratios: Vec<_> = ratios.filter_map(|of| Some((of.condition, of.ratio?))).collect();
+            Finding::by_conclusion(&ratios, |conclusion| Claim::ModelToReference {
+                model: row.clone(),
+                reference: with.clone(),
+                metric: self.metric,
+                conclusion,
+            })
+        };
+        pairs.into_iter().flat_map(of_pair).collect()
+    }
+
+    /// How its A/A comparisons came out.
+    pub fn aa_tally(&self) -> AaTally {
+        let ratios: Vec<_> = self.aa_pairs.iter().filter_map(|pair| pair.ratio).collect();
+        let known = || ratios.iter().filter(|ratio| ratio.judged.interval.is_some());
+        let distance = |ratio: &f64| ratio.ln().abs();
+        AaTally {
+            comparisons: known().count(),
+            indistinguishable: known()
+                .filter(|ratio| ratio.conclusion() == Conclusion::Indistinguishable)
+                .count(),
+            intervals_without_one: known().filter(|ratio| ratio.judged.p < 1.0 - CONFIDENCE).count(),
+            furthest: ratios
+                .iter()
+                .map(|ratio| ratio.judged.ratio)
+                .max_by(|a, b| distance(a).total_cmp(&distance(b))),
+        }
+    }
+
+    /// How many of the models' intervals the studentised bootstrap agrees with about 1, of how many.
+    pub fn confirmed_by_bootstrap(&self) -> (usize, usize) {
+        let agree: Vec<bool> = self
+            .models
+            .par_iter()
+            .filter_map(|comparison| {
+                let interval = comparison.ratio?.judged.interval?;
+                // A name of its own for each comparison seeds its resamples.
+                let GridPoint { backends, concurrency } = comparison.condition;
+                let name = format!(
+                    "{:?} {} {} {:?}",
+                    self.metric,
+                    comparison.row,
+                    comparison.with,
+                    (backends, concurrency)
+                );
+                let (low, high) =
+                    Bootstrap::of(&comparison.log_ratios, RESAMPLES, CONFIDENCE, &name)?.studentised;
+                let (theirs, ours) = (low > 0.0 || high < 0.0, interval.low > 1.0 || interval.high < 1.0);
+                Some(theirs == ours)
+            })
+            .collect();
+        (agree.iter().filter(|&&agrees| agrees).count(), agree.len())
+    }
+}
+
+/// Judges `comparisons` together.
+fn judge(comparisons: &mut [Comparison], floor: Option<f64>) {
+    let candidate = |comparison: &Comparison| Candidate {
+        compared: Compared::paired(&comparison.log_ratios),
+        floor,
+        client_bound: comparison.client_bound,
+    };
+    let candidates: Vec<_> = comparisons.iter().map(candidate).collect();
+    for (comparison, ratio) in comparisons.iter_mut().zip(judge_together(&candidates, 1)) {
+        comparison.ratio = ratio;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::synthetic::Run;
+
+    fn run(models: &[&str]) -> Run {
+        Run::new().models(models).backends(&[1, 2]).concurrency(&[10]).blocks(8)
+    }
+
+    fn of(stored: &crate::record::Stored) -> Verdicts {
+        let summary = Summary::of(stored);
+        Verdicts::of(&summary, &Bottlenecks::of(&summary))
+    }
+
+    fn verdicts(run: &Run) -> Verdicts {
+        of(&run.build())
+    }
+
+    #[test]
+    fn a_model_again_makes_the_noise_floor_and_is_no_competitor() {
+        let verdicts = verdicts(&run(&["direct", "threads", "mio", "threads#2"]));
+        for of in verdicts.iter() {
+            assert!(of.floor.is_some_and(|floor| floor > 0.0), "{:?}", of.metric);
+            assert!(
+                of.models
+                    .iter()
+                    .all(|comparison| comparison.row.name == "mio" && comparison.with.name == "threads")
+            );
+            assert!(
+                of.aa_pairs.iter().all(|pair| pair.row == pair.with.again() && pair.with.name == "threads")
+            );
+            assert_eq!((of.models.len(), of.aa_pairs.len(), of.slowdowns.len()), (2, 2, 0));
+        }
+    }
+
+    #[test]
+    fn without_a_pair_the_floor_is_unknown_and_said_to_be() {
+        let verdicts = verdicts(&run(&["threads", "mio"]));
+        assert!(verdicts.iter().all(|of| of.floor.is_none()));
+        assert!(verdicts.iter().all(|of| of.aa_tally().comparisons == 0));
+    }
+
+    #[test]
+    fn a_handicapped_row_is_compared_with_its_own_model() {
+        let verdicts = verdicts(&run(&["threads", "mio", "mio+10%"]));
+        let of = verdicts.on(Metric::BalancerCpu).unwrap();
+        assert!(of.slowdowns.iter().all(|slowed| slowed.row == Competitor::of("mio+10%") && slowed.with == Competitor::of("mio")));
+        assert_eq!(of.models.iter().filter(|comparison| comparison.row.name != "mio").count(), 0);
+    }
+
+    #[test]
+    fn what_the_client_bounded_has_an_interval_and_no_rank() {
+        let mut stored = run(&["threads", "mio"]).build();
+        for trial in stored.trials.iter_mut().filter(|trial| trial.cell.competitor.name == "mio") {
+            if let crate::record::Outcome::Measured(sample) = &mut trial.outcome {
+                sample.client.system_ns = sample.elapsed_ns;
+            }
+        }
+        let verdicts = of(&stored);
+        let ratio = |metric| verdicts.on(metric).unwrap().models[0].ratio.unwrap();
+        assert_eq!(ratio(Metric::Throughput).conclusion(), Conclusion::ClientBound);
+        assert!(ratio(Metric::Throughput).judged.interval.is_some());
+        assert_eq!(ratio(Metric::BalancerCpu).conclusion(), Conclusion::Below);
+    }
+
+    #[test]
+    fn a_pair_without_a_common_valid_block_has_no_ratio() {
+        let run = (0..8).fold(run(&["threads", "mio"]), |run, block| run.invalid("mio", 1, 10, block));
+        let verdicts = verdicts(&run);
+        let of = verdicts.on(Metric::Throughput).unwrap();
+        assert_eq!(of.models[0].ratio, None);
+        assert!(of.models[1].ratio.is_some());
+    }
+}

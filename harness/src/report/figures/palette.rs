@@ -1,0 +1,139 @@
+//! Which colour and which marker stand for a model: the same in every chart of every run.
+//!
+//! Colours are Okabe & Ito's (2008), then some of Tol's muted scheme (2021), all told apart under the common
+//! colour blindnesses; the marker tells models apart without any colour. Threaded models are cool, async ones warm.
+//! A model without a place of its own takes a nameless one, of its family if it can.
+
+use plotters::style::RGBColor;
+
+use crate::analysis::summary::Summary;
+use crate::plan::{Competitor, Family};
+
+/// Text and axes.
+pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+/// Text of second rank.
+pub(super) const FAINT_INK: RGBColor = RGBColor(0x55, 0x55, 0x55);
+/// Grid lines.
+pub(super) const GRID: RGBColor = RGBColor(0xE2, 0xE2, 0xE2);
+/// The page.
+pub(super) const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
+
+/// How a model is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) color: RGBColor,
+    pub(super) marker: Marker,
+}
+
+/// The shape of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marker {
+    Circle,
+    Square,
+    TriangleUp,
+    TriangleDown,
+    Diamond,
+    Cross,
+    Plus,
+    Ring,
+}
+
+const WITHOUT_BALANCER: Look = Look { color: RGBColor(0x77, 0x77, 0x77), marker: Marker::Cross };
+
+const THREADED: [(&str, Look); 5] = [
+    ("threads", Look { color: RGBColor(0x00, 0x72, 0xB2), marker: Marker::Circle }),
+    ("pool", Look { color: RGBColor(0x56, 0xB4, 0xE9), marker: Marker::Square }),
+    ("rayon", Look { color: RGBColor(0x00, 0x9E, 0x73), marker: Marker::TriangleDown }),
+    ("", Look { color: RGBColor(0x33, 0x22, 0x88), marker: Marker::Plus }),
+    ("", Look { color: RGBColor(0x11, 0x77, 0x33), marker: Marker::Ring }),
+];
+
+const ASYNC: [(&str, Look); 6] = [
+    ("mio", Look { color: RGBColor(0xD5, 0x5E, 0x00), marker: Marker::TriangleUp }),
+    ("tokio", Look { color: RGBColor(0xE6, 0x9F, 0x00), marker: Marker::Diamond }),
+    ("smol", Look { color: RGBColor(0xCC, 0x79, 0xA7), marker: Marker::Plus }),
+    ("async-std", Look { color: RGBColor(0x88, 0x22, 0x55), marker: Marker::Square }),
+    ("", Look { color: RGBColor(0xCC, 0x66, 0x77), marker: Marker::TriangleDown }),
+    ("uring", Look { color: RGBColor(0x99, 0x99, 0x33), marker: Marker::Ring }),
+];
+
+/// The looks of `summary`'s models and the direct row, in its order; rows that control the measurement are not drawn.
+pub(super) fn looks(summary: &Summary) -> Vec<(&Competitor, Look)> {
+    let rows: Vec<&Competitor> = summary.shown().collect();
+    let mut taken: Vec<Look> = rows.iter().filter_map(|row| place_of_its_own(row)).collect();
+    let look = |model: &Competitor| -> Look {
+        if let Some(look) = place_of_its_own(model) {
+            return look;
+        }
+        let (own, other) = match summary.family(model) {
+            Family::Threaded => (THREADED.as_slice(), ASYNC.as_slice()),
+            Family::Async | Family::None => (ASYNC.as_slice(), THREADED.as_slice()),
+        };
+        // Only nameless places, so that a model's look does not depend on which others run; past the last one looks
+        // repeat, and the order of the legend tells them apart.
+        let mut nameless = own.iter().chain(other).filter(|(name, _)| name.is_empty()).map(|&(_, look)| look);
+        let look = nameless.find(|look| !taken.contains(look)).unwrap_or(own[taken.len() % own.len()].1);
+        taken.push(look);
+        look
+    };
+    let mut look = look;
+    rows.into_iter().map(|row| (row, look(row))).collect()
+}
+
+fn place_of_its_own(model: &Competitor) -> Option<Look> {
+    if model.is_direct() {
+        return Some(WITHOUT_BALANCER);
+    }
+    THREADED.iter().chain(&ASYNC).find(|(name, _)| *name == model.name).map(|&(_, look)| look)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::synthetic::Run;
+
+    fn look_of(models: &[&str], model: &str) -> Look {
+        let summary = Summary::of(&Run::new().blocks(0).models(models).build());
+        looks(&summary).into_iter().find(|(row, _)| row.name == model).unwrap().1
+    }
+
+    #[test]
+    fn a_model_keeps_its_look_whatever_runs_beside_it() {
+        assert_eq!(look_of(&["direct", "threads", "mio"], "mio"), look_of(&["tokio", "mio", "new"], "mio"));
+    }
+
+    #[test]
+    fn no_two_of_the_known_models_look_alike_in_colour_or_in_grey() {
+        let all: Vec<_> = THREADED.iter().chain(&ASYNC).map(|&(_, look)| look).collect();
+        for (i, a) in all.iter().enumerate() {
+            for b in &all[i + 1..] {
+                assert_ne!(a.color, b.color);
+            }
+        }
+        let four =
+            ["threads", "pool", "mio", "tokio"].map(|m| place_of_its_own(&Competitor::of(m)).unwrap().marker);
+        for (i, marker) in four.iter().enumerate() {
+            assert!(!four[i + 1..].contains(marker) && *marker != WITHOUT_BALANCER.marker);
+        }
+    }
+
+    #[test]
+    fn three_unknown_models_still_differ_and_more_do_not_fail() {
+        let models: Vec<String> = (0..20).map(|i| format!("new-{i}")).collect();
+        let names: Vec<&str> = models.iter().map(String::as_str).collect();
+        let summary = Summary::of(&Run::new().blocks(0).models(&names).build());
+        let looks: Vec<_> = looks(&summary).into_iter().map(|(_, look)| look).collect();
+        assert_eq!(looks.len(), 20);
+        for i in 0..3 {
+            assert!(!looks[i + 1..3].contains(&looks[i]));
+        }
+    }
+
+    #[test]
+    fn an_unknown_model_takes_a_free_place() {
+        let models = ["mio", "first", "second"];
+        let (first, second) = (look_of(&models, "first"), look_of(&models, "second"));
+        assert_ne!(first, second);
+        assert_ne!(first, look_of(&models, "mio"));
+    }
+}

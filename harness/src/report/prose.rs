@@ -1,0 +1,117 @@
+//! Sentences that figures, report and terminal share, each made from the run that it speaks of.
+//!
+//! What is written differently of a closed and of an open loop stands in [`load`].
+
+pub(super) mod findings;
+pub(super) mod load;
+
+use crate::analysis::summary::{InvalidTrial, Summary};
+use crate::plan::{Cell, Competitor, Connections};
+use crate::record::in_words;
+use crate::text::counted;
+
+/// A row's name as it is read: "threads again", "threads +10 % CPU".
+pub(super) fn row(competitor: &Competitor) -> String {
+    let Competitor { name, slowdown_percent, replicate, .. } = competitor;
+    let slowed = if *slowdown_percent > 0 { format!(" +{slowdown_percent} % CPU") } else { String::new() };
+    format!("{name}{slowed}{}", if *replicate { " again" } else { "" })
+}
+
+/// "mio, tokio".
+pub(super) fn joined(competitors: &[Competitor]) -> String {
+    competitors.iter().map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// "5 blocks", or "3 to 5 blocks" where cells differ.
+pub(super) fn blocks(summary: &Summary) -> String {
+    match summary.blocks() {
+        (fewest, most) if fewest == most => counted(most, "block"),
+        (fewest, most) => format!("{fewest} to {}", counted(most, "block")),
+    }
+}
+
+/// Why a chart has gaps, where it has any.
+pub(super) fn empty_cells(summary: &Summary) -> &'static str {
+    if summary.cells.values().any(|cell| cell.valid.is_empty()) { " A gap: no valid trial." } else { "" }
+}
+
+/// How the client uses connections.
+pub(super) fn connections(connections: Connections) -> &'static str {
+    match connections {
+        Connections::Close => "a new connection for each request",
+        Connections::Keepalive => "persistent connections",
+    }
+}
+
+/// How much the number of blocks supports.
+pub(super) fn strength(summary: &Summary) -> String {
+    match summary.blocks().1 {
+        0 => "No trial of this run is valid: there is nothing to compare.".into(),
+        1 => "There is one block: nothing tells how far these figures would repeat.".into(),
+        _ => "A range is what was seen over the blocks; only ratios have confidence intervals.".into(),
+    }
+}
+
+/// How much of the plan is there; `None` when all of it is.
+pub(super) fn gaps(summary: &Summary) -> Option<String> {
+    let (all, not_run, failed) =
+        summary.cells.values().fold((0, 0, 0), |(all, not_run, failed), cell| {
+            match (cell.valid.len(), cell.invalid) {
+                (0, 0) => (all + 1, not_run + 1, failed),
+                (0, _) => (all + 1, not_run, failed + 1),
+                _ => (all + 1, not_run, failed),
+            }
+        });
+    let mut parts = Vec::new();
+    if not_run > 0 {
+        parts.push(format!("of {}, {not_run} not run yet", counted(all, "cell")));
+    }
+    if failed > 0 {
+        parts.push(format!("of {}, {failed} without a valid trial", counted(all, "cell")));
+    }
+    let (fewest, most) = summary.blocks();
+    if parts.is_empty() && fewest < most {
+        parts.push(format!("cells have between {fewest} and {most} valid blocks"));
+    }
+    (!parts.is_empty()).then(|| format!("This run is not complete: {}.", parts.join("; ")))
+}
+
+/// An invalid trial, in one line.
+pub(super) fn invalid_trial(trial: &InvalidTrial) -> String {
+    let InvalidTrial { cell: Cell { competitor, condition }, block, attempt, reasons } = trial;
+    format!(
+        "{}, {}, concurrency {}, block {}, attempt {attempt}: {}",
+        row(competitor),
+        counted(condition.backends as usize, "server"),
+        condition.concurrency,
+        u64::from(*block) + 1,
+        in_words(reasons)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::synthetic::Run;
+
+    #[test]
+    fn few_blocks_are_said_to_be_few() {
+        let strength = |blocks| strength(&Summary::of(&Run::new().blocks(blocks).backends(&[1]).build()));
+        assert!(strength(0).starts_with("No trial"));
+        assert!(strength(1).starts_with("There is one block"));
+        assert!(strength(2).contains("only ratios have confidence intervals"));
+    }
+
+    #[test]
+    fn a_partial_run_says_what_is_missing() {
+        let mut run = Run::new().blocks(2).backends(&[1]).concurrency(&[2]).build();
+        assert_eq!(gaps(&Summary::of(&run)), None);
+        run.trials.truncate(7);
+        assert_eq!(
+            gaps(&Summary::of(&run)).unwrap(),
+            "This run is not complete: cells have between 1 and 2 valid blocks."
+        );
+        run.trials.truncate(4);
+        assert_eq!(gaps(&Summary::of(&run)).unwrap(), "This run is not complete: of 5 cells, 1 not run yet.");
+    }
+}

@@ -1,0 +1,78 @@
+//! `report.md`: GitHub-flavoured Markdown. Text that came from a peer or a file means itself and no markup.
+
+use crate::report::section::{Column, Content, Document, FigureLink, Table};
+use crate::text::printable;
+
+/// `document` as Markdown.
+pub(in crate::report) fn document(document: &Document) -> String {
+    let mut text = format!("# {}\n", escaped(&document.title));
+    // A comment must not hold two hyphens.
+    let command = escaped(&document.command).replace("--", "- -");
+    text.push_str(&format!("\n<!-- Made by `{command}`. Do not edit: make it again. -->\n"));
+    for section in &document.sections {
+        if let Some(heading) = &section.heading {
+            text.push_str(&format!("\n## {}\n", escaped(heading)));
+        }
+        for piece in &section.content {
+            text.push('\n');
+            text.push_str(&content(piece, &command));
+        }
+    }
+    text
+}
+
+fn content(content: &Content, command: &str) -> String {
+    match content {
+        Content::Paragraph(text) | Content::Findings { sentence: text, .. } => {
+            format!("{}\n", escaped(text))
+        }
+        Content::Warning(text) => format!("> **Mind:** {}\n", escaped(text)),
+        Content::List(items) => items.iter().map(|item| format!("- {}\n", escaped(item))).collect(),
+        Content::Table(of) => match of.quotable {
+            None => table(of),
+            Some(name) => format!("<!-- BEGIN: {name} ({command}) -->\n{}<!-- END -->\n", table(of)),
+        },
+        Content::Figure(FigureLink { id, title, caption, sentence, .. }) => {
+            let picture = format!("![{}. {}]({id}.png)\n", escaped(title), escaped(caption));
+            sentence.iter().fold(picture, |text, sentence| format!("{text}\n{}\n", escaped(sentence)))
+        }
+    }
+}
+
+/// `table` alone.
+pub fn table(table: &Table) -> String {
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(table.columns.iter().map(|column| escaped(&column.title)).collect());
+    let rule = |column: &Column| if column.numeric { "---:" } else { "---" }.to_owned();
+    text.push_str(&line(table.columns.iter().map(rule).collect()));
+    for row in &table.rows {
+        text.push_str(&line(row.iter().map(|value| escaped(&value.plain())).collect()));
+    }
+    text
+}
+
+/// `text` as one line of Markdown that means itself.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in printable(text).chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '\\' | '|' | '`' | '*' | '[' | ']' => safe.extend(['\\', c]),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_a_peer_cannot_leave_its_cell() {
+        let hostile = "a|b\n| <script> `x` \u{1b}[2J";
+        let of = Table::new(vec![Column::words("t")], [vec![hostile.into()]]);
+        assert_eq!(table(&of).lines().last().unwrap(), r"| a\|b \| &lt;script> \`x\`  \[2J |");
+    }
+}

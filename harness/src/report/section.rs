@@ -1,0 +1,172 @@
+//! What a report consists of, once for all of its forms: sections of prose, findings, tables and figures.
+//!
+//! Knows neither what is measured nor how any of it is written: that is [`super::sections`]' and [`super::render`]'s.
+
+use super::figures::Figure;
+use super::value::Value;
+use crate::analysis::findings::Finding;
+
+/// A report.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// Its title.
+    pub title: String,
+    /// The command that makes it again.
+    pub command: String,
+    /// Its sections, in the order in which they are read.
+    pub sections: Vec<Section>,
+}
+
+/// One part of a report.
+#[derive(Debug, Clone)]
+pub struct Section {
+    /// A name for links.
+    pub id: &'static str,
+    /// What stands over it; the first section of a report has none.
+    pub heading: Option<String>,
+    /// What is in it, in order.
+    pub content: Vec<Content>,
+}
+
+/// One piece of a section.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Prose.
+    Paragraph(String),
+    /// Something that a reader must not overlook.
+    Warning(String),
+    /// What was found, in a sentence, and the findings behind it.
+    Findings {
+        /// The sentence.
+        sentence: String,
+        /// What it was written from.
+        findings: Vec<Finding>,
+    },
+    /// A list.
+    List(Vec<String>),
+    /// A table.
+    Table(Table),
+    /// A figure, drawn in files beside the report.
+    Figure(FigureLink),
+}
+
+/// Where a figure is, and what it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FigureLink {
+    /// The names of its files, without the extension.
+    pub id: String,
+    /// What it shows.
+    pub title: String,
+    /// How to read it.
+    pub caption: String,
+    /// The sentence that it supports.
+    pub sentence: Option<String>,
+    /// Width and height, pixels.
+    pub size: (u32, u32),
+}
+
+/// Headings and rows of equal length.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Other documents may quote it by this name.
+    pub quotable: Option<&'static str>,
+    /// Headings.
+    pub columns: Vec<Column>,
+    /// Values, row by row.
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its heading, with the unit.
+    pub title: String,
+    /// The heading on a terminal, where room is short; its lines are set under each other.
+    pub short: Option<&'static str>,
+    /// Numbers are set flush right.
+    pub numeric: bool,
+}
+
+impl Section {
+    /// An empty one.
+    pub fn new(id: &'static str, heading: impl Into<String>) -> Self {
+        Section { id, heading: Some(heading.into()), content: Vec::new() }
+    }
+
+    /// The one that a report begins with.
+    pub fn opening() -> Self {
+        Section { id: "summary", heading: None, content: Vec::new() }
+    }
+
+    /// With a paragraph at its end.
+    pub fn paragraph(self, text: impl Into<String>) -> Self {
+        self.with([Content::Paragraph(text.into())])
+    }
+
+    /// With a table at its end.
+    pub fn table(self, table: Table) -> Self {
+        self.with([Content::Table(table)])
+    }
+
+    /// With `content` at its end.
+    pub fn with(mut self, content: impl IntoIterator<Item = Content>) -> Self {
+        self.content.extend(content);
+        self
+    }
+}
+
+impl Content {
+    /// A link to `figure`.
+    pub(super) fn figure(figure: &Figure) -> Self {
+        Content::Figure(FigureLink {
+            id: figure.id().to_owned(),
+            title: figure.title().to_owned(),
+            caption: figure.caption().to_owned(),
+            sentence: figure.sentence().map(str::to_owned),
+            size: figure.size(),
+        })
+    }
+}
+
+impl Table {
+    /// A table of these columns and rows.
+    pub fn new(columns: Vec<Column>, rows: impl IntoIterator<Item = Vec<Value>>) -> Self {
+        Table { quotable: None, columns, rows: rows.into_iter().collect() }
+    }
+
+    /// A table of a thing and its value in each row.
+    pub fn of_facts(rows: Vec<(&str, String)>) -> Self {
+        let columns = vec![Column::words("what"), Column::words("value")];
+        Table::new(columns, rows.into_iter().map(|(what, value)| vec![what.into(), value.into()]))
+    }
+
+    /// One that other documents may quote by `name`.
+    pub fn quoted_as(mut self, name: &'static str) -> Self {
+        self.quotable = Some(name);
+        self
+    }
+
+    /// Row `index` as plain text.
+    #[cfg(test)]
+    pub(crate) fn plain_row(&self, index: usize) -> Vec<String> {
+        self.rows[index].iter().map(Value::plain).collect()
+    }
+}
+
+impl Column {
+    /// A column of words.
+    pub fn words(title: impl Into<String>) -> Self {
+        Column { title: title.into(), short: None, numeric: false }
+    }
+
+    /// A column of numbers.
+    pub fn numbers(title: impl Into<String>) -> Self {
+        Column { title: title.into(), short: None, numeric: true }
+    }
+
+    /// With another heading on a terminal.
+    pub fn short(mut self, heading: &'static str) -> Self {
+        self.short = Some(heading);
+        self
+    }
+}

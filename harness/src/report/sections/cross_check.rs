@@ -1,0 +1,67 @@
+//! The cross-check of the load generator with other tools: its table.
+
+use crate::probes::cross_check::CrossCheck;
+use crate::report::section::{Column, Table};
+use crate::report::value::Value;
+
+/// A row a model and tool.
+pub fn table(check: &CrossCheck) -> Table {
+    let columns = vec![
+        Column::words("model"),
+        Column::words("tool"),
+        Column::numbers("pairs"),
+        Column::numbers("failed"),
+        Column::numbers("load / tool, median"),
+        Column::numbers("lowest"),
+        Column::numbers("highest"),
+    ];
+    let rows = check.agreements().into_iter().map(|agreement| {
+        let of = |at: usize| Value::or_nothing(agreement.ratio, |ratio| Value::decimal(ratio[at], 3));
+        vec![
+            agreement.model.as_str().into(),
+            agreement.tool.name().into(),
+            Value::count(agreement.pairs),
+            Value::count(agreement.failed_pairs),
+            of(1),
+            of(0),
+            of(2),
+        ]
+    });
+    Table::new(columns, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::cross_check::Pair;
+    use crate::probes::cross_check::Tool;
+
+    fn of(pairs: &[(f64, f64)]) -> Table {
+        let pair = |&(ours, theirs): &(f64, f64)| Pair {
+            model: "mio".into(),
+            tool: Tool::Wrk,
+            ours_first: true,
+            ours_per_second: ours,
+            theirs_per_second: theirs,
+            failures: 0,
+        };
+        table(&CrossCheck {
+            versions: Vec::new(),
+            missing: Vec::new(),
+            backends: 3,
+            concurrency: 10,
+            pairs: pairs.iter().map(pair).collect(),
+        })
+    }
+
+    #[test]
+    fn a_row_has_the_median_and_the_range_of_the_ratios() {
+        let table = of(&[(100.0, 50.0), (100.0, 100.0), (110.0, 100.0)]);
+        assert_eq!(table.plain_row(0), ["mio", "wrk -t1", "3", "0", "1.100", "1.000", "2.000"]);
+    }
+
+    #[test]
+    fn pairs_that_all_failed_have_no_ratio() {
+        assert_eq!(of(&[(1.0, 0.0)]).plain_row(0)[4], "–");
+    }
+}

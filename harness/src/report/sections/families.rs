@@ -1,0 +1,226 @@
+//! Threaded against async: the table, how to read it, and the sentence that says it.
+
+use super::Source;
+use crate::analysis::families::{Families, FamiliesCell, Pair};
+use crate::analysis::findings::Finding;
+use crate::analysis::looped::Loop;
+use crate::analysis::metric::Metric;
+use crate::analysis::ratio::{Conclusion, Ratio};
+use crate::report::prose::{self, findings::range};
+use crate::report::section::{Column, Content, Section, Table};
+use crate::report::value::{Missing, NOTHING, Value, noise_floor};
+use crate::statistics::verdict::LEVEL;
+use crate::text::{capitalised, counted};
+
+pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
+    let section = |families: &Families| {
+        Section::new("families", "Threaded against async")
+            .with([Content::Findings { sentence: sentence(families), findings: families.findings() }])
+            .table(table(families))
+            .paragraph(method(families))
+    };
+    source.analysis.families.iter().map(section).collect()
+}
+
+/// A row a condition.
+pub fn table(families: &Families) -> Table {
+    let mut columns = vec![
+        Column::numbers("HTTP servers").short("HTTP\nservers"),
+        Column::numbers("concurrency").short("conc."),
+        Column::numbers("blocks"),
+    ];
+    columns.extend(match families.load() {
+        Loop::Closed => closed_loop_columns(),
+        Loop::Open { .. } => open_loop_columns(),
+    });
+    let rows = families.cells.iter().map(|cell| {
+        let FamiliesCell { condition, blocks, ratios, .. } = cell;
+        let mut row = vec![
+            Value::count(condition.backends),
+            Value::count(condition.concurrency),
+            Value::count(*blocks),
+        ];
+        for &metric in families.load().main_metrics() {
+            let ratio = ratios.get(&metric);
+            match families.load() {
+                Loop::Closed => row.extend(in_three_columns(metric, ratio)),
+                Loop::Open { .. } => row.push(in_one_column(metric, ratio)),
+            }
+        }
+        row
+    });
+    Table::new(columns, rows)
+}
+
+fn closed_loop_columns() -> Vec<Column> {
+    vec![
+        Column::numbers("requests per second, async / threaded").short("requests/second\nasync/threaded"),
+        Column::numbers("p"),
+        Column::words("verdict"),
+        Column::numbers("CPU per request, async / threaded").short("CPU/request\nasync/threaded"),
+        Column::numbers("p"),
+        Column::words("verdict"),
+    ]
+}
+
+/// With ratio and verdict in one column: there are three figures.
+fn open_loop_columns() -> Vec<Column> {
+    vec![
+        Column::words("p50 from the intended send time, async / threaded").short("p50\nasync/threaded"),
+        Column::words("p99 from the intended send time, async / threaded").short("p99\nasync/threaded"),
+        Column::words("CPU per request, async / threaded").short("CPU/request\nasync/threaded"),
+    ]
+}
+
+fn in_three_columns(metric: Metric, ratio: Option<&Ratio>) -> [Value; 3] {
+    let Some(ratio) = ratio else {
+        return [Missing::NotMeasured, Missing::NotMeasured, Missing::NoData].map(Value::Missing);
+    };
+    let word = metric.word(ratio.conclusion());
+    let (p, verdict) = match ratio.conclusion() {
+        Conclusion::Above | Conclusion::Below => (Value::p(ratio.judged.p_holm), format!("async {word}")),
+        Conclusion::Indistinguishable => (Value::p(ratio.judged.p_holm), word.to_owned()),
+        Conclusion::ClientBound => (NOTHING.into(), word.to_owned()),
+    };
+    [Value::ratio(ratio), p, verdict.into()]
+}
+
+fn in_one_column(metric: Metric, ratio: Option<&Ratio>) -> Value {
+    match ratio {
+        None => Value::Missing(Missing::NoData),
+        Some(ratio) => Value::concluded(ratio, metric.word(ratio.conclusion())),
+    }
+}
+
+/// What the table's figures are, in words.
+pub fn method(families: &Families) -> String {
+    let floor = |metric| {
+        let floor = families.noise_floors.get(&metric).copied().flatten();
+        floor.map_or("unknown".into(), noise_floor)
+    };
+    let short = |metric: &Metric| match metric {
+        Metric::Throughput => "throughput",
+        Metric::BalancerCpu | Metric::AllCpu => "CPU",
+        Metric::P50 => "p50",
+        Metric::P99 => "p99",
+    };
+    let floors: Vec<_> = families
+        .load()
+        .main_metrics()
+        .iter()
+        .map(|metric| format!("{} for {}", floor(*metric), short(metric)))
+        .collect();
+    let (tests, end) = match prose::load::name_with_times(families.load()) {
+        None => (
+            "p: Student's t on the logarithms,",
+            "Client-bound: the load generator was the limit for one of the models, so the cell has no rank."
+                .to_owned(),
+        ),
+        Some(load) => (
+            "Tests: Student's t on the logarithms,",
+            format!("{}, the same for all: throughput is not compared.", capitalised(&load)),
+        ),
+    };
+    format!(
+        "Threaded: {}; async: {}. Each ratio is of the families' geometric means within a block: the geometric mean over \
+         blocks, and in brackets its 95 % interval. {tests} after Holm's correction for the \
+         number of cells; a verdict at {} % and beyond the noise floor (a model against itself): {}. {end}",
+        prose::joined(&families.threaded),
+        prose::joined(&families.asynchronous),
+        LEVEL * 100.0,
+        floors.join(", "),
+    )
+}
+
+/// What the run says about the metrics that it was made for, in one sentence.
+pub fn sentence(families: &Families) -> String {
+    let of = |metric| Clause { findings: families.findings_on(metric) };
+    let cpu = of(Metric::BalancerCpu).written([
+        (Conclusion::Below, "used less CPU time of the balancer per request"),
+        (Conclusion::Above, "more"),
+    ]);
+    let end = format!(
+        "it {cpu}: this holds for these models on this machine under this load, and for the means of the families{}.",
+        exceptions(families)
+    );
+    let Some(load) = prose::load::name_with_times(families.load()) else {
+        let rate = of(Metric::Throughput).written([
+            (Conclusion::Above, "served more requests per second than threaded"),
+            (Conclusion::Below, "fewer"),
+        ]);
+        return format!("Async {rate}; {end}");
+    };
+    let times = |metric, figure: &str, than: &str| {
+        let clause = of(metric);
+        if clause.findings.is_empty() {
+            return format!("cannot be compared in its {figure} (too few requests a trial)");
+        }
+        let shorter = format!("had a shorter {figure}{than}");
+        clause.written([(Conclusion::Below, &shorter), (Conclusion::Above, "a longer one")])
+    };
+    format!(
+        "{}: async {}; it {}; {end}",
+        capitalised(&load),
+        times(Metric::P50, "p50 response time", " than threaded"),
+        times(Metric::P99, "p99", ""),
+    )
+}
+
+/// Where single models stand the other way round than their families, as the end of a sentence.
+fn exceptions(families: &Families) -> String {
+    let pairs = families.exceptions();
+    match pairs.first() {
+        None => String::new(),
+        Some(Pair { asynchronous, threaded, median }) => format!(
+            "; in {} of these cells single models stood the other way round{}, furthest {asynchronous} at {median:.2} of \
+             {threaded}",
+            pairs.len(),
+            if families.load().is_closed() { "" } else { " in p50" },
+        ),
+    }
+}
+
+/// The findings on one metric, as a part of a sentence.
+struct Clause {
+    findings: Vec<Finding>,
+}
+
+impl Clause {
+    /// "served more requests per second in 3 of 4 cells (ratios 1.19 to 1.21), fewer in none, in 1 this run cannot tell".
+    fn written(&self, [first, second]: [(Conclusion, &str); 2]) -> String {
+        let all = self.findings.first().map_or(0, |finding| finding.of_conditions);
+        let mut text = format!("{} in {} of {}", first.1, self.count(first.0), counted(all, "cell"))
+            + &self.range(first.0);
+        text.push_str(&format!(", {} in {}{}", second.1, self.count(second.0), self.range(second.0)));
+        if let Some(finding) = self.with(Conclusion::Indistinguishable) {
+            text.push_str(&format!(
+                ", in {} this run cannot tell{}",
+                finding.conditions.len(),
+                range(finding)
+            ));
+        }
+        if let Some(finding) = self.with(Conclusion::ClientBound) {
+            text.push_str(&format!(
+                ", and {} without a rank because the client was the limit there{}",
+                finding.conditions.len(),
+                range(finding)
+            ));
+        }
+        text
+    }
+
+    fn with(&self, conclusion: Conclusion) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.claim.conclusion() == conclusion)
+    }
+
+    fn count(&self, conclusion: Conclusion) -> String {
+        self.with(conclusion).map_or("none".to_owned(), |finding| finding.conditions.len().to_string())
+    }
+
+    fn range(&self, conclusion: Conclusion) -> String {
+        self.with(conclusion).map_or(String::new(), range)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! What was measured and how, a paragraph each.
+
+use super::Source;
+use crate::analysis::summary::Summary;
+use crate::plan::{Competitor, Condition, DIRECT, Plan};
+use crate::report::prose::load;
+use crate::report::section::{Content, Section};
+use crate::statistics::verdict::LEVEL;
+use crate::text::{counted, listed};
+
+pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
+    let environment = &source.stored.environment;
+    let method = paragraphs(&source.analysis.summary, &environment.plan);
+    let found = environment.rate_found.iter().map(|note| format!("How the rate was chosen: {note}."));
+    let section = Section::new("method", "What was measured, and how");
+    vec![section.with(method.into_iter().chain(found).map(Content::Paragraph))]
+}
+
+fn paragraphs(summary: &Summary, plan: &Plan) -> Vec<String> {
+    let mut paragraphs = vec![
+        what_was_run(summary, plan),
+        what_a_trial_is(plan),
+        what_a_ratio_is(),
+        format!(
+            "A trial is valid when every request was answered with 2xx and the right body{}. An invalid trial is \
+             kept, listed with its reasons and enters no figure.",
+            load::validity(summary.load())
+        ),
+        load::times(summary.load()),
+        "CPU per request is the balancer process's own user and system time over the timed window; kernel work that \
+         is billed to client or servers is not in it, and neither is waiting."
+            .into(),
+    ];
+    paragraphs.extend(load::throughput(summary.load()).map(str::to_owned));
+    if summary.competitors.iter().any(Competitor::is_direct) {
+        paragraphs.push(format!(
+            "The row {DIRECT} has no balancer and is no competitor: the client talks to the servers in turn. {}",
+            load::direct(summary.load(), plan.base.connections)
+        ));
+    }
+    paragraphs
+}
+
+fn what_was_run(summary: &Summary, plan: &Plan) -> String {
+    format!(
+        "One round-robin HTTP load balancer was run under {}, in front of {} servers (the \
+         backends). A load generator {}. Every answer was verified; each body is {} bytes long.",
+        counted(summary.balancers().count(), "concurrency model"),
+        listed(&summary.backends),
+        load::driven(summary),
+        plan.base.body_bytes,
+    )
+}
+
+fn what_a_trial_is(plan: &Plan) -> String {
+    let (Condition { requests, warmup, .. }, seed) = (&plan.base, plan.seed);
+    format!(
+        "The sample is the trial, not the request: one fresh balancer process that serves one cell (model, \
+         number of servers, concurrency) with {requests} timed requests, after {warmup} that are discarded. A \
+         block holds every cell once, in a random order of its own (seed {seed}); the models of a number of servers \
+         and a concurrency run one after another, so that a slow minute of the machine hits all of them alike. A \
+         cell's figure is the median over its valid blocks; the range beside it runs from the smallest to the \
+         largest block."
+    )
+}
+
+fn what_a_ratio_is() -> String {
+    format!(
+        "A ratio is taken within a block, between trials that met the same weather; over blocks it is the geometric \
+         mean, with its 95 % interval in brackets (Student's t on the logarithms). There is a verdict where two \
+         things hold: the ratio differs from 1 at the {} % level after Holm's correction for all comparisons of its \
+         table, and by more than the noise floor, which is how far the same model, run twice in each block (A/A), \
+         differed from itself. So an interval may leave out 1 without a verdict. Indistinguishable means that \
+         this run cannot tell, not that there is no difference. Blocks are taken as independent of each other; \
+         a machine whose weather lasts over blocks makes the intervals too narrow.",
+        LEVEL * 100.0
+    )
+}

@@ -1,0 +1,76 @@
+//! The models, and the fairness manifests side by side.
+
+use std::collections::BTreeSet;
+
+use super::Source;
+use crate::plan::Family;
+use crate::record::Environment;
+use crate::report::prose;
+use crate::report::section::{Column, Section, Table};
+use crate::report::value::NOTHING;
+
+pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
+    of(&source.stored.environment).into_iter().collect()
+}
+
+/// Those of any kind of run; `None` where it describes no model.
+pub(super) fn of(environment: &Environment) -> Option<Section> {
+    let section = Section::new("models", "The models, and what could differ between them");
+    (!environment.models.is_empty()).then(|| section.table(models(environment)).table(manifest(environment)))
+}
+
+/// The models, a row each.
+fn models(environment: &Environment) -> Table {
+    let columns = ["model", "family", "unit of work", "summary"].map(Column::words).to_vec();
+    let family = |family| match family {
+        Family::Threaded => "threaded",
+        Family::Async => "async",
+        Family::None => NOTHING,
+    };
+    let rows = environment.models.iter().map(|model| {
+        vec![
+            prose::row(&model.competitor).into(),
+            family(model.family).into(),
+            model.unit_of_work.as_str().into(),
+            model.summary.as_str().into(),
+        ]
+    });
+    Table::new(columns, rows)
+}
+
+/// The fairness manifests side by side, and whether the models agree.
+fn manifest(environment: &Environment) -> Table {
+    let models: Vec<_> = environment.models.iter().filter(|model| !model.competitor.is_direct()).collect();
+    let mut columns = vec![Column::words("setting")];
+    columns.extend(models.iter().map(|model| Column::words(prose::row(&model.competitor))));
+    columns.push(Column::words("equal"));
+    let settings: BTreeSet<_> = models.iter().flat_map(|model| model.manifest.keys()).collect();
+    let rows = settings.into_iter().map(|setting| {
+        let values: Vec<_> = models.iter().map(|model| model.manifest.get(setting)).collect();
+        let equal = if values.windows(2).all(|pair| pair[0] == pair[1]) { "yes" } else { "no" };
+        let mut row = vec![setting.as_str().into()];
+        row.extend(values.into_iter().map(|value| value.map_or(NOTHING, String::as_str).into()));
+        row.push(equal.into());
+        row
+    });
+    Table::new(columns, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::synthetic::Run;
+    use crate::report::render::markdown;
+
+    #[test]
+    fn settings_that_differ_between_models_are_marked() {
+        let environment = Run::new().models(&["direct", "threads", "mio"]).blocks(0).build().environment;
+        insta::assert_snapshot!(markdown::table(&manifest(&environment)), @r"
+        | setting | threads | mio | equal |
+        | --- | --- | --- | --- |
+        | backlog | 1024 | 1024 | yes |
+        | nodelay | yes | yes | yes |
+        | threads | threads | mio | no |
+        ");
+    }
+}

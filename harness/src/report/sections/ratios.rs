@@ -1,0 +1,130 @@
+//! A table of ratios and verdicts for each metric; and what was found of slowdowns that were injected on purpose.
+
+use super::Source;
+use crate::analysis::verdicts::{Comparison, OfMetric};
+use crate::report::prose;
+use crate::report::section::{Column, Content, Section, Table};
+use crate::report::value::{Missing, Value, noise_floor};
+
+pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
+    let load = source.analysis.summary.load();
+    let section = |of: &OfMetric| {
+        let floor = match of.floor {
+            Some(floor) => format!("Noise floor: {}.", noise_floor(floor)),
+            None => "The noise floor is unknown: this run has no model measured twice (A/A).".into(),
+        };
+        let client_bound = if of.models.iter().any(|comparison| comparison.client_bound) {
+            " Client-bound: the client was the limit on one side at least, so the ratio is not ranked."
+        } else {
+            ""
+        };
+        let heading = format!("Ratios of {}{}", of.metric.name(), prose::load::remark_on(of.metric, load));
+        let section = Section::new("ratios", heading).paragraph(format!(
+            "Geometric mean of the ratios within each block, in brackets its 95 % interval, then the verdict. \
+             {floor}{client_bound}"
+        ));
+        Some(section.table(table(of)?))
+    };
+    source.analysis.verdicts.iter().filter_map(section).collect()
+}
+
+pub(super) fn slowdowns(source: &Source<'_>) -> Vec<Section> {
+    let tables: Vec<_> = source
+        .analysis
+        .verdicts
+        .iter()
+        .filter_map(|of| Some((of.metric, by_condition(of, &of.slowdowns)?)))
+        .collect();
+    if tables.is_empty() {
+        return Vec::new();
+    }
+    let section = Section::new("slowdowns", "Planted slowdowns").paragraph(
+        "A model that was made to burn more CPU time for each request, compared with itself: what this run finds of a \
+         difference that is known to be there. No competitor.",
+    );
+    let each = tables.into_iter().flat_map(|(metric, table)| {
+        [Content::Paragraph(format!("{}:", metric.name())), Content::Table(table)]
+    });
+    vec![section.with(each)]
+}
+
+/// Each model to the reference: a row a condition, a column a model. `None` where there is no pair.
+pub(in crate::report) fn table(of: &OfMetric) -> Option<Table> {
+    by_condition(of, &of.models)
+}
+
+fn by_condition(of: &OfMetric, comparisons: &[Comparison]) -> Option<Table> {
+    comparisons.iter().find(|comparison| comparison.ratio.is_some())?;
+    let mut pairs: Vec<_> = comparisons.iter().map(|c| (&c.row, &c.with)).collect();
+    pairs.dedup();
+    let mut columns = vec![
+        Column::numbers("HTTP servers").short("HTTP\nservers"),
+        Column::numbers("concurrency").short("conc."),
+    ];
+    columns.extend(
+        pairs.iter().map(|(row, with)| Column::words(format!("{} / {}", prose::row(row), prose::row(with)))),
+    );
+    let mut conditions: Vec<_> = comparisons.iter().map(|comparison| comparison.condition).collect();
+    conditions.sort_unstable();
+    conditions.dedup();
+    let rows = conditions.into_iter().map(|condition| {
+        let mut row = vec![Value::count(condition.backends), Value::count(condition.concurrency)];
+        row.extend(pairs.iter().map(|pair| {
+            let found = comparisons.iter().find(|c| c.condition == condition && (&c.row, &c.with) == *pair);
+            Value::or_nothing(found, |comparison| value(of, comparison))
+        }));
+        row
+    });
+    Some(Table::new(columns, rows))
+}
+
+/// The ratio, its interval, the verdict.
+fn value(of: &OfMetric, comparison: &Comparison) -> Value {
+    match comparison.ratio {
+        None => Value::Missing(Missing::Invalid),
+        Some(ratio) => Value::concluded(&ratio, of.metric.word(ratio.conclusion())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::Analysis;
+    use crate::analysis::metric::Metric;
+    use crate::analysis::synthetic::Run;
+    use crate::report::render::markdown;
+
+    fn run(models: &[&str]) -> Run {
+        Run::new().models(models).backends(&[1, 2]).concurrency(&[10]).blocks(8)
+    }
+
+    fn of(run: &Run, metric: Metric) -> OfMetric {
+        Analysis::of(&run.build()).verdicts.on(metric).unwrap().clone()
+    }
+
+    #[test]
+    fn the_ratios_with_their_verdicts() {
+        let throughput = of(&run(&["direct", "threads", "mio", "threads#2"]), Metric::Throughput);
+        insta::assert_snapshot!(markdown::table(&table(&throughput).unwrap()), @r"
+        | HTTP servers | concurrency | mio / threads |
+        | ---: | ---: | --- |
+        | 1 | 10 | 1.35 (1.28–1.43) faster |
+        | 2 | 10 | 1.33 (1.28–1.39) faster |
+        ");
+    }
+
+    #[test]
+    fn a_pair_without_a_common_valid_block_is_invalid() {
+        let run = (0..8).fold(run(&["threads", "mio"]), |run, block| run.invalid("mio", 1, 10, block));
+        let table = table(&of(&run, Metric::Throughput)).unwrap();
+        assert_eq!(table.plain_row(0)[2], "invalid");
+        assert_ne!(table.plain_row(1)[2], "invalid");
+    }
+
+    #[test]
+    fn a_slowed_model_is_named_by_what_was_added() {
+        let of = of(&run(&["threads", "mio", "mio+10%"]), Metric::BalancerCpu);
+        let table = by_condition(&of, &of.slowdowns).unwrap();
+        assert_eq!(table.columns[2].title, "mio +10 % CPU / mio");
+    }
+}

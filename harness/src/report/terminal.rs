@@ -1,0 +1,79 @@
+//! What a run prints at its end: its main tables, how to read them, and what was invalid.
+
+use crate::analysis::Analysis;
+use crate::record::Stored;
+use crate::record::faults::StoredFaults;
+use crate::record::faults::{left_invalid, place};
+use crate::report::prose;
+use crate::report::render::terminal;
+use crate::report::sections::{conditions, faults, ratios};
+use crate::report::value::noise_floor;
+use crate::text::{capitalised, counted, printable, wrapped};
+
+/// Width of the tables, columns.
+const WIDTH: u16 = 120;
+/// Invalid trials that are named; the report has them all.
+const NAMED: usize = 10;
+
+/// What `roundtable run` prints at its end.
+pub fn of_run(stored: &Stored) -> String {
+    let analysis = Analysis::of(stored);
+    let load = analysis.summary.load();
+    let mut text = prose::load::name_with_times(load)
+        .map_or(String::new(), |load| format!("{}:\n\n", capitalised(&load)));
+    text.push_str(&terminal::table(&conditions::table(&analysis.summary, &analysis.bottlenecks), WIDTH));
+    for of in load.main_metrics().iter().filter_map(|&metric| analysis.verdicts.on(metric)) {
+        if let Some(table) = ratios::table(of) {
+            let floor = of.floor.map_or("unknown: no A/A pair".into(), noise_floor);
+            text.push_str(&format!(
+                "\n{}, ratios with 95 % intervals; noise floor {floor}\n",
+                of.metric.name()
+            ));
+            text.push_str(&terminal::table(&table, WIDTH));
+        }
+    }
+    text.push('\n');
+    let remark = format!(
+        "Medians over {}. {} {}{}",
+        prose::blocks(&analysis.summary),
+        prose::load::of_a_trial(&stored.environment.plan),
+        prose::strength(&analysis.summary),
+        prose::load::times_on_a_terminal(load),
+    );
+    text.push_str(&wrapped(&remark, WIDTH.into()));
+    text.push_str(&invalid(&analysis));
+    text
+}
+
+fn invalid(analysis: &Analysis) -> String {
+    let mut text = String::new();
+    let mut invalid = analysis.summary.invalid.iter();
+    if invalid.len() > 0 {
+        text.push_str(&format!("{}:\n", counted(invalid.len(), "invalid trial")));
+    }
+    for trial in invalid.by_ref().take(NAMED) {
+        text.push_str(&format!("  {}\n", printable(&prose::invalid_trial(trial))));
+    }
+    if invalid.len() > 0 {
+        text.push_str(&format!("  and {} more, listed in the report\n", invalid.len()));
+    }
+    text
+}
+
+/// What `roundtable run --fault` prints at its end.
+pub fn of_faults(stored: &StoredFaults) -> String {
+    let mut text = terminal::table(&faults::table(stored), WIDTH);
+    text.push('\n');
+    text.push_str(&wrapped(&faults::reading(stored), WIDTH.into()));
+    if let Some(noise) = faults::noise(stored) {
+        text.push('\n');
+        text.push_str(&wrapped(&noise, WIDTH.into()));
+    }
+    for trial in left_invalid(&stored.trials) {
+        text.push_str(&format!("invalid: {}\n", printable(&place(trial))));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
