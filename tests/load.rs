@@ -205,8 +205,10 @@ fn a_request_is_as_its_options_say() {
 #[test]
 fn what_cannot_be_sent_is_refused_in_one_line_with_its_remedy() {
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    let refused = |options: &[&str], code| {
+    let refused = |options: &[&str]| {
         let output = load(address, "-c 1").args(options).output().unwrap();
+        // What is wrong with a file, and not with the command, is no error of usage.
+        let code = if options.contains(&"/nowhere") { 1 } else { 2 };
         assert_eq!(output.status.code(), Some(code), "{options:?}");
         stderr(&output)
     };
@@ -217,15 +219,16 @@ fn what_cannot_be_sent_is_refused_in_one_line_with_its_remedy() {
         (&["-n", "1", "--data-file", "/nowhere"], "give a file that can be read"),
         (&["-n", "1", "--data-file", "/dev/zero"], "longer than 64 MiB"),
         (&["-n", "1", "-H", "Content-Length: 1"], "decides on framing"),
-        (&["-z", "0s"], "choose another"),
-        (&["-z", "1000d"], "7 days"),
     ] {
-        let told = refused(options, 1);
+        let told = refused(options);
         assert!(told.starts_with("roundtable: ") && told.lines().count() == 1, "{told}");
         assert!(told.contains(remedy), "{options:?}: {told}");
     }
-    let told = refused(&[], 2);
+    for out_of_bounds in ["0s", "1000d"] {
+        assert!(refused(&["-z", out_of_bounds]).contains("give 1ms to 7days"), "{out_of_bounds}");
+    }
+    let told = refused(&[]);
     assert!(told.contains("--requests <N>|--duration <DURATION>"), "{told}");
-    let told = refused(&["-n", "1", "-d", "x", "--data-file", "y"], 2);
+    let told = refused(&["-n", "1", "-d", "x", "--data-file", "y"]);
     assert!(told.contains("cannot be used with"), "{told}");
 }

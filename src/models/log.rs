@@ -17,7 +17,7 @@ use clap::ValueEnum;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use roundtable::proxy::{BackendId, Exchange, Observer};
+use roundtable::proxy::{BackendId, ExchangeSummary, Observer};
 use serde::{Deserialize, Serialize};
 
 /// Lines that may wait to be written.
@@ -144,7 +144,7 @@ impl AccessLog {
 }
 
 impl Observer for AccessLog {
-    fn exchanged(&self, exchange: &Exchange<'_>) {
+    fn exchanged(&self, exchange: &ExchangeSummary<'_>) {
         self.send(Event::Exchange(Box::new(Entry {
             ended: Timestamp::now(),
             client: exchange.client,

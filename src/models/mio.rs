@@ -6,8 +6,7 @@
 //!
 //! epoll is used edge-triggered. Each socket remembers whether the last thing known of it is "nothing to read" (or "no
 //! room to write"); an operation on such a socket parks without a system call. A client socket is registered when it
-//! first parks, so that a connection that never waits never is. A connection gives way after
-//! [`OPS_IN_TURN`] operations, so that none can keep the loop to itself.
+//! first parks, so that a connection that never waits never is.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -19,13 +18,14 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
-use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
+use roundtable::proxy::{BackendId, Done, Op, Peer, Session};
 use slab::Slab;
 
-use super::common::{abort, look, timed_out};
+use super::common::abort;
+use super::drivers::readiness::{Socket, connected};
+use super::drivers::{Sockets, Turn, look, take_turn};
 use super::idle::{IdlePool, is_usable};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
-use super::socket::Socket;
 use super::{Family, Model, Server, Workers};
 
 pub(super) const MODEL: Model = Model {
@@ -41,8 +41,6 @@ pub(super) const MODEL: Model = Model {
 const LISTENER: Token = Token(usize::MAX);
 /// How often deadlines are looked at, and so the precision of every timeout.
 const TICK: Duration = Duration::from_millis(100);
-/// Operations that a connection performs before others have their turn.
-const OPS_IN_TURN: u32 = 64;
 /// Connections accepted before others have their turn.
 const ACCEPTS_IN_TURN: u32 = 64;
 
@@ -83,12 +81,6 @@ struct Loop {
     /// Accepting pauses until then.
     pause: Option<Instant>,
     now: Instant,
-}
-
-/// What came of trying an operation.
-enum Tried {
-    Done(Done),
-    Parked(Op),
 }
 
 impl Loop {
@@ -265,133 +257,18 @@ impl Loop {
 
     /// True when the session has ended.
     fn perform_all(&mut self, index: usize) -> bool {
-        for _ in 0..OPS_IN_TURN {
-            let Some(op) = self.clients[index].op.take() else { return false };
-            if let Op::Finish(reason) = op {
-                if reason == CloseReason::Aborted {
-                    abort(self.clients[index].socket.stream());
-                }
-                return true;
-            }
-            let late = self.clients[index].session.deadline().is_some_and(|deadline| deadline <= self.now);
-            let tried = if late {
-                if matches!(op, Op::Connect { .. }) {
-                    self.discard(index);
-                }
-                Tried::Done(timed_out(op))
-            } else {
-                self.perform(index, op)
-            };
-            match tried {
-                Tried::Done(done) => {
-                    let client = &mut self.clients[index];
-                    client.op = Some(client.session.step(done, self.now));
-                }
-                Tried::Parked(op) => {
-                    self.clients[index].op = Some(op);
-                    return false;
-                }
+        let Some(op) = self.clients[index].op.take() else { return false };
+        match take_turn(&mut Resumed { looping: self, index }, op) {
+            Turn::Ended => return true,
+            Turn::Waits(op) => self.clients[index].op = Some(op),
+            Turn::GaveWay(op) => {
+                let client = &mut self.clients[index];
+                client.op = Some(op);
+                client.queued = true;
+                self.ready.push_back(index);
             }
         }
-        self.clients[index].queued = true;
-        self.ready.push_back(index);
         false
-    }
-
-    fn perform(&mut self, index: usize, op: Op) -> Tried {
-        match op {
-            Op::Connect { backend, reuse } => match self.connect(index, backend, reuse) {
-                Ok(Some(reused)) => Tried::Done(Done::Connected(Ok(reused))),
-                Ok(None) => Tried::Parked(Op::Connect { backend, reuse }),
-                Err(error) => {
-                    self.discard(index);
-                    Tried::Done(Done::Connected(Err(error)))
-                }
-            },
-            Op::Read(peer, mut buf) => {
-                let outcome = self.with_socket(index, peer, |socket, registry, token| {
-                    socket.read(buf.spare_mut(), registry, token)
-                });
-                match outcome {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => Tried::Parked(Op::Read(peer, buf)),
-                    outcome => Tried::Done(Done::Transferred(outcome, buf)),
-                }
-            }
-            Op::Write(peer, buf) => {
-                let outcome = self.with_socket(index, peer, |socket, registry, token| {
-                    socket.write(buf.window(), registry, token)
-                });
-                match outcome {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        Tried::Parked(Op::Write(peer, buf))
-                    }
-                    outcome => Tried::Done(Done::Transferred(outcome, buf)),
-                }
-            }
-            Op::Release { backend: id, is_suspect } => {
-                if let Some(backend) = self.clients[index].backend.take() {
-                    self.backends[backend].client = None;
-                    if let Some(surplus) = self.idle.put(id, backend, is_suspect, self.now) {
-                        drop(self.backends.remove(surplus));
-                    }
-                }
-                Tried::Done(Done::Complete)
-            }
-            Op::Discard => {
-                self.discard(index);
-                Tried::Done(Done::Complete)
-            }
-            Op::Look => {
-                let client = &self.clients[index];
-                let backend = client.backend.map(|backend| self.backends[backend].socket.stream());
-                Tried::Done(look(client.socket.stream(), backend))
-            }
-            Op::HalfClose => {
-                // It fails when the client is gone, which the next read tells.
-                let _ = self.clients[index].socket.stream().shutdown(Shutdown::Write);
-                Tried::Done(Done::Complete)
-            }
-            Op::Finish(_) => Tried::Done(Done::Complete),
-        }
-    }
-
-    fn with_socket(
-        &mut self,
-        index: usize,
-        peer: Peer,
-        operate: impl FnOnce(&mut Socket, &Registry, Token) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let client = &mut self.clients[index];
-        match (peer, client.backend) {
-            (Peer::Client, _) => operate(&mut client.socket, self.poll.registry(), Token(index << 1)),
-            (Peer::Backend, Some(backend)) => {
-                operate(&mut self.backends[backend].socket, self.poll.registry(), Token(backend << 1 | 1))
-            }
-            (Peer::Backend, None) => Err(ErrorKind::NotConnected.into()),
-        }
-    }
-
-    /// `Ok(None)`: it is on its way.
-    fn connect(&mut self, index: usize, id: BackendId, reuse: bool) -> io::Result<Option<bool>> {
-        if let Some(backend) = self.clients[index].backend
-            && self.backends[backend].connecting
-        {
-            return self.connected(backend);
-        }
-        self.discard(index);
-        let address = self.server.forwarded(id);
-        if reuse {
-            self.clients[index].backend = self.take_idle(id, index);
-        }
-        if self.clients[index].backend.is_some() {
-            return Ok(Some(true));
-        }
-        let stream = TcpStream::connect(address)?;
-        let socket = Socket::unregistered(stream);
-        let backend = self.backends.insert(Backend { id, socket, client: Some(index), connecting: true });
-        self.clients[index].backend = Some(backend);
-        self.backends[backend].socket.register(self.poll.registry(), Token(backend << 1 | 1))?;
-        self.connected(backend)
     }
 
     fn take_idle(&mut self, id: BackendId, client: usize) -> Option<usize> {
@@ -411,21 +288,13 @@ impl Loop {
         }
     }
 
-    fn connected(&mut self, backend: usize) -> io::Result<Option<bool>> {
+    fn connected(&mut self, backend: usize) -> io::Result<bool> {
         let backend = &mut self.backends[backend];
         let stream = backend.socket.stream();
-        if let Some(error) = stream.take_error()? {
-            return Err(error);
-        }
-        match stream.peer_addr() {
-            Ok(_) => {
-                stream.set_nodelay(true)?;
-                backend.connecting = false;
-                Ok(Some(false))
-            }
-            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(None),
-            Err(error) => Err(error),
-        }
+        connected(stream.take_error(), stream.peer_addr())?;
+        stream.set_nodelay(true)?;
+        backend.connecting = false;
+        Ok(false)
     }
 
     fn discard(&mut self, index: usize) {
@@ -438,6 +307,102 @@ impl Loop {
     fn close(&mut self, index: usize) {
         self.discard(index);
         drop(self.clients.remove(index));
+    }
+}
+
+/// A client that the loop goes on with.
+struct Resumed<'a> {
+    looping: &'a mut Loop,
+    index: usize,
+}
+
+impl Resumed<'_> {
+    fn with_socket(
+        &mut self,
+        peer: Peer,
+        operate: impl FnOnce(&mut Socket, &Registry, Token) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let client = &mut self.looping.clients[self.index];
+        let registry = self.looping.poll.registry();
+        match (peer, client.backend) {
+            (Peer::Client, _) => operate(&mut client.socket, registry, Token(self.index << 1)),
+            (Peer::Backend, Some(backend)) => {
+                operate(&mut self.looping.backends[backend].socket, registry, Token(backend << 1 | 1))
+            }
+            (Peer::Backend, None) => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn client(&self) -> &Client {
+        &self.looping.clients[self.index]
+    }
+}
+
+impl Sockets for Resumed<'_> {
+    fn session(&mut self) -> &mut Session {
+        &mut self.looping.clients[self.index].session
+    }
+
+    /// The time at which the loop last woke up.
+    fn now(&mut self) -> Instant {
+        self.looping.now
+    }
+
+    fn connect(&mut self, id: BackendId, reuse: bool) -> io::Result<bool> {
+        let (looping, index) = (&mut *self.looping, self.index);
+        if let Some(backend) = looping.clients[index].backend
+            && looping.backends[backend].connecting
+        {
+            return looping.connected(backend);
+        }
+        looping.discard(index);
+        let address = looping.server.forwarded(id);
+        if reuse {
+            looping.clients[index].backend = looping.take_idle(id, index);
+        }
+        if looping.clients[index].backend.is_some() {
+            return Ok(true);
+        }
+        let socket = Socket::unregistered(TcpStream::connect(address)?);
+        let backend = looping.backends.insert(Backend { id, socket, client: Some(index), connecting: true });
+        looping.clients[index].backend = Some(backend);
+        looping.backends[backend].socket.register(looping.poll.registry(), Token(backend << 1 | 1))?;
+        looping.connected(backend)
+    }
+
+    fn read(&mut self, peer: Peer, room: &mut [u8]) -> io::Result<usize> {
+        self.with_socket(peer, |socket, registry, token| socket.read(room, registry, token))
+    }
+
+    fn write(&mut self, peer: Peer, data: &[u8]) -> io::Result<usize> {
+        self.with_socket(peer, |socket, registry, token| socket.write(data, registry, token))
+    }
+
+    fn release(&mut self, id: BackendId, is_suspect: bool) {
+        let looping = &mut *self.looping;
+        if let Some(backend) = looping.clients[self.index].backend.take() {
+            looping.backends[backend].client = None;
+            if let Some(surplus) = looping.idle.put(id, backend, is_suspect, looping.now) {
+                drop(looping.backends.remove(surplus));
+            }
+        }
+    }
+
+    fn discard(&mut self) {
+        self.looping.discard(self.index);
+    }
+
+    fn look(&self) -> Done {
+        let backend = self.client().backend.map(|backend| self.looping.backends[backend].socket.stream());
+        look(self.client().socket.stream(), backend)
+    }
+
+    fn half_close(&self) -> io::Result<()> {
+        self.client().socket.stream().shutdown(Shutdown::Write)
+    }
+
+    fn abort(&self) {
+        abort(self.client().socket.stream());
     }
 }
 

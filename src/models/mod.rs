@@ -1,11 +1,12 @@
 //! The concurrency models: one file each, and the table that lists them.
 //!
 //! Owns the table and what every model gets ([`Server`]). A model is a driver of
-//! [`roundtable::proxy::Session`] and nothing else: it decides who waits, and how. What all of them do alike
-//! stands in `common`, `listener` (sockets), `idle` (connections to backends that are kept), `log` and `manifest`.
+//! [`roundtable::proxy::Session`] and nothing else: it decides who waits, and how. How an operation is performed stands in
+//! `drivers`; what all models do alike stands in `common`, `listener` (sockets), `idle` (connections to backends that are
+//! kept), `log` and `manifest`. `README.md` beside this file tells how to add one.
 
-mod blocking;
 mod common;
+mod drivers;
 mod handicap;
 mod idle;
 mod listener;
@@ -13,7 +14,6 @@ mod log;
 mod manifest;
 mod mio;
 mod pool;
-mod socket;
 #[cfg(test)]
 mod tests;
 mod threads;

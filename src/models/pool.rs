@@ -4,15 +4,13 @@
 //! and only while another worker does not ([`Shared::begin_wait`]); it never waits for a client. What would wait
 //! longer goes to the waiting room (one epoll, one thread) and comes back through the channel when it can go on, at the
 //! end of the queue. So no client and no backend, however slow, and no number of them can keep the workers from the
-//! others: one of these is always at work. A pool of one worker never waits in a call. Where the state lives: in a boxed [`Task`] that is handed from thread to thread. What bounds the
-//! concurrency: the number of workers, for exchanges that are being worked on. What a waiting connection costs: a
-//! task in the waiting room and one small buffer.
-//!
-//! A task gives way after [`OPS_IN_TURN`] operations, so that none can keep a worker to itself.
+//! others: one of these is always at work. A pool of one worker never waits in a call. Where the state lives: in a boxed
+//! [`Task`] that is handed from thread to thread. What bounds the concurrency: the number of workers, for exchanges that
+//! are being worked on. What a waiting connection costs: a task in the waiting room and one small buffer.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,10 +21,12 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use nix::sys::socket::{MsgFlags, recv, send};
-use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
+use roundtable::proxy::{BackendId, Done, Op, Peer, Session};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::common::{abort, lock, look, timed_out};
+use super::common::{abort, lock};
+use super::drivers::readiness::connected;
+use super::drivers::{Interest, Sockets, Turn, look, take_turn};
 use super::idle::{IdlePool, is_usable};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::waiting::{Waiting, WaitingRoom};
@@ -44,8 +44,6 @@ pub(super) const MODEL: Model = Model {
 
 /// How long a worker waits for a backend before it takes up other work.
 const SLICE: Duration = Duration::from_millis(10);
-/// Operations that a task performs before others have their turn.
-const OPS_IN_TURN: u32 = 64;
 
 /// A client connection, what it holds, and what it is about to do.
 struct Task {
@@ -142,15 +140,8 @@ fn accept(shared: &Shared) -> io::Result<()> {
 fn work(shared: &Shared, queue: &Receiver<Box<Task>>) {
     while let Ok(task) = queue.recv() {
         // A panic ends that connection alone.
-        let _ = catch_unwind(AssertUnwindSafe(|| task.perform_all(shared)));
+        let _ = catch_unwind(AssertUnwindSafe(|| task.work(shared)));
     }
-}
-
-/// What came of trying an operation.
-enum Tried {
-    Done(Done),
-    /// It would wait for this.
-    Wait(Op, Peer, EpollFlags),
 }
 
 impl Waiting for Box<Task> {
@@ -174,46 +165,33 @@ impl Task {
         })
     }
 
-    fn perform_all(mut self: Box<Self>, shared: &Shared) {
-        let mut now = Instant::now();
-        for _ in 0..OPS_IN_TURN {
-            let op = std::mem::replace(&mut self.op, Op::Discard);
-            if let Op::Finish(reason) = op {
-                if reason == CloseReason::Aborted {
-                    abort(&self.client);
-                }
-                return;
+    fn work(mut self: Box<Self>, shared: &Shared) {
+        let op = std::mem::replace(&mut self.op, Op::Discard);
+        match take_turn(&mut AtWork { shared, task: &mut self, now: Instant::now() }, op) {
+            Turn::Ended => {}
+            Turn::Waits(op) => {
+                let interest = Interest::of(&op);
+                self.op = op;
+                self.wait(shared, interest);
             }
-            let late = self.session.deadline().is_some_and(|deadline| deadline <= now);
-            let tried = if late {
-                if matches!(op, Op::Connect { .. }) {
-                    self.backend = None;
-                }
-                Tried::Done(timed_out(op))
-            } else {
-                self.perform(shared, op, now)
-            };
-            match tried {
-                Tried::Done(done) => {
-                    now = Instant::now();
-                    self.op = self.session.step(done, now);
-                }
-                Tried::Wait(op, peer, interest) => {
-                    self.op = op;
-                    return self.wait(shared, peer, interest);
-                }
+            Turn::GaveWay(op) => {
+                self.op = op;
+                drop(shared.jobs.send(self));
             }
         }
-        drop(shared.jobs.send(self));
     }
 
-    fn wait(mut self: Box<Self>, shared: &Shared, peer: Peer, interest: EpollFlags) {
+    fn wait(mut self: Box<Self>, shared: &Shared, interest: Interest) {
+        let (peer, flags) = match interest {
+            Interest::Readable(peer) => (peer, EpollFlags::EPOLLIN),
+            Interest::Writable(peer) => (peer, EpollFlags::EPOLLOUT),
+        };
         let was_known = match (peer, &mut self.backend) {
             (Peer::Backend, Some(backend)) => std::mem::replace(&mut backend.is_known, true),
             _ => std::mem::replace(&mut self.client_is_known, true),
         };
         self.just_answered = false;
-        let outcome = shared.waiting.enter(self, interest, was_known, |task| match (peer, &task.backend) {
+        let outcome = shared.waiting.enter(self, flags, was_known, |task| match (peer, &task.backend) {
             (Peer::Backend, Some(backend)) => backend.stream.as_fd(),
             _ => task.client.as_fd(),
         });
@@ -223,103 +201,97 @@ impl Task {
             drop(writeln!(io::stderr(), "roundtable: a connection was closed: {error}"));
         }
     }
+}
 
-    fn perform(&mut self, shared: &Shared, op: Op, now: Instant) -> Tried {
-        let just_answered = std::mem::take(&mut self.just_answered);
-        match op {
-            Op::Connect { backend, reuse } => match self.connect(shared, backend, reuse, now) {
-                Ok(Some(reused)) => Tried::Done(Done::Connected(Ok(reused))),
-                Ok(None) => Tried::Wait(op, Peer::Backend, EpollFlags::EPOLLOUT),
-                Err(error) => {
-                    self.backend = None;
-                    Tried::Done(Done::Connected(Err(error)))
-                }
-            },
-            Op::Read(Peer::Client, buf) if just_answered => {
-                Tried::Wait(Op::Read(Peer::Client, buf), Peer::Client, EpollFlags::EPOLLIN)
-            }
-            Op::Read(peer, mut buf) => match self.read(shared, peer, buf.spare_mut()) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    Tried::Wait(Op::Read(peer, buf), peer, EpollFlags::EPOLLIN)
-                }
-                outcome => Tried::Done(Done::Transferred(outcome, buf)),
-            },
-            Op::Write(peer, buf) => match self.write(peer, buf.window()) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    Tried::Wait(Op::Write(peer, buf), peer, EpollFlags::EPOLLOUT)
-                }
-                outcome => {
-                    self.just_answered = peer == Peer::Client;
-                    self.was_waited_for &= peer == Peer::Client;
-                    Tried::Done(Done::Transferred(outcome, buf))
-                }
-            },
-            Op::Release { backend, is_suspect } => {
-                if let Some(stream) = self.backend.take() {
-                    drop(lock(&shared.idle).put(backend, stream, is_suspect, now));
-                }
-                Tried::Done(Done::Complete)
-            }
-            Op::Discard => {
-                self.backend = None;
-                Tried::Done(Done::Complete)
-            }
-            Op::Look => Tried::Done(look(&self.client, self.backend.as_ref().map(|backend| &backend.stream))),
-            Op::HalfClose => {
-                // It fails when the client is gone, which the next read tells.
-                let _ = self.client.shutdown(Shutdown::Write);
-                Tried::Done(Done::Complete)
-            }
-            Op::Finish(_) => Tried::Done(Done::Complete),
+/// A task in the hands of a worker.
+struct AtWork<'a> {
+    shared: &'a Shared,
+    task: &'a mut Task,
+    now: Instant,
+}
+
+impl AtWork<'_> {
+    fn descriptor(&self, peer: Peer) -> io::Result<RawFd> {
+        match (peer, &self.task.backend) {
+            (Peer::Client, _) => Ok(self.task.client.as_raw_fd()),
+            (Peer::Backend, Some(backend)) => Ok(backend.stream.as_raw_fd()),
+            (Peer::Backend, None) => Err(ErrorKind::NotConnected.into()),
         }
     }
+}
 
-    /// `Ok(None)`: it is on its way.
-    fn connect(
-        &mut self,
-        shared: &Shared,
-        id: BackendId,
-        reuse: bool,
-        now: Instant,
-    ) -> io::Result<Option<bool>> {
-        if let Some(backend) = self.backend.as_mut().filter(|backend| backend.connecting) {
+impl Sockets for AtWork<'_> {
+    fn session(&mut self) -> &mut Session {
+        &mut self.task.session
+    }
+
+    fn now(&mut self) -> Instant {
+        self.now = Instant::now();
+        self.now
+    }
+
+    fn connect(&mut self, id: BackendId, reuse: bool) -> io::Result<bool> {
+        if let Some(backend) = self.task.backend.as_mut().filter(|backend| backend.connecting) {
             return backend.connected();
         }
-        self.backend = None;
-        let address = shared.server.forwarded(id);
+        self.task.backend = None;
+        let address = self.shared.server.forwarded(id);
         if reuse {
-            self.backend = shared.take_idle(id, now);
+            self.task.backend = self.shared.take_idle(id, self.now);
         }
-        if self.backend.is_some() {
-            return Ok(Some(true));
+        if self.task.backend.is_some() {
+            return Ok(true);
         }
-        let backend = self.backend.insert(BackendStream::begin(address)?);
-        backend.connected()
+        self.task.backend.insert(BackendStream::begin(address)?).connected()
     }
 
     /// From the client without waiting, from the backend for a slice where that may be.
-    fn read(&mut self, shared: &Shared, peer: Peer, room: &mut [u8]) -> io::Result<usize> {
-        let fd = match (peer, &self.backend) {
-            (Peer::Client, _) => self.client.as_raw_fd(),
-            (Peer::Backend, Some(backend)) => backend.stream.as_raw_fd(),
-            (Peer::Backend, None) => return Err(ErrorKind::NotConnected.into()),
-        };
-        if peer == Peer::Backend && !self.was_waited_for && shared.begin_wait() {
-            let outcome = uninterrupted(|| recv(fd, room, MsgFlags::empty()));
-            shared.end_wait();
-            self.was_waited_for = matches!(&outcome, Err(error) if error.kind() == ErrorKind::WouldBlock);
+    fn read(&mut self, peer: Peer, room: &mut [u8]) -> io::Result<usize> {
+        let descriptor = self.descriptor(peer)?;
+        let task = &mut *self.task;
+        if std::mem::take(&mut task.just_answered) && peer == Peer::Client {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        if peer == Peer::Backend && !task.was_waited_for && self.shared.begin_wait() {
+            let outcome = uninterrupted(|| recv(descriptor, room, MsgFlags::empty()));
+            self.shared.end_wait();
+            task.was_waited_for = matches!(&outcome, Err(error) if error.kind() == ErrorKind::WouldBlock);
             return outcome;
         }
-        uninterrupted(|| recv(fd, room, MsgFlags::MSG_DONTWAIT))
+        uninterrupted(|| recv(descriptor, room, MsgFlags::MSG_DONTWAIT))
     }
 
-    fn write(&self, peer: Peer, data: &[u8]) -> io::Result<usize> {
-        let fd = match (peer, &self.backend) {
-            (Peer::Client, _) => self.client.as_raw_fd(),
-            (Peer::Backend, Some(backend)) => backend.stream.as_raw_fd(),
-            (Peer::Backend, None) => return Err(ErrorKind::NotConnected.into()),
-        };
-        uninterrupted(|| send(fd, data, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL))
+    fn write(&mut self, peer: Peer, data: &[u8]) -> io::Result<usize> {
+        let descriptor = self.descriptor(peer)?;
+        let outcome =
+            uninterrupted(|| send(descriptor, data, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL));
+        if outcome.is_ok() {
+            self.task.just_answered = peer == Peer::Client;
+            self.task.was_waited_for &= peer == Peer::Client;
+        }
+        outcome
+    }
+
+    fn release(&mut self, backend: BackendId, is_suspect: bool) {
+        if let Some(stream) = self.task.backend.take() {
+            drop(lock(&self.shared.idle).put(backend, stream, is_suspect, self.now));
+        }
+    }
+
+    fn discard(&mut self) {
+        self.task.backend = None;
+    }
+
+    fn look(&self) -> Done {
+        look(&self.task.client, self.task.backend.as_ref().map(|backend| &backend.stream))
+    }
+
+    fn half_close(&self) -> io::Result<()> {
+        self.task.client.shutdown(Shutdown::Write)
+    }
+
+    fn abort(&self) {
+        abort(&self.task.client);
     }
 }
 
@@ -336,19 +308,11 @@ impl BackendStream {
         }
     }
 
-    fn connected(&mut self) -> io::Result<Option<bool>> {
-        if let Some(error) = self.stream.take_error()? {
-            return Err(error);
-        }
-        match self.stream.peer_addr() {
-            Ok(_) => {
-                self.stream.set_nonblocking(false)?;
-                self.connecting = false;
-                Ok(Some(false))
-            }
-            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(None),
-            Err(error) => Err(error),
-        }
+    fn connected(&mut self) -> io::Result<bool> {
+        connected(self.stream.take_error(), self.stream.peer_addr())?;
+        self.stream.set_nonblocking(false)?;
+        self.connecting = false;
+        Ok(false)
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::blocking::{Connection, SharedIdle};
+use super::drivers::blocking::{Connection, SharedIdle};
 use super::idle::IdlePool;
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::{Family, Model, Server, Workers};
@@ -62,7 +62,7 @@ fn serve(server: Arc<Server>) -> io::Result<()> {
         let (server, idle) = (Arc::clone(&server), Arc::clone(&idle));
         let spawned = thread::Builder::new()
             .stack_size(STACK_BYTES)
-            .spawn(move || Connection::new(&server, &idle, client, address).run());
+            .spawn(move || Connection::serve(&server, &idle, client, address));
         if spawned.is_err() {
             // No thread to be had: that connection is closed, as it would be without a descriptor.
             thread::sleep(EXHAUSTED_PAUSE);

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use super::backend::MOST_BACKENDS;
 use super::error::Error;
-use super::exchange::Observer;
 use super::field::{is_authority, is_path};
 use super::health::Watcher;
 use super::limits::Limits;
 use super::location::is_on_this_host;
+use super::observer::Observer;
 
 /// The largest weight.
 pub const MOST_WEIGHT: u32 = 1000;

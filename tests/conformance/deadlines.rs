@@ -45,7 +45,7 @@ fn write_to_the_end(mut stream: TcpStream, length: usize) -> Receiver<()> {
 #[test]
 fn a_client_that_stops_reading_is_left_at_the_write_timeout_whatever_it_took_before() {
     for_every_model_at_once(|model| {
-        let stage = Stage::new(model, &["--write-timeout", "1s", "--header-timeout", "2500ms"]);
+        let stage = Stage::new(model, &["--write-timeout", "2s", "--header-timeout", "5s"]);
         let client = stage.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n", crate::stage::Delivery::Whole);
         let mut backend = stage.backend();
         read_head(&mut backend);
@@ -61,7 +61,7 @@ fn a_client_that_stops_reading_is_left_at_the_write_timeout_whatever_it_took_bef
 #[test]
 fn a_backend_that_stops_reading_is_answered_for_at_the_backend_timeout_whatever_it_took_before() {
     for_every_model_at_once(|model| {
-        let stage = Stage::new(model, &["--backend-timeout", "1s", "--header-timeout", "2500ms"]);
+        let stage = Stage::new(model, &["--backend-timeout", "2s", "--header-timeout", "5s"]);
         let mut client = stage.client();
         client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").unwrap();
         let marker = Marker::new(stage.balancer.address);

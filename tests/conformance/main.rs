@@ -96,34 +96,68 @@ mod stage;
 mod support;
 mod uploads;
 
+/// The sources of all files in `folder` and in the folders below it.
+fn sources(folder: &std::path::Path) -> String {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .map(|path| if path.is_dir() { sources(&path) } else { std::fs::read_to_string(path).unwrap() })
+        .collect()
+}
+
+/// Whether a test has this name, in which an ellipsis stands for any part.
+fn is_test(sources: &str, name: &str) -> bool {
+    let parts: Vec<&str> = name.rsplit("::").next().unwrap().split('…').collect();
+    let names = sources
+        .split("#[test]\n")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("fn ")?.1.split_once('('))
+        .map(|(name, _)| name);
+    names.into_iter().any(|test| {
+        test.starts_with(parts[0])
+            && test.ends_with(parts[parts.len() - 1])
+            && parts.iter().all(|part| test.contains(part))
+    })
+}
+
+fn in_backquotes(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
 /// The names that the tables above give in backquotes; an ellipsis stands for any part of a name.
 #[test]
 fn the_tables_of_this_file_name_tests_that_exist() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
-    let files =
-        |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let sources: String = files(&here)
-        .flat_map(|path| if path.is_dir() { files(&path).collect() } else { vec![path] })
-        .map(|path| std::fs::read_to_string(path).unwrap())
-        .collect();
-    let tests: Vec<&str> = sources
-        .split("#[test]\n")
-        .skip(1)
-        .filter_map(|rest| rest.split_once("fn ")?.1.split_once('('))
-        .map(|(name, _)| name)
-        .collect();
+    let sources = sources(&here);
     let is_name = |word: &&str| word.contains('_') && !word.contains([' ', '/', '-']);
     let text = std::fs::read_to_string(here.join("main.rs")).unwrap();
     let rows = text.lines().filter(|line| line.starts_with("//! |"));
-    let names: Vec<&str> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(is_name).collect();
+    let names: Vec<&str> = rows.flat_map(in_backquotes).filter(is_name).collect();
     assert!(names.len() > 60, "the tables are not read: {names:?}");
     for name in names {
-        let parts: Vec<&str> = name.rsplit("::").next().unwrap().split('…').collect();
-        let is_it = |test: &&str| {
-            test.starts_with(parts[0])
-                && test.ends_with(parts[parts.len() - 1])
-                && parts.iter().all(|part| test.contains(part))
-        };
-        assert!(tests.iter().any(is_it), "no test is named {name}");
+        assert!(is_test(&sources, name), "no test is named {name}");
     }
+}
+
+#[test]
+fn the_guide_to_adding_a_model_names_tests_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = std::fs::read_to_string(root.join("src/models/README.md")).unwrap();
+    let sources = sources(&root.join("tests/conformance")) + &sources(&root.join("src/models"));
+    let rules =
+        guide.split_once("## What `serve` has to do").unwrap().1.split_once("## The header").unwrap().0;
+    let mut tests = 0;
+    // A rule is one line when what is indented belongs to the line before it; its tests stand behind the dash.
+    for (_, names) in rules.replace("\n   ", " ").lines().filter_map(|rule| rule.rsplit_once(" — ")) {
+        for name in in_backquotes(names) {
+            let (module, test) = name.rsplit_once("::").unwrap_or(("", name));
+            let module = root.join("tests/conformance").join(format!("{module}.rs"));
+            if test.is_empty() {
+                assert!(module.exists(), "there is no {}", module.display());
+            } else {
+                assert!(is_test(&sources, test), "no test is named {name}");
+            }
+            tests += 1;
+        }
+    }
+    assert!(tests > 15, "the guide is not read");
 }

@@ -230,7 +230,7 @@ pub fn acceptable_answer(said: &[u8], to_head: bool, closes: bool) -> Option<u16
 }
 
 /// One of the client's requests as a backend got it.
-struct Exchange {
+struct Forwarding {
     /// Which ones it can be: some look alike to a backend, all the more if it gets the beginning of a head only.
     of: Vec<usize>,
     response: Option<Response>,
@@ -255,7 +255,7 @@ fn judge_connection(
     received: &[Request],
     mut sent: &[u8],
     mut said: &[u8],
-    exchanges: &mut Vec<Exchange>,
+    exchanges: &mut Vec<Forwarding>,
 ) -> Result<(), String> {
     let mut from = 0;
     while !sent.is_empty() {
@@ -272,7 +272,7 @@ fn judge_connection(
             // It may have answered before it could know the method.
             let to_head = sent.starts_with(b"HEAD ")
                 || (!of.is_empty() && of.iter().all(|index| received[*index].start.method == "HEAD"));
-            exchanges.push(Exchange { of, response: final_response(&mut said, to_head) });
+            exchanges.push(Forwarding { of, response: final_response(&mut said, to_head) });
             return Ok(());
         };
         let complaints: Vec<_> =
@@ -285,7 +285,7 @@ fn judge_connection(
         };
         from = first + 1;
         let response = final_response(&mut said, forwarded.start.method == "HEAD");
-        exchanges.push(Exchange { of, response });
+        exchanges.push(Forwarding { of, response });
         sent = &sent[forwarded.length..];
     }
     Ok(())
@@ -305,7 +305,7 @@ fn final_response(said: &mut &[u8], to_head: bool) -> Option<Response> {
 fn judge_client(
     received: &[Request],
     rest: &[u8],
-    exchanges: &[Exchange],
+    exchanges: &[Forwarding],
     outcome: &Outcome,
 ) -> Result<(), String> {
     let mut left = outcome.to_client.as_slice();

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use roundtable::proxy::{
-    BackendId, Change, Condition, Config, Exchange, Group, Limits, Member, Mode, Observer, Policy, Proxy,
-    Route, Watcher,
+    BackendId, Change, Condition, Config, ExchangeSummary, Group, Limits, Member, Mode, Observer, Policy,
+    Proxy, Route, Watcher,
 };
 
 use crate::world::{OK, Outcome, Script, Then, World};
@@ -215,7 +215,7 @@ fn an_operator_sees_what_has_passed() {
 struct Book(Mutex<Vec<String>>);
 
 impl Observer for Book {
-    fn exchanged(&self, exchange: &Exchange<'_>) {
+    fn exchanged(&self, exchange: &ExchangeSummary<'_>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         self.0.lock().unwrap().push(format!(
             "{} | {} | {} | {} | {} | {:?} {} | {:?} | {}",

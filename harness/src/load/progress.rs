@@ -1,7 +1,8 @@
 //! How far a load is, and a bar that shows it on a terminal.
 //!
 //! Owns the wording; the engine decides how often it is told. Rule: a line fits a terminal of 80 columns, and the bar
-//! is gone when the report is printed.
+//! is cleared when the report is printed. After Ctrl-C its last state stays above the report: the terminal's `^C` begins a
+//! new line behind a bar that fills its own.
 
 use std::time::Duration;
 

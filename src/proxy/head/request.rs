@@ -7,9 +7,9 @@ use super::{ConnectionOptions, NOT_STRICT, VIA, Writer, add_length, ends_lines_i
 use crate::proxy::body::Framing;
 use crate::proxy::buf::Buf;
 use crate::proxy::error::Error;
-use crate::proxy::exchange::{Notes, note};
 use crate::proxy::field::{self, Field, is_authority};
 use crate::proxy::limits::{Limits, MOST_FIELDS};
+use crate::proxy::observer::{Notes, note};
 use crate::proxy::reply::Reply;
 use crate::proxy::route::{RouteId, Routes};
 

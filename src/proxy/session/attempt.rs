@@ -10,19 +10,17 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
+use super::exchange::{Attempts, Connection};
 use super::{Op, Paused, Peer, Session, State};
 use crate::proxy::backend::BackendId;
 use crate::proxy::error::Error;
-use crate::proxy::rotation::{NoTurn, Tried, Turn};
+use crate::proxy::rotation::{NoTurn, Turn};
 
 impl Session {
     /// The request is whole, or fills its buffer: it takes its turn.
     pub(super) fn take_turn(&mut self, now: Instant) -> Op {
-        self.tried = Tried::default();
-        self.retried = false;
-        self.timed_out = false;
-        self.interims = 0;
-        match self.proxy.take_turn(self.asked.route, now) {
+        self.exchange.attempts = Attempts::default();
+        match self.proxy.take_turn(self.exchange.asked.route, now) {
             Ok(Turn { backend, reuse }) => self.connect(backend, reuse, now),
             Err(NoTurn::Full) => self.refuse(Error::Busy, now),
             Err(NoTurn::Disabled) => self.refuse(Error::Unavailable, now),
@@ -31,10 +29,8 @@ impl Session {
 
     /// Connects to `backend`, of which this session has a slot.
     fn connect(&mut self, backend: BackendId, reuse: bool, now: Instant) -> Op {
-        self.backend = backend;
-        self.has_slot();
-        self.connected = false;
-        self.sent = false;
+        self.exchange.connection = Connection::to(backend);
+        self.exchange.account.forwarded();
         self.state = State::Connecting;
         self.within(self.proxy.limits.connect_timeout, now);
         Op::Connect { backend, reuse }
@@ -43,22 +39,22 @@ impl Session {
     pub(super) fn on_connected(&mut self, result: io::Result<bool>, now: Instant) -> Op {
         match result {
             Ok(reused) => {
-                self.connected = true;
-                self.reused = reused;
+                self.exchange.connection.is_open = true;
+                self.exchange.connection.is_reused = reused;
                 if !reused {
-                    self.proxy.connected(self.backend);
+                    self.proxy.connected(self.exchange.connection.backend);
                 }
-                self.backend_patience = self.proxy.limits.backend_timeout;
+                self.exchange.backend_patience = self.proxy.limits.backend_timeout;
                 self.looked(now);
                 self.send(now)
             }
             Err(error) if is_exhaustion(&error) => self.refuse(Error::Exhausted, now),
             Err(error) => {
-                self.timed_out |= error.kind() == io::ErrorKind::TimedOut;
-                self.proxy.refused(self.backend, &error, now);
+                self.exchange.attempts.timed_out |= error.kind() == io::ErrorKind::TimedOut;
+                self.proxy.refused(self.exchange.connection.backend, &error, now);
                 match self.next_backend(now) {
                     Some(next) => self.connect(next, true, now),
-                    None if self.timed_out => self.refuse(Error::GatewayTimeout, now),
+                    None if self.exchange.attempts.timed_out => self.refuse(Error::GatewayTimeout, now),
                     None => self.refuse(Error::Unavailable, now),
                 }
             }
@@ -66,8 +62,13 @@ impl Session {
     }
 
     fn next_backend(&mut self, now: Instant) -> Option<BackendId> {
-        self.tried.add(self.backend);
-        let next = self.proxy.turn_after(self.asked.route, self.backend, self.tried, now)?;
+        self.exchange.attempts.tried.add(self.exchange.connection.backend);
+        let next = self.proxy.turn_after(
+            self.exchange.asked.route,
+            self.exchange.connection.backend,
+            self.exchange.attempts.tried,
+            now,
+        )?;
         self.give_slot();
         Some(next)
     }
@@ -83,12 +84,12 @@ impl Session {
 
     /// Whether nothing of the request is left to be sent.
     pub(super) fn is_sent(&self) -> bool {
-        self.outbox.is_empty() && !self.streaming && self.upload.is_done()
+        self.outbox.is_empty() && !self.exchange.streaming && self.exchange.upload.is_done()
     }
 
     /// Whether the client is waited for, and not the backend, while a request is on its way.
     fn waits_for_body(&self) -> bool {
-        self.outbox.is_empty() && !self.streaming
+        self.outbox.is_empty() && !self.exchange.streaming
     }
 
     pub(super) fn go_on_sending(&mut self, now: Instant) -> Op {
@@ -108,9 +109,9 @@ impl Session {
     /// Both sides were looked at, and neither has anything to say.
     pub(super) fn on_silence(&mut self, now: Instant) -> Op {
         let (patience, fault) = if self.waits_for_body() {
-            (self.client_patience, Error::RequestTimeout)
+            (self.exchange.client_patience, Error::RequestTimeout)
         } else {
-            (self.backend_patience, Error::GatewayTimeout)
+            (self.exchange.backend_patience, Error::GatewayTimeout)
         };
         if patience.is_zero() { self.refuse(fault, now) } else { self.go_on_sending(now) }
     }
@@ -118,9 +119,9 @@ impl Session {
     pub(super) fn on_request_sent(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
-                self.sent = true;
+                self.exchange.connection.has_sent = true;
                 self.backend_moved(count, now);
-                self.accounts.wrote_to_backend(count);
+                self.exchange.account.wrote_to_backend(count);
                 self.outbox.advance(count);
                 self.send(now)
             }
@@ -131,9 +132,9 @@ impl Session {
     pub(super) fn on_body_streamed(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
-                self.streamed = true;
+                self.exchange.streamed = true;
                 self.backend_moved(count, now);
-                self.accounts.wrote_to_backend(count);
+                self.exchange.account.wrote_to_backend(count);
                 self.inbox.advance(count);
                 if self.inbox.is_empty() {
                     self.end_of_window();
@@ -151,7 +152,7 @@ impl Session {
                 self.backend_moved(0, now);
                 self.look(Paused::Upload)
             }
-            _ if !self.sent => self.on_no_answer(now),
+            _ if !self.exchange.connection.has_sent => self.on_no_answer(now),
             // A backend that refuses an upload answers first and hangs up then: the answer may be there to be read.
             _ => self.await_answer(now),
         }
@@ -159,13 +160,13 @@ impl Session {
 
     /// The connection broke before the first byte of an answer.
     pub(super) fn on_no_answer(&mut self, now: Instant) -> Op {
-        let whole = self.upload.is_done() && !self.streaming && !self.streamed;
-        if whole && (self.asked.idempotent || !self.sent) {
-            if self.reused {
+        let whole = self.exchange.upload.is_done() && !self.exchange.streaming && !self.exchange.streamed;
+        if whole && (self.exchange.asked.idempotent || !self.exchange.connection.has_sent) {
+            if self.exchange.connection.is_reused {
                 self.outbox.rewind();
-                return self.connect(self.backend, false, now);
+                return self.connect(self.exchange.connection.backend, false, now);
             }
-            if !std::mem::replace(&mut self.retried, true)
+            if !std::mem::replace(&mut self.exchange.attempts.retried, true)
                 && let Some(next) = self.next_backend(now)
             {
                 self.blame_backend();

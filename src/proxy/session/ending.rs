@@ -27,14 +27,15 @@ impl Session {
         }
         self.reply.clear();
         // A head that was refused may be one of a HEAD request nevertheless.
-        let is_head = self.asked.is_head || (!self.counted && begins_with_head(self.inbox.window()));
-        if !self.counted
+        let is_head = self.exchange.asked.is_head
+            || (!self.exchange.is_counted && begins_with_head(self.inbox.window()));
+        if !self.exchange.is_counted
             && let Some(notes) = &mut self.notes
         {
             notes.note_refused(self.inbox.window(), self.proxy.limits.request_line_bytes);
         }
-        self.response.client_persists = reply.leaves_connection() && self.has_read_request();
-        let connection = match (self.response.client_persists, self.asked.is_1_1) {
+        self.exchange.response.client_persists = reply.leaves_connection() && self.has_read_request();
+        let connection = match (self.exchange.response.client_persists, self.exchange.asked.is_1_1) {
             (false, _) => Connection::Closes,
             (true, true) => Connection::Lasts,
             (true, false) => Connection::LastsFor1_0,
@@ -44,7 +45,7 @@ impl Session {
         self.give_slot();
         let fits = self.reply.push(response.as_bytes());
         debug_assert!(fits, "a refusal is shorter than a buffer");
-        if std::mem::take(&mut self.connected) {
+        if std::mem::take(&mut self.exchange.connection.is_open) {
             self.state = State::RefuseDiscard;
             self.deadline = None;
             return Op::Discard;
@@ -54,8 +55,8 @@ impl Session {
 
     /// What is next from the client is another request, and it would be answered here.
     fn has_read_request(&self) -> bool {
-        let is_whole = self.counted && self.upload.is_done() && !self.streaming;
-        is_whole && self.asked.persistent && !self.proxy.is_draining()
+        let is_whole = self.exchange.is_counted && self.exchange.upload.is_done() && !self.exchange.streaming;
+        is_whole && self.exchange.asked.persistent && !self.proxy.is_draining()
     }
 
     pub(super) fn write_refusal(&mut self, now: Instant) -> Op {
@@ -67,12 +68,12 @@ impl Session {
     pub(super) fn on_refusal_sent(&mut self, result: io::Result<usize>, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
-                self.accounts.wrote_to_client(count);
+                self.exchange.account.wrote_to_client(count);
                 self.reply.advance(count);
                 if !self.reply.is_empty() {
                     return self.write_refusal(now);
                 }
-                if self.response.client_persists {
+                if self.exchange.response.client_persists {
                     return self.end_exchange(now);
                 }
                 self.report(true);

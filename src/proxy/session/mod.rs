@@ -2,7 +2,8 @@
 //!
 //! Owns the contract with the drivers ([`Op`], [`Done`]) and the dispatch; what is done with a request stands in
 //! `request`, with connections to backends in `attempt`, with a response in `response`, with refusals in `ending`, how long
-//! anybody is waited for in `waiting`, and what is counted and told of it in `accounts`.
+//! anybody is waited for in `waiting`, and what is counted and told of it in `accounts`. What belongs to one exchange is one
+//! value, in `exchange`.
 //!
 //! ```text
 //!            +--------------------------- next request ---------------------------+
@@ -22,6 +23,7 @@
 mod accounts;
 mod attempt;
 mod ending;
+mod exchange;
 mod request;
 mod response;
 mod waiting;
@@ -32,13 +34,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backend::BackendId;
-use super::body::{Body, Framing};
 use super::buf::Buf;
-use super::exchange::Notes;
-use super::head::{Request, Response};
-use super::rotation::Tried;
+use super::observer::Notes;
 use super::shared::Proxy;
-use accounts::Accounts;
+use exchange::Exchange;
 
 /// The two ends of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -152,21 +151,37 @@ enum Paused {
     Relay,
 }
 
+/// The head that is being read, or waited for.
+#[derive(Debug)]
+struct ReadingHead {
+    /// When it must be whole.
+    deadline: Instant,
+    /// Length of the inbox when it was last parsed in vain.
+    parsed: usize,
+    /// Nothing of it has come: the deadline begins with its first byte.
+    is_idle: bool,
+}
+
+impl ReadingHead {
+    fn until(deadline: Instant) -> Self {
+        ReadingHead { deadline, parsed: 0, is_idle: false }
+    }
+}
+
 /// One client connection.
 #[derive(Debug)]
 pub struct Session {
     proxy: Arc<Proxy>,
+    address: SocketAddr,
     client: ClientName,
+    /// The last step's time.
+    now: Instant,
     state: State,
     deadline: Option<Instant>,
     /// When the wait in hand is over for good; [`Op::Look`] interrupts it before.
     wait_until: Instant,
     /// While a request is on its way: when both sides are looked at again, however busy they are.
     next_look: Instant,
-    /// How long the client may be waited for in the body that is passing.
-    client_patience: Duration,
-    /// How long the backend may be waited for in the body that is passing.
-    backend_patience: Duration,
     /// From the client: the head and body being read, and what was pipelined behind them.
     inbox: Buf,
     /// To a backend: kept whole until it answers, to be sent again.
@@ -175,40 +190,8 @@ pub struct Session {
     answer: Buf,
     /// To the client: the head of a response with what comes of its body at once, or a refusal.
     reply: Buf,
-    /// Length of the buffer when its head was last parsed in vain.
-    parsed: usize,
-    /// When the head in hand must be whole.
-    head_deadline: Instant,
-    /// Between two requests: the next head's deadline begins with its first byte.
-    idle: bool,
-    asked: Request,
-    upload: Body,
-    /// The inbox's window is body that the outbox had no room for.
-    streaming: bool,
-    backend: BackendId,
-    /// A slot of `backend` is taken.
-    holds_slot: bool,
-    connected: bool,
-    reused: bool,
-    /// A byte of the request was accepted by the connection in hand.
-    sent: bool,
-    /// Some of the body has passed through the inbox and is not kept.
-    streamed: bool,
-    /// The whole request had been sent when the final answer's head was there.
-    request_is_sent: bool,
-    /// The request was sent a second time after a fresh connection broke.
-    retried: bool,
-    /// A connection attempt for this request timed out.
-    timed_out: bool,
-    tried: Tried,
-    interims: u32,
-    response: Response,
-    download: Body,
-    /// The response's body is given a chunked coding here.
-    encodes: bool,
-    /// This exchange is counted in [`Proxy::in_flight`].
-    counted: bool,
-    accounts: Accounts,
+    head: ReadingHead,
+    exchange: Exchange,
     /// Taken while somebody wants to know.
     notes: Option<Box<Notes>>,
 }
@@ -216,54 +199,32 @@ pub struct Session {
 impl Session {
     /// A session for a client that has just connected, and its first operation.
     pub fn start(proxy: Arc<Proxy>, client: SocketAddr, now: Instant) -> (Self, Op) {
-        let head_deadline = now + proxy.limits.header_timeout;
-        let inbox = proxy.pool.small();
+        let head = ReadingHead::until(now + proxy.limits.header_timeout);
         let takes_notes = proxy.observer.is_some() || proxy.routes.map_locations();
         let mut session = Session {
+            address: client,
             client: ClientName::new(client),
+            now,
             state: State::ReadHead,
-            deadline: None,
+            deadline: Some(head.deadline),
             wait_until: now,
             next_look: now,
-            client_patience: Duration::ZERO,
-            backend_patience: Duration::ZERO,
-            inbox,
+            inbox: proxy.pool.small(),
             outbox: Buf::default(),
             answer: Buf::default(),
             reply: Buf::default(),
-            parsed: 0,
-            head_deadline,
-            idle: false,
-            asked: Request::NONE,
-            upload: Body::new(Framing::Empty, super::chunk::Output::Chunked),
-            streaming: false,
-            backend: BackendId::default(),
-            holds_slot: false,
-            connected: false,
-            reused: false,
-            sent: false,
-            streamed: false,
-            request_is_sent: false,
-            retried: false,
-            timed_out: false,
-            tried: Tried::default(),
-            interims: 0,
-            response: Response::NONE,
-            download: Body::new(Framing::Empty, super::chunk::Output::Chunked),
-            encodes: false,
-            counted: false,
-            accounts: Accounts::new(client, now),
+            head,
+            exchange: Exchange::none(),
             notes: takes_notes.then(Box::default),
             proxy,
         };
-        session.deadline = Some(head_deadline);
         let op = session.read_client(State::ReadHead);
         (session, op)
     }
 
     /// Takes the outcome of the operation in hand and names the next one. `now` is the time of the outcome.
     pub fn step(&mut self, done: Done, now: Instant) -> Op {
-        self.accounts.now = now;
+        self.now = now;
         match (self.state, done) {
             (State::ReadHead, Done::Transferred(result, buf)) => {
                 self.inbox = buf;
@@ -362,7 +323,7 @@ impl Session {
 
     /// The exchange is over, one way or the other.
     fn leave(&mut self) {
-        if std::mem::take(&mut self.counted) {
+        if std::mem::take(&mut self.exchange.is_counted) {
             self.proxy.leave();
         }
     }

@@ -3,29 +3,27 @@
 use std::io;
 use std::time::Instant;
 
-use super::{CloseReason, Op, Paused, Peer, Session, State};
+use super::exchange::Exchange;
+use super::{CloseReason, Op, Paused, Peer, ReadingHead, Session, State};
 use crate::proxy::body::Body;
 use crate::proxy::buf::{LARGE, SMALL};
-use crate::proxy::chunk::Output;
 use crate::proxy::error::Error;
-use crate::proxy::head::{self, Context, Request, RequestHead};
-use crate::proxy::reply::Reply;
+use crate::proxy::head::{self, Context, RequestHead};
 
 impl Session {
     /// Waits for the next request on a persistent connection, or begins with what was pipelined.
     pub(super) fn await_request(&mut self, now: Instant) -> Op {
-        self.parsed = 0;
-        self.asked = Request::NONE;
+        self.exchange = Exchange::none();
+        self.head = ReadingHead::until(now + self.proxy.limits.header_timeout);
         if self.inbox.is_empty() {
             if self.inbox.capacity() != SMALL {
                 self.proxy.pool.give(std::mem::replace(&mut self.inbox, self.proxy.pool.small()));
             }
             self.inbox.clear();
-            self.idle = true;
+            self.head.is_idle = true;
             self.within(self.proxy.limits.idle_timeout, now);
             return self.read_client(State::ReadHead);
         }
-        self.head_deadline = now + self.proxy.limits.header_timeout;
         self.read_head(now)
     }
 
@@ -37,8 +35,8 @@ impl Session {
                 None => self.finish(CloseReason::ClientGone),
             },
             Ok(count) => {
-                if std::mem::take(&mut self.idle) {
-                    self.head_deadline = now + self.proxy.limits.header_timeout;
+                if self.head.is_idle {
+                    self.head = ReadingHead::until(now + self.proxy.limits.header_timeout);
                 }
                 self.inbox.commit(count);
                 self.read_head(now)
@@ -56,18 +54,17 @@ impl Session {
     }
 
     fn read_head(&mut self, now: Instant) -> Op {
-        self.deadline = Some(self.head_deadline);
+        self.deadline = Some(self.head.deadline);
         let limits = &self.proxy.limits;
         let thresholds = [limits.request_line_bytes + 2, limits.head_bytes];
-        if !is_worth_parsing(self.inbox.window(), self.parsed, &thresholds) {
+        if !is_worth_parsing(self.inbox.window(), self.head.parsed, &thresholds) {
             return self.read_client(State::ReadHead);
         }
         match self.parse_head() {
             Ok(None) => self.read_client(State::ReadHead),
             Ok(Some(head)) => {
                 self.inbox.advance(head.length);
-                self.asked = head.request;
-                self.begin(head.reply, now)
+                self.begin(head, now)
             }
             Err(error) => self.refuse(error, now),
         }
@@ -75,7 +72,7 @@ impl Session {
 
     /// Leaves the rewritten head in the outbox when the head is whole.
     fn parse_head(&mut self) -> Result<Option<RequestHead>, Error> {
-        self.parsed = self.inbox.len();
+        self.head.parsed = self.inbox.len();
         let mut outbox = self.proxy.pool.large();
         let context = Context {
             client: self.client.as_str(),
@@ -93,24 +90,19 @@ impl Session {
 
     /// No more is coming: what was not worth parsing yet is judged, so that it counts as if it had come at once.
     fn judge_rest(&mut self) -> Option<Error> {
-        if self.parsed == self.inbox.len() { None } else { self.parse_head().err() }
+        if self.head.parsed == self.inbox.len() { None } else { self.parse_head().err() }
     }
 
-    /// A whole head is in hand: the exchange begins, and with a `reply` it ends as soon.
-    fn begin(&mut self, reply: Option<Reply>, now: Instant) -> Op {
+    /// A whole head is in hand: the exchange begins. This is the place between a request and its turn: what needs no backend
+    /// is answered here, and takes none.
+    fn begin(&mut self, head: RequestHead, now: Instant) -> Op {
         self.proxy.enter();
-        self.counted = true;
-        self.accounts.open();
-        // Trailer fields that Connection names would have to end here: none goes on when it names any.
-        let output = if self.asked.names_fields { Output::ChunkedWithoutTrailer } else { Output::Chunked };
-        self.upload = Body::new(self.asked.framing, output);
-        self.streaming = false;
-        self.streamed = false;
-        self.client_patience = self.proxy.limits.body_timeout;
-        if let Some(reply) = reply {
+        self.exchange = Exchange::begin(head.request, self.proxy.limits.body_timeout);
+        self.exchange.account.open(now);
+        if let Some(reply) = head.reply {
             return self.answer_here(&reply, now);
         }
-        if self.asked.expects_continue && self.asked.framing.has_body() {
+        if self.exchange.asked.expects_continue && self.exchange.asked.framing.has_body() {
             self.answer = self.proxy.pool.large();
             // The buffer is empty and larger than this.
             let _ = self.answer.push(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -146,7 +138,7 @@ impl Session {
         if let Err(error) = self.scan_upload() {
             return self.refuse(error, now);
         }
-        if self.streaming {
+        if self.exchange.streaming {
             let fitting = self.inbox.len().min(self.outbox.room());
             let fits = self.outbox.push(&self.inbox.window()[..fitting]);
             debug_assert!(fits, "no more than there is room for");
@@ -156,7 +148,10 @@ impl Session {
             }
             self.end_of_window();
         }
-        if self.upload.is_done() || self.outbox.room() == 0 || self.proxy.judges_heads(self.asked.route) {
+        if self.exchange.upload.is_done()
+            || self.outbox.room() == 0
+            || self.proxy.judges_heads(self.exchange.asked.route)
+        {
             return self.take_turn(now);
         }
         self.read_body(State::ReadBody, now)
@@ -164,36 +159,36 @@ impl Session {
 
     /// Decides which of the inbox's bytes are this request's body; sets `streaming` while its window is body.
     fn scan_upload(&mut self) -> Result<(), Error> {
-        if self.upload.is_done() || self.inbox.is_empty() {
+        if self.exchange.upload.is_done() || self.inbox.is_empty() {
             return Ok(());
         }
-        let scanned = self.upload.scan(self.inbox.window_mut());
+        let scanned = self.exchange.upload.scan(self.inbox.window_mut());
         // A size that is over the limit comes before whatever is wrong behind it.
-        if self.upload.unannounced_bytes() > self.proxy.limits.body_bytes {
+        if self.exchange.upload.unannounced_bytes() > self.proxy.limits.body_bytes {
             return Err(Error::BodyTooLarge);
         }
         let scanned = scanned.map_err(Error::Malformed)?;
         self.inbox.split(scanned.kept, scanned.used);
-        self.streaming = true;
+        self.exchange.streaming = true;
         Ok(())
     }
 
     /// All body in the inbox has been moved on: what is left is half a line of framing, or the next request.
     pub(super) fn end_of_window(&mut self) {
-        self.streaming = false;
+        self.exchange.streaming = false;
         self.inbox.take_held();
     }
 
     /// Reads more of the body, into a large buffer when more than a little is to come.
     pub(super) fn read_body(&mut self, state: State, now: Instant) -> Op {
-        let little = matches!(self.upload, Body::Length(left) if left <= self.inbox.room() as u64);
+        let little = matches!(self.exchange.upload, Body::Length(left) if left <= self.inbox.room() as u64);
         if !little && self.inbox.capacity() < LARGE {
             let mut larger = self.proxy.pool.large();
             let moved = larger.push(self.inbox.window());
             debug_assert!(moved, "a large buffer holds what a small one held");
             self.proxy.pool.give(std::mem::replace(&mut self.inbox, larger));
         }
-        self.wait(self.client_patience, now);
+        self.wait(self.exchange.client_patience, now);
         if state == State::StreamRead {
             self.look_before_long(now);
         }

@@ -41,7 +41,7 @@ impl Session {
         }
         // The rewritten head and all body that comes with it fit into the reply together.
         self.answer.clear_between(0, ADDED);
-        self.parsed = 0;
+        self.exchange.parsed = 0;
     }
 
     /// A head, interim or final, has its time as a whole, however it is dripped.
@@ -62,11 +62,11 @@ impl Session {
     }
 
     pub(super) fn on_answer_bytes(&mut self, result: io::Result<usize>, now: Instant) -> Op {
-        let fresh = self.answer.is_empty() && self.interims == 0;
+        let fresh = self.answer.is_empty() && self.exchange.interims == 0;
         match result {
             result if self.may_go_on(&result, now) => self.look(Paused::Answer),
             Ok(count) if count > 0 => {
-                self.accounts.read_from_backend(count);
+                self.exchange.account.read_from_backend(count);
                 self.answer.commit(count);
                 self.read_answer(now)
             }
@@ -84,12 +84,13 @@ impl Session {
 
     /// No more is coming: what was not worth parsing yet is judged, so that it counts as if it had come at once.
     fn judge_rest_of_answer(&mut self) -> Option<Error> {
-        if self.parsed == self.answer.len() {
+        if self.exchange.parsed == self.answer.len() {
             return None;
         }
         self.prepare_reply();
         let (window, proxy) = (self.answer.window(), &self.proxy);
-        head::response(window, &proxy.limits, &self.asked, false, None, &proxy.date, &mut self.reply).err()
+        head::response(window, &proxy.limits, &self.exchange.asked, false, None, &proxy.date, &mut self.reply)
+            .err()
     }
 
     /// A head for the client can be written: nothing is sent again from here on, and a request that is sent leaves its
@@ -111,31 +112,41 @@ impl Session {
         let request_is_sent = self.is_sent();
         loop {
             let limits = &self.proxy.limits;
-            if !is_worth_parsing(self.answer.window(), self.parsed, &[limits.head_bytes]) {
+            if !is_worth_parsing(self.answer.window(), self.exchange.parsed, &[limits.head_bytes]) {
                 return self.read_more_head(now);
             }
-            self.parsed = self.answer.len();
-            let persistent = self.asked.persistent && request_is_sent && !self.proxy.is_draining();
-            let backend = self.proxy.backend(self.backend);
+            self.exchange.parsed = self.answer.len();
+            let persistent = self.exchange.asked.persistent && request_is_sent && !self.proxy.is_draining();
+            let backend = self.proxy.backend(self.exchange.connection.backend);
             let locations = match &self.notes {
-                Some(notes) if self.proxy.routes.maps_location(self.asked.route) => Some(LocationMap {
-                    taken_off: self.proxy.routes.taken_off(self.asked.route),
-                    backend: [backend.name.as_bytes(), backend.authority.as_bytes()],
-                    host: &notes.host,
-                }),
+                Some(notes) if self.proxy.routes.maps_location(self.exchange.asked.route) => {
+                    Some(LocationMap {
+                        taken_off: self.proxy.routes.taken_off(self.exchange.asked.route),
+                        backend: [backend.name.as_bytes(), backend.authority.as_bytes()],
+                        host: &notes.host,
+                    })
+                }
                 _ => None,
             };
             let (window, date, reply) = (self.answer.window(), &self.proxy.date, &mut self.reply);
-            match head::response(window, limits, &self.asked, persistent, locations.as_ref(), date, reply) {
+            match head::response(
+                window,
+                limits,
+                &self.exchange.asked,
+                persistent,
+                locations.as_ref(),
+                date,
+                reply,
+            ) {
                 Ok(None) => return self.read_more_head(now),
                 Ok(Some((Answer::Interim, length))) => {
                     self.answer.advance(length);
-                    self.parsed = 0;
-                    self.interims += 1;
-                    if self.interims > MOST_INTERIMS {
+                    self.exchange.parsed = 0;
+                    self.exchange.interims += 1;
+                    if self.exchange.interims > MOST_INTERIMS {
                         return self.refuse(Error::BadGateway("it sends interim responses without end"), now);
                     }
-                    if self.asked.is_1_1 {
+                    if self.exchange.asked.is_1_1 {
                         self.within(self.proxy.limits.write_timeout, now);
                         return self.write_reply(State::SendInterim);
                     }
@@ -144,7 +155,7 @@ impl Session {
                 }
                 Ok(Some((Answer::Final(response), length))) => {
                     self.answer.advance(length);
-                    self.request_is_sent = request_is_sent;
+                    self.exchange.request_is_sent = request_is_sent;
                     return self.begin_relay(response, now);
                 }
                 Err(error) => return self.refuse(error, now),
@@ -186,17 +197,17 @@ impl Session {
 
     /// The final head is written; what came of the body with it goes out in the same write.
     fn begin_relay(&mut self, response: Response, now: Instant) -> Op {
-        self.response = response;
-        self.client_patience = self.proxy.limits.write_timeout;
-        self.backend_patience = self.proxy.limits.backend_timeout;
+        self.exchange.response = response;
+        self.exchange.client_patience = self.proxy.limits.write_timeout;
+        self.exchange.backend_patience = self.proxy.limits.backend_timeout;
         self.answers(response.status, self.reply.len());
-        let output = match (self.asked.is_1_1, response.names_fields) {
+        let output = match (self.exchange.asked.is_1_1, response.names_fields) {
             (false, _) => Output::Data,
             (true, true) => Output::ChunkedWithoutTrailer,
             (true, false) => Output::Chunked,
         };
-        self.download = Body::new(response.framing, output);
-        self.encodes = response.framing == Framing::UntilClose && self.asked.is_1_1;
+        self.exchange.download = Body::new(response.framing, output);
+        self.exchange.encodes = response.framing == Framing::UntilClose && self.exchange.asked.is_1_1;
         if let Err(error) = self.scan_download() {
             return self.refuse(Error::BadGateway(error), now);
         }
@@ -206,16 +217,17 @@ impl Session {
         self.relay(now)
     }
 
-    /// Decides which of the received bytes are the body's and what of them the client gets.
+    /// Decides which of the received bytes are the body's and what of them the client gets. Every piece of a body passes here,
+    /// once, in its order.
     fn scan_download(&mut self) -> Result<(), &'static str> {
-        let scanned = self.download.scan(self.answer.window_mut())?;
-        if self.download.is_done() && scanned.used < self.answer.len() {
+        let scanned = self.exchange.download.scan(self.answer.window_mut())?;
+        if self.exchange.download.is_done() && scanned.used < self.answer.len() {
             // More than was promised: what follows cannot be told from the next response.
-            self.response.persistent = false;
-            self.proxy.spoke_unasked(self.backend);
+            self.exchange.response.persistent = false;
+            self.proxy.spoke_unasked(self.exchange.connection.backend);
         }
         self.answer.split(scanned.kept, scanned.used);
-        if self.encodes && !self.answer.is_empty() {
+        if self.exchange.encodes && !self.answer.is_empty() {
             let mut size = [0; CHUNK_HEAD];
             let mut rest = size.as_mut_slice();
             // A buffer's length has fewer digits than there is room for.
@@ -228,25 +240,25 @@ impl Session {
 
     /// Passes the body on: gives the backend back as soon as it has sent all, then writes, then reads.
     pub(super) fn relay(&mut self, now: Instant) -> Op {
-        if self.download.is_done() && std::mem::take(&mut self.connected) {
+        if self.exchange.download.is_done() && std::mem::take(&mut self.exchange.connection.is_open) {
             self.state = State::Releasing;
             self.deadline = None;
             self.give_slot();
             return self.release_or_discard();
         }
         if !self.reply.is_empty() {
-            self.wait(self.client_patience, now);
+            self.wait(self.exchange.client_patience, now);
             return self.write_reply(State::SendHead);
         }
         if !self.answer.is_empty() {
-            self.wait(self.client_patience, now);
+            self.wait(self.exchange.client_patience, now);
             self.state = State::RelayWrite;
             return Op::Write(Peer::Client, std::mem::take(&mut self.answer));
         }
-        if self.download.is_done() {
+        if self.exchange.download.is_done() {
             return self.end_exchange(now);
         }
-        if self.encodes {
+        if self.exchange.encodes {
             self.answer.clear_between(CHUNK_HEAD, CHUNK_TAIL);
         } else {
             // Half a line of framing stays, moved to the front; all else has been passed on.
@@ -259,13 +271,13 @@ impl Session {
     }
 
     fn release_or_discard(&self) -> Op {
-        let surplus = &self.proxy.backend(self.backend).surplus;
-        if !self.response.persistent || !self.request_is_sent || surplus.was_seen() {
+        let surplus = &self.proxy.backend(self.exchange.connection.backend).surplus;
+        if !self.exchange.response.persistent || !self.exchange.request_is_sent || surplus.was_seen() {
             return Op::Discard;
         }
-        let has_no_body = self.asked.is_head || matches!(self.response.status, 204 | 304);
+        let has_no_body = self.exchange.asked.is_head || matches!(self.exchange.response.status, 204 | 304);
         Op::Release {
-            backend: self.backend,
+            backend: self.exchange.connection.backend,
             is_suspect: has_no_body && surplus.may_follow_an_answer_without_body(),
         }
     }
@@ -278,7 +290,7 @@ impl Session {
     pub(super) fn on_relayed(&mut self, result: io::Result<usize>, from: State, now: Instant) -> Op {
         match result {
             Ok(count) if count > 0 => {
-                self.accounts.wrote_to_client(count);
+                self.exchange.account.wrote_to_client(count);
                 self.client_moved(count, self.proxy.limits.write_timeout, now);
                 if from == State::SendHead {
                     self.reply.advance(count);
@@ -296,17 +308,17 @@ impl Session {
             result if self.may_go_on(&result, now) => self.look(Paused::Relay),
             Ok(count) if count > 0 => {
                 self.backend_moved(count, now);
-                self.accounts.read_from_backend(count);
+                self.exchange.account.read_from_backend(count);
                 self.answer.commit(count);
                 match self.scan_download() {
                     Ok(()) => self.relay(now),
                     Err(_) => self.cut(),
                 }
             }
-            Ok(_) if self.response.framing == Framing::UntilClose => {
-                self.download = Body::Length(0);
+            Ok(_) if self.exchange.response.framing == Framing::UntilClose => {
+                self.exchange.download = Body::Length(0);
                 self.answer.clear();
-                if self.encodes {
+                if self.exchange.encodes {
                     // The buffer is empty and larger than this.
                     let _ = self.answer.push(LAST_CHUNK);
                 }
@@ -319,7 +331,8 @@ impl Session {
     /// The body broke off. What has gone out cannot be taken back, so the client is made to notice.
     fn cut(&mut self) -> Op {
         self.blame_backend();
-        let told_by_framing = self.asked.is_1_1 || matches!(self.response.framing, Framing::Length(_));
+        let told_by_framing =
+            self.exchange.asked.is_1_1 || matches!(self.exchange.response.framing, Framing::Length(_));
         self.finish(if told_by_framing { CloseReason::Truncated } else { CloseReason::Aborted })
     }
 
@@ -329,10 +342,10 @@ impl Session {
         for buf in [&mut self.outbox, &mut self.answer, &mut self.reply] {
             self.proxy.pool.give(std::mem::take(buf));
         }
-        if self.response.client_persists && !self.proxy.is_draining() {
+        if self.exchange.response.client_persists && !self.proxy.is_draining() {
             return self.await_request(now);
         }
-        if self.request_is_sent && self.inbox.is_empty() {
+        if self.exchange.request_is_sent && self.inbox.is_empty() {
             return self.finish(CloseReason::Complete);
         }
         // Closing with unread bytes would reset the connection and could destroy the response on its way.

@@ -28,18 +28,20 @@ impl Session {
 
     /// The same for the backend in hand, in the middle of a body.
     pub(super) fn wait_for_backend(&mut self, now: Instant) {
-        self.wait(self.backend_patience, now);
+        self.wait(self.exchange.backend_patience, now);
     }
 
     /// The backend has taken or sent so many bytes of a body.
     pub(super) fn backend_moved(&mut self, bytes: usize, now: Instant) {
         let limits = &self.proxy.limits;
-        self.backend_patience = self.patience_after(bytes, limits.backend_rate, limits.backend_timeout, now);
+        self.exchange.backend_patience =
+            self.patience_after(bytes, limits.backend_rate, limits.backend_timeout, now);
     }
 
     /// The client has taken or sent so many bytes of a body, of which `timeout` is the longest pause.
     pub(super) fn client_moved(&mut self, bytes: usize, timeout: Duration, now: Instant) {
-        self.client_patience = self.patience_after(bytes, self.proxy.limits.client_rate, timeout, now);
+        self.exchange.client_patience =
+            self.patience_after(bytes, self.proxy.limits.client_rate, timeout, now);
     }
 
     /// What is left of the wait in hand and what `bytes` are worth, up to `timeout`. Without a rate any byte is worth

@@ -1,4 +1,4 @@
-//! One session on blocking sockets: perform the operation, take its outcome, go on.
+//! Sockets that block: whoever performs an operation waits for it, in the system call.
 //!
 //! Owns the translation of deadlines into waits in the kernel. Rules: a read waits in the call itself, under the socket's
 //! timeout, which is set only when it differs from the one that the socket has, so that in steady state no operation
@@ -15,18 +15,19 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
-use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
+use roundtable::proxy::{BackendId, Done, Peer, Session};
 
-use super::Server;
-use super::common::{abort, lock, look, timed_out};
-use super::idle::{IdlePool, is_usable};
+use super::{Sockets, Turn, look, take_turn};
+use crate::models::Server;
+use crate::models::common::{abort, lock};
+use crate::models::idle::{IdlePool, is_usable};
 
 /// Idle connections to backends, shared by the threads.
-pub(super) type SharedIdle = Arc<Mutex<IdlePool<TimedStream>>>;
+pub(in crate::models) type SharedIdle = Arc<Mutex<IdlePool<TimedStream>>>;
 
 /// A blocking socket and the timeout that its reads have.
 #[derive(Debug)]
-pub(super) struct TimedStream {
+pub(in crate::models) struct TimedStream {
     stream: TcpStream,
     read_timeout: Option<Duration>,
 }
@@ -92,88 +93,38 @@ fn wait_for_room(stream: &TcpStream, deadline: Option<Instant>) -> io::Result<()
     }
 }
 
-/// A client connection and what it holds.
-pub(super) struct Connection<'a> {
+/// A client's connection with its session, and all that it holds.
+pub(in crate::models) struct Connection<'a> {
     server: &'a Server,
     idle: &'a Mutex<IdlePool<TimedStream>>,
+    session: Session,
+    now: Instant,
     client: TimedStream,
-    address: SocketAddr,
     backend: Option<TimedStream>,
 }
 
 impl<'a> Connection<'a> {
-    /// A connection accepted from a listener of [`listen`](super::listen), whose timeouts it has.
-    pub(super) fn new(
+    /// Serves a connection accepted from a listener of [`listen`](crate::models::listen), whose timeouts it has, to its end.
+    pub(in crate::models) fn serve(
         server: &'a Server,
         idle: &'a Mutex<IdlePool<TimedStream>>,
         client: TcpStream,
         address: SocketAddr,
-    ) -> Self {
+    ) {
         let client = TimedStream::new(client, Some(server.proxy.limits().header_timeout));
-        Connection { server, idle, client, address, backend: None }
-    }
-
-    /// Serves it to its end.
-    pub(super) fn run(mut self) {
-        let mut now = Instant::now();
-        let (mut session, mut op) = Session::start(Arc::clone(&self.server.proxy), self.address, now);
-        loop {
-            let deadline = session.deadline();
-            let done = match op {
-                Op::Finish(reason) => return self.finish(reason),
-                _ if deadline.is_some_and(|deadline| deadline <= now) => timed_out(op),
-                Op::Connect { backend, reuse } => {
-                    let left = deadline.map_or(Duration::MAX, |deadline| deadline - now);
-                    Done::Connected(self.connect(backend, reuse, left, now))
-                }
-                Op::Read(peer, mut buf) => {
-                    let outcome =
-                        self.socket(peer).and_then(|socket| socket.read(buf.spare_mut(), now, deadline));
-                    Done::Transferred(outcome, buf)
-                }
-                Op::Write(peer, buf) => {
-                    let outcome = self.socket(peer).and_then(|socket| socket.write(buf.window(), deadline));
-                    Done::Transferred(outcome, buf)
-                }
-                Op::Release { backend, is_suspect } => {
-                    if let Some(stream) = self.backend.take() {
-                        drop(lock(self.idle).put(backend, stream, is_suspect, now));
-                    }
-                    Done::Complete
-                }
-                Op::Discard => {
-                    self.backend = None;
-                    Done::Complete
-                }
-                Op::Look => look(&self.client.stream, self.backend.as_ref().map(|backend| &backend.stream)),
-                Op::HalfClose => {
-                    // It fails when the client is gone, which the next read tells.
-                    let _ = self.client.stream.shutdown(Shutdown::Write);
-                    Done::Complete
-                }
-            };
-            now = Instant::now();
-            op = session.step(done, now);
+        let now = Instant::now();
+        let (session, mut op) = Session::start(Arc::clone(&server.proxy), address, now);
+        let mut connection = Connection { server, idle, session, now, client, backend: None };
+        // Nothing waits here but in its call.
+        while let Turn::Waits(next) | Turn::GaveWay(next) = take_turn(&mut connection, op) {
+            op = next;
         }
     }
 
-    fn connect(&mut self, backend: BackendId, reuse: bool, left: Duration, now: Instant) -> io::Result<bool> {
-        self.backend = None;
-        let address = self.server.forwarded(backend);
-        if reuse {
-            self.backend = self.take_idle(backend, now);
-        }
-        if self.backend.is_some() {
-            return Ok(true);
-        }
-        self.backend = Some(TimedStream::connect(address, left)?);
-        Ok(false)
-    }
-
-    fn take_idle(&self, backend: BackendId, now: Instant) -> Option<TimedStream> {
+    fn take_idle(&self, backend: BackendId) -> Option<TimedStream> {
         loop {
             // The look at it needs no lock.
-            let idle = lock(self.idle).take(backend, now, drop)?.connection;
+            let idle = lock(self.idle).take(backend, self.now, drop)?.connection;
             if is_usable(&self.server.proxy, backend, &idle.stream) {
                 return Some(idle);
             }
@@ -186,10 +137,64 @@ impl<'a> Connection<'a> {
             Peer::Backend => self.backend.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into()),
         }
     }
+}
 
-    fn finish(self, reason: CloseReason) {
-        if reason == CloseReason::Aborted {
-            abort(&self.client.stream);
+impl Sockets for Connection<'_> {
+    fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    fn now(&mut self) -> Instant {
+        self.now = Instant::now();
+        self.now
+    }
+
+    fn connect(&mut self, backend: BackendId, reuse: bool) -> io::Result<bool> {
+        self.backend = None;
+        let address = self.server.forwarded(backend);
+        if reuse {
+            self.backend = self.take_idle(backend);
         }
+        if self.backend.is_some() {
+            return Ok(true);
+        }
+        let left = self
+            .session
+            .deadline()
+            .map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(self.now));
+        self.backend = Some(TimedStream::connect(address, left)?);
+        Ok(false)
+    }
+
+    fn read(&mut self, peer: Peer, room: &mut [u8]) -> io::Result<usize> {
+        let (now, deadline) = (self.now, self.session.deadline());
+        self.socket(peer)?.read(room, now, deadline)
+    }
+
+    fn write(&mut self, peer: Peer, data: &[u8]) -> io::Result<usize> {
+        let deadline = self.session.deadline();
+        self.socket(peer)?.write(data, deadline)
+    }
+
+    fn release(&mut self, backend: BackendId, is_suspect: bool) {
+        if let Some(stream) = self.backend.take() {
+            drop(lock(self.idle).put(backend, stream, is_suspect, self.now));
+        }
+    }
+
+    fn discard(&mut self) {
+        self.backend = None;
+    }
+
+    fn look(&self) -> Done {
+        look(&self.client.stream, self.backend.as_ref().map(|backend| &backend.stream))
+    }
+
+    fn half_close(&self) -> io::Result<()> {
+        self.client.stream.shutdown(Shutdown::Write)
+    }
+
+    fn abort(&self) {
+        abort(&self.client.stream);
     }
 }

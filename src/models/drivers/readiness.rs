@@ -1,17 +1,18 @@
-//! A non-blocking socket of the `mio` model and what is known of its readiness.
+//! Sockets that do not block: one that knows its readiness from the edges of an event loop, and connecting without waiting.
 //!
 //! Owns the edge-triggered bookkeeping: a read is tried only while there may be something to read. A read that does
 //! not fill its room has emptied the socket, and the next edge will tell of more (epoll(7), Q&A 9), unless the end of
 //! the stream was already told.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
 
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 /// A socket, registered or not.
-pub(super) struct Socket {
+pub(in crate::models) struct Socket {
     stream: TcpStream,
     registered: bool,
     readable: bool,
@@ -22,21 +23,21 @@ pub(super) struct Socket {
 
 impl Socket {
     /// A socket of which nothing is known: everything is tried first.
-    pub(super) fn unregistered(stream: TcpStream) -> Self {
+    pub(in crate::models) fn unregistered(stream: TcpStream) -> Self {
         Socket { stream, registered: false, readable: true, writable: true, ended: false }
     }
 
-    pub(super) fn stream(&self) -> &TcpStream {
+    pub(in crate::models) fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
     /// Whether the edges say that the other side has neither closed nor said anything that was not read.
-    pub(super) fn is_known_silent(&self) -> bool {
+    pub(in crate::models) fn is_known_silent(&self) -> bool {
         self.registered && !self.readable && !self.ended
     }
 
     /// Edges are told from here on.
-    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(in crate::models) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         if !self.registered {
             registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)?;
             self.registered = true;
@@ -47,7 +48,7 @@ impl Socket {
     }
 
     /// An edge.
-    pub(super) fn ready(&mut self, event: &Event) {
+    pub(in crate::models) fn ready(&mut self, event: &Event) {
         self.readable |= event.is_readable();
         self.writable |= event.is_writable();
         if event.is_read_closed() || event.is_error() {
@@ -57,7 +58,12 @@ impl Socket {
     }
 
     /// Reads once, or says [`WouldBlock`](ErrorKind::WouldBlock) and is registered.
-    pub(super) fn read(&mut self, room: &mut [u8], registry: &Registry, token: Token) -> io::Result<usize> {
+    pub(in crate::models) fn read(
+        &mut self,
+        room: &mut [u8],
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<usize> {
         while self.readable {
             match self.stream.read(room) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -74,7 +80,12 @@ impl Socket {
     }
 
     /// Writes once, or says [`WouldBlock`](ErrorKind::WouldBlock) and is registered.
-    pub(super) fn write(&mut self, data: &[u8], registry: &Registry, token: Token) -> io::Result<usize> {
+    pub(in crate::models) fn write(
+        &mut self,
+        data: &[u8],
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<usize> {
         while self.writable {
             match self.stream.write(data) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -84,5 +95,20 @@ impl Socket {
         }
         self.register(registry, token)?;
         Err(ErrorKind::WouldBlock.into())
+    }
+}
+
+/// Whether a connection attempt has succeeded, by its socket's error and the address of the other side;
+/// [`ErrorKind::WouldBlock`] while it is on its way.
+pub(in crate::models) fn connected(
+    error: io::Result<Option<io::Error>>,
+    peer: io::Result<SocketAddr>,
+) -> io::Result<()> {
+    if let Some(error) = error? {
+        return Err(error);
+    }
+    match peer {
+        Err(error) if error.kind() == ErrorKind::NotConnected => Err(ErrorKind::WouldBlock.into()),
+        peer => peer.map(drop),
     }
 }

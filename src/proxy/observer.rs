@@ -12,13 +12,13 @@ use super::backend::BackendId;
 /// Somebody who keeps books. Called by whoever drives the session: it must not wait.
 pub trait Observer: Send + Sync + fmt::Debug {
     /// An exchange is over: answered, refused or broken off.
-    fn exchanged(&self, exchange: &Exchange<'_>);
+    fn exchanged(&self, exchange: &ExchangeSummary<'_>);
 }
 
 /// One exchange. Bytes are as the client sent them, without line ends, but not without other control characters: what
 /// is shown to somebody has to be escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exchange<'a> {
+pub struct ExchangeSummary<'a> {
     /// Who asked.
     pub client: SocketAddr,
     /// Method, target and version with the spaces between them. Of what was refused: its first line, as far as it was received
