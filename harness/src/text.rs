@@ -1,4 +1,6 @@
-//! Small helpers for English text: counts, lists, thousands, line breaks. Knows nothing of what is written.
+//! Small helpers for English text: counts, lists, thousands, durations, line breaks. Knows nothing of what is written.
+
+use std::time::Duration;
 
 /// "1 block", "2 blocks".
 pub(crate) fn counted(count: usize, thing: &str) -> String {
@@ -58,6 +60,16 @@ pub fn wrapped(text: &str, width: usize) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
+/// To the second below two minutes, to the ten seconds above.
+pub(crate) fn rounded(duration: Duration) -> String {
+    let seconds = duration.as_millis().div_ceil(1000);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min {:02} s", seconds / 60, seconds % 60 / 10 * 10),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +92,11 @@ mod tests {
         let wrapped = wrapped(text, 12);
         assert!(wrapped.lines().all(|line| line.len() <= 12));
         assert_eq!(wrapped.split_whitespace().collect::<Vec<_>>().join(" "), text);
+    }
+
+    #[test]
+    fn time_left_is_told_as_precisely_as_it_is_known() {
+        let told = [0, 119_001, 125_000, 3_725_000, 9_000_000].map(|ms| rounded(Duration::from_millis(ms)));
+        assert_eq!(told, ["0 s", "2 min 00 s", "2 min 00 s", "62 min 00 s", "2 h 30 min"]);
     }
 }

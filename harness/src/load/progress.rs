@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::trial::progress::rounded;
+use crate::text::rounded;
 
 /// Parts that the bar is divided into.
 const PARTS: u64 = 1000;

@@ -525,7 +525,12 @@ mod tests {
             }
             // What it was before is a value that can be written, and set again.
             let before = factor.get(&Condition::default());
-            assert_eq!(factor.parse(&before.to_string()).as_deref(), Ok(std::slice::from_ref(&before)));
+            assert_eq!(
+                factor.parse(&before.to_string()).unwrap(),
+                std::slice::from_ref(&before),
+                "{}",
+                factor.name
+            );
             factor.set(&mut condition, &before).unwrap();
             assert_eq!(condition, Condition::default());
         }

@@ -5,7 +5,6 @@
 //! of how trials are run. Rule: a warning is never lost behind the bar.
 
 use std::io::Write;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -14,6 +13,7 @@ use crate::plan::Cell;
 use crate::plan::schedule::{Forecast, Job};
 use crate::record::timeline::Observation;
 use crate::record::{Outcome, Trial};
+use crate::text::rounded;
 use crate::trial::rate_search::{self, Step, Watch};
 use crate::trial::runner::Observer;
 
@@ -197,18 +197,10 @@ fn left(forecast: &Forecast) -> String {
     }
 }
 
-/// To the second below two minutes, to the ten seconds above.
-pub(crate) fn rounded(duration: Duration) -> String {
-    let seconds = duration.as_millis().div_ceil(1000);
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min {:02} s", seconds / 60, seconds % 60 / 10 * 10),
-        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::fixtures::{self, invalid, measured, trial};
 
@@ -272,11 +264,5 @@ mod tests {
         });
         assert_eq!(lines[..2], ["warning: one", "warning: two"]);
         assert!(lines[2].contains("block 2/3: invalid"), "{}", lines[2]);
-    }
-
-    #[test]
-    fn time_left_is_told_as_precisely_as_it_is_known() {
-        let told = [0, 119_001, 125_000, 3_725_000, 9_000_000].map(|ms| rounded(Duration::from_millis(ms)));
-        assert_eq!(told, ["0 s", "2 min 00 s", "2 min 00 s", "62 min 00 s", "2 h 30 min"]);
     }
 }
