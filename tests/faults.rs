@@ -80,7 +80,10 @@ fn a_killed_backend_comes_back_and_the_report_can_be_made_again() {
 
     let first = files(&dir.path().join("reports/out"));
     let names: Vec<_> = first.keys().map(String::as_str).collect();
-    assert_eq!(names, ["index.html", "report.md", "timeline-mio.png", "timeline-mio.svg"]);
+    assert_eq!(
+        names,
+        ["index.html", "report.md", "timeline-mio.csv", "timeline-mio.png", "timeline-mio.svg"]
+    );
     let told = text(&output);
     for name in names {
         assert!(told.contains(&format!("reports/out/{name}")), "{told}");
