@@ -1,6 +1,6 @@
 //! The figures: which there are, and how each becomes an SVG and a PNG.
 //!
-//! A figure is one file and one line of [`FIGURES`]. It yields *marks*: shapes with tags (competitor, condition, metric), what
+//! A figure is one file and one line of `FIGURES`. It yields *marks*: shapes with tags (competitor, condition, metric), what
 //! they say in words, and the data behind them; and the sentence that it supports. `palette` owns colours and markers,
 //! `frame` distances and type, `svg` is the one writer, and `png` is made from what it wrote.
 

@@ -1,4 +1,4 @@
-//! The sections of a run's report: one file and one line of [`SECTIONS`] each, in the order in which they are read.
+//! The sections of a run's report: one file and one line of `SECTIONS` each, in the order in which they are read.
 //!
 //! A section turns what was computed into prose, findings, tables and figures; it computes nothing itself.
 
