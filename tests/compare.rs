@@ -81,7 +81,7 @@ fn runs_that_do_not_match_cannot_tell_unless_forced() {
     assert!(complaint.contains("processors 2 against 64") && complaint.contains("--force"), "{complaint}");
     let (code, told, _) = compare(&dir, "base other --force");
     assert_eq!(code, Some(0), "{told}");
-    assert!(told.starts_with("Mind, these differ: processors 2 against 64."), "{told}");
+    assert!(told.starts_with("Note, these differ: processors 2 against 64."), "{told}");
 }
 
 #[test]

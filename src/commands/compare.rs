@@ -124,13 +124,13 @@ fn two_runs(results: &Path, [base, new]: [&str; 2], force: bool, json: bool) -> 
             Some(cells) => format!("Cells that changed:\n{}", terminal::table(&cells, WIDTH)),
             None => "No single cell changed beyond noise.\n".to_owned(),
         };
-        let mind = match difference.mismatches.as_slice() {
+        let note = match difference.mismatches.as_slice() {
             [] => String::new(),
-            mismatches => wrapped(&format!("Mind, these differ: {}.", mismatches.join("; "))) + "\n",
+            mismatches => wrapped(&format!("Note, these differ: {}.", mismatches.join("; "))) + "\n",
         };
         let overall = terminal::table(&sections::difference::overall(&difference), WIDTH);
         format!(
-            "{mind}{overall}\n{cells}\n{}\n{}",
+            "{note}{overall}\n{cells}\n{}\n{}",
             wrapped(&sections::difference::method(&difference)),
             wrapped(&sentence)
         )

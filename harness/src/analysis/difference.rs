@@ -19,7 +19,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::bottleneck::Bottlenecks;
-use super::looped::Loop;
+use super::loop_kind::Loop;
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
 use super::summary::{GridPoint, Summary};

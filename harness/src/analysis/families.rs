@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::bottleneck::Bottlenecks;
 use super::findings::{Claim, Finding};
-use super::looped::Loop;
+use super::loop_kind::Loop;
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
 use super::summary::{GridPoint, Summary};

@@ -11,7 +11,7 @@ use crate::record::faults::{FaultOutcome, StoredFaults};
 use crate::record::timeline::{Episode, Errors, LeftOut, Observation};
 use crate::statistics::Spread;
 
-/// One model and one of the scenario's faults.
+/// One model and one of the script's faults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelFault {
     /// The model.
@@ -27,7 +27,7 @@ pub struct ModelFault {
 /// What clients saw of a fault, over the repetitions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Seen {
-    /// Requests without a good answer: in the whole trial where the scenario has one fault, else while it lasted.
+    /// Requests without a good answer: in the whole trial where the script has one fault, else while it lasted.
     pub errors: Option<Spread>,
     /// Good answers that were late, counted likewise.
     pub late: Option<Spread>,
@@ -48,17 +48,17 @@ pub struct WholeTrial {
     pub slowest_ms: Option<Spread>,
 }
 
-/// Every model with every fault of the scenario, in the plan's order.
+/// Every model with every fault of the script, in the plan's order.
 pub fn by_model(stored: &StoredFaults) -> Vec<ModelFault> {
     let plan = &stored.environment.environment.plan;
-    let scenario = &stored.environment.fault.script;
-    let episodes = scenario.episodes();
+    let script = &stored.environment.fault.script;
+    let episodes = script.episodes();
     let several = episodes.len() > 1;
     let each = plan.competitors.iter().flat_map(|model| {
         let trials: Vec<_> = observations(stored, model).collect();
         let of = |(index, (fault, _)): (usize, &(usize, Option<usize>))| ModelFault {
             model: model.clone(),
-            fault: scenario.events.get(*fault).copied(),
+            fault: script.events.get(*fault).copied(),
             seen: (!trials.is_empty()).then(|| Seen::of(&trials, index, several)),
             whole_trial: (!trials.is_empty() && index == 0).then(|| WholeTrial::of(&trials)),
         };

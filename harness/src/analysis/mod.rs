@@ -11,7 +11,7 @@ pub mod difference;
 pub mod families;
 pub mod faults;
 pub mod findings;
-pub mod looped;
+pub mod loop_kind;
 pub mod metric;
 pub mod published;
 pub mod ratio;

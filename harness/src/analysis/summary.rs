@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::looped::Loop;
+use super::loop_kind::Loop;
 use super::trial::ValidTrial;
 use crate::load::latency;
 use crate::plan::comparisons::{self, Comparisons};

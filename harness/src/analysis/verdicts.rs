@@ -19,7 +19,7 @@ use crate::statistics::verdict::{CONFIDENCE, Compared, noise_floor};
 /// All verdicts of a run.
 #[derive(Debug, Clone)]
 pub struct Verdicts {
-    /// One for each of [`Loop::metrics`](super::looped::Loop::metrics), in that order.
+    /// One for each of [`Loop::metrics`](super::loop_kind::Loop::metrics), in that order.
     metrics: Vec<OfMetric>,
 }
 

@@ -88,7 +88,7 @@ fn an_open_loops_report_is_of_response_times() {
     let figures = figures::of_run(&stored, &analysis);
     let (report, page) = texts(&stored, &analysis, &figures);
     assert!(report.contains(&format!("How the rate was chosen: {note}.")));
-    assert!(report.contains("**Mind:** resumed at noon") && !report.contains("**Mind:** --rate"));
+    assert!(report.contains("**Note:** resumed at noon") && !report.contains("**Note:** --rate"));
     assert!(
         page.contains("<title>roundtable: the run synthetic, open loop at 2,000 requests per second</title>")
     );
@@ -108,9 +108,9 @@ fn an_open_loops_charts_begin_with_response_times_and_say_since_when() {
     assert_eq!(slugs, ["latency", "p50-ratio", "p99-ratio", "cpu", "cpu-ratio"]);
     for figure in &figures {
         assert!(figures::ids().any(|id| id == figure.id()));
-        let told =
+        let expected =
             "Open loop at 2,000 requests per second, latency from the intended send time; 10,000 requests";
-        assert!(figure.caption().contains(told), "{}", figure.caption());
+        assert!(figure.caption().contains(expected), "{}", figure.caption());
         assert!(!figure.caption().contains("losed"), "{}", figure.caption());
         assert!(figure.title().ends_with(", open loop at 2,000 requests per second"), "{}", figure.title());
     }
@@ -140,13 +140,13 @@ fn text_from_a_run_is_escaped_on_the_page() {
 fn a_row_that_controls_the_measurement_is_named_plainly_and_is_no_competitor() {
     let models = ["direct", "threads", "mio", "threads#2", "mio+10%"];
     let (report, _) = document(&small().models(&models).blocks(8).build());
-    for told in [
+    for expected in [
         "| threads again | 1 | 2 |",
         "| mio +10 % CPU | 1 | 2 |",
         "Here: threads again.",
-        "## Planted slowdowns",
+        "## Injected slowdowns",
     ] {
-        assert!(report.contains(told), "{told}");
+        assert!(report.contains(expected), "{expected}");
     }
     assert!(report.contains("under 2 concurrency models"));
     assert!(report.contains("| HTTP servers | concurrency | mio / threads |"));

@@ -1,4 +1,4 @@
-//! Simulations with known truth: do the intervals cover, do verdicts stay away under A/A, is a planted effect found?
+//! Simulations with known truth: do the intervals cover, do verdicts stay away under A/A, is an injected effect found?
 //!
 //! Nothing but tests. Everything is seeded. The table, made by
 //! `cargo test --release -p roundtable-harness coverage_table -- --ignored --nocapture`:
@@ -52,7 +52,7 @@ enum Noise {
     Heavy,
     /// Normal, and one block in ten that is slowed down by an exponentially distributed stall: skewed.
     Stalls,
-    /// Normal, each block correlated with the one before it by 0.3: a machine whose weather lasts.
+    /// Normal, each block correlated with the one before it by 0.3: a machine whose state lasts.
     Autocorrelated,
 }
 

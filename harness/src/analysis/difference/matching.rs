@@ -21,8 +21,8 @@ pub(super) fn mismatches(base: &Environment, new: &Environment) -> Vec<String> {
     };
     differs("models", rows(&a.competitors), rows(&b.competitors));
     for factor in FACTORS {
-        let told = |plan: &Plan| -> Vec<_> { plan.values(factor).iter().map(|v| factor.told(v)).collect() };
-        differs(factor.title, told(a).join(", "), told(b).join(", "));
+        let values = |plan: &Plan| -> Vec<_> { plan.values(factor).iter().map(|v| factor.told(v)).collect() };
+        differs(factor.title, values(a).join(", "), values(b).join(", "));
     }
     differs("build profile", base.build.profile.clone(), new.build.profile.clone());
     let (a, b) = (&base.host, &new.host);

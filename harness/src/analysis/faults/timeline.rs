@@ -24,7 +24,7 @@ pub struct Timeline {
     pub events: Vec<(Event, f64)>,
 }
 
-/// The backends of a scenario: first those that are left in peace, then those that a fault befalls.
+/// The backends of a script: first those that are left in peace, then those that a fault befalls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backends {
     /// Their names.

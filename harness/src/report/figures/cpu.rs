@@ -125,6 +125,7 @@ impl Stack {
                 competitor: row.to_string(),
                 condition: Some(condition),
                 metric: Some(Metric::BalancerCpu),
+                series: None,
             },
             says: format!(
                 "{}: {} µs of CPU per request; user {user}, kernel {system}",

@@ -161,8 +161,12 @@ impl Frame {
                 Shape::Marker { look: entry.look, at: (x + 12, middle), radius: 10 },
                 write(&entry.name, TYPE, INK, at, (HPos::Left, VPos::Center)),
             ];
-            let tags =
-                entry.competitor.clone().map(|competitor| Tags { competitor, condition: None, metric: None });
+            let tags = entry.competitor.clone().map(|competitor| Tags {
+                competitor,
+                condition: None,
+                metric: None,
+                series: None,
+            });
             Group { class: "legend", tags, shapes, ..Group::default() }
         })
     }

@@ -160,7 +160,12 @@ fn mark(times: &Times<'_>, condition: GridPoint, panel: Panel, first: f64) -> Op
     let says: Vec<_> =
         percentiles.iter().map(|(name, ms)| format!("p{name} {} ms", Value::figure(*ms).plain())).collect();
     Some(Mark {
-        tags: Tags { competitor: row.to_string(), condition: Some(condition), metric: Some(Metric::P50) },
+        tags: Tags {
+            competitor: row.to_string(),
+            condition: Some(condition),
+            metric: Some(Metric::P50),
+            series: None,
+        },
         says: format!("{}: {}", named(row, condition), says.join(", ")),
         rows: percentiles.iter().map(|&(name, ms)| vec![name.into(), Value::figure(ms)]).collect(),
         shapes,

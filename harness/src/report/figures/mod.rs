@@ -26,7 +26,7 @@ use self::frame::{Entry, Frame};
 use self::palette::Look;
 use self::shape::{Group, Mark};
 use crate::analysis::Analysis;
-use crate::analysis::looped::Loop;
+use crate::analysis::loop_kind::Loop;
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::{GridPoint, Summary};
 use crate::plan::{Competitor, Family, Plan};

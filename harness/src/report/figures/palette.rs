@@ -2,7 +2,7 @@
 //!
 //! Colours are Okabe & Ito's (2008), then some of Tol's muted scheme (2021), all told apart under the common
 //! colour blindnesses; the marker tells models apart without any colour. Threaded models are cool, async ones warm.
-//! A model without a place of its own takes a nameless one, of its family if it can.
+//! A model without a look of its own takes a spare one, of its family if it can.
 
 use plotters::style::RGBColor;
 
@@ -60,19 +60,19 @@ const ASYNC: [(&str, Look); 6] = [
 /// The looks of `summary`'s models and the direct row, in its order; rows that control the measurement are not drawn.
 pub(super) fn looks(summary: &Summary) -> Vec<(&Competitor, Look)> {
     let rows: Vec<&Competitor> = summary.shown().collect();
-    let mut taken: Vec<Look> = rows.iter().filter_map(|row| place_of_its_own(row)).collect();
+    let mut taken: Vec<Look> = rows.iter().filter_map(|row| own_look(row)).collect();
     let look = |model: &Competitor| -> Look {
-        if let Some(look) = place_of_its_own(model) {
+        if let Some(look) = own_look(model) {
             return look;
         }
         let (own, other) = match summary.family(model) {
             Family::Threaded => (THREADED.as_slice(), ASYNC.as_slice()),
             Family::Async | Family::None => (ASYNC.as_slice(), THREADED.as_slice()),
         };
-        // Only nameless places, so that a model's look does not depend on which others run; past the last one looks
+        // Only spare looks, so that a model's look does not depend on which others run; past the last one looks
         // repeat, and the order of the legend tells them apart.
-        let mut nameless = own.iter().chain(other).filter(|(name, _)| name.is_empty()).map(|&(_, look)| look);
-        let look = nameless.find(|look| !taken.contains(look)).unwrap_or(own[taken.len() % own.len()].1);
+        let mut spare = own.iter().chain(other).filter(|(name, _)| name.is_empty()).map(|&(_, look)| look);
+        let look = spare.find(|look| !taken.contains(look)).unwrap_or(own[taken.len() % own.len()].1);
         taken.push(look);
         look
     };
@@ -80,7 +80,7 @@ pub(super) fn looks(summary: &Summary) -> Vec<(&Competitor, Look)> {
     rows.into_iter().map(|row| (row, look(row))).collect()
 }
 
-fn place_of_its_own(model: &Competitor) -> Option<Look> {
+fn own_look(model: &Competitor) -> Option<Look> {
     if model.is_direct() {
         return Some(WITHOUT_BALANCER);
     }
@@ -110,8 +110,7 @@ mod tests {
                 assert_ne!(a.color, b.color);
             }
         }
-        let four =
-            ["threads", "pool", "mio", "tokio"].map(|m| place_of_its_own(&Competitor::of(m)).unwrap().marker);
+        let four = ["threads", "pool", "mio", "tokio"].map(|m| own_look(&Competitor::of(m)).unwrap().marker);
         for (i, marker) in four.iter().enumerate() {
             assert!(!four[i + 1..].contains(marker) && *marker != WITHOUT_BALANCER.marker);
         }
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_model_takes_a_free_place() {
+    fn an_unknown_model_takes_a_spare_look() {
         let models = ["mio", "first", "second"];
         let (first, second) = (look_of(&models, "first"), look_of(&models, "second"));
         assert_ne!(first, second);

@@ -100,7 +100,12 @@ fn mark(
     let word = metric.word(ratio.conclusion());
     let interval = ratio.judged.interval;
     Mark {
-        tags: Tags { competitor: row.to_string(), condition: Some(condition), metric: Some(metric) },
+        tags: Tags {
+            competitor: row.to_string(),
+            condition: Some(condition),
+            metric: Some(metric),
+            series: None,
+        },
         says: format!("{}: {}", named(row, condition), Value::concluded(ratio, word).plain()),
         rows: vec![vec![
             Value::figure(ratio.judged.ratio),

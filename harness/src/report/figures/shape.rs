@@ -57,6 +57,8 @@ pub(super) struct Tags {
     pub(super) condition: Option<GridPoint>,
     /// `None`: in a legend.
     pub(super) metric: Option<Metric>,
+    /// Which of several series of one competitor; `None` where there is one.
+    pub(super) series: Option<String>,
 }
 
 /// The shapes that stand for one value, or one curve.

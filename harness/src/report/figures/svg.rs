@@ -81,6 +81,7 @@ fn attributes(figure: &str, group: &Group) -> Attributes {
             attributes.push(("data-concurrency", condition.concurrency.to_string()));
         }
         attributes.extend(tags.metric.map(|metric| ("data-metric", metric.name().to_owned())));
+        attributes.extend(tags.series.clone().map(|series| ("data-series", series)));
     }
     attributes
 }
@@ -108,11 +109,12 @@ fn with_text(
 /// An id that no other mark of a page has: characters that an id cannot have become underscores.
 fn id(figure: &str, class: &str, tags: &Tags) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    let name: String = tags.competitor.chars().map(safe).collect();
+    let name = |text: &str| text.chars().map(safe).collect::<String>();
     let condition = tags
         .condition
         .map_or(String::new(), |condition| format!("-{}x{}", condition.backends, condition.concurrency));
-    format!("{figure}-{class}-{name}{condition}")
+    let series = tags.series.as_ref().map_or(String::new(), |series| format!("-{}", name(series)));
+    format!("{figure}-{class}-{}{condition}{series}", name(&tags.competitor))
 }
 
 /// Writes one element for each thing that is drawn.
@@ -294,6 +296,7 @@ mod tests {
             competitor: "mio+10%".into(),
             condition: Some(GridPoint { backends: 2, concurrency: 10 }),
             metric: Some(Metric::P99),
+            series: None,
         };
         let shapes = vec![Shape::line([(1, 2), (3, 4)], INK, 3)];
         let svg = svg(&[Group { class: "mark", tags: Some(tags), title: Some("1 < 2".into()), shapes }]);

@@ -134,6 +134,7 @@ impl Model<'_> {
             competitor: self.row.to_string(),
             condition: Some(condition),
             metric: Some(Metric::Throughput),
+            series: None,
         }
     }
 }

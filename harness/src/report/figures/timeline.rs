@@ -1,4 +1,4 @@
-//! Figure: one model's good answers per second over a scenario, stacked by backend, with what went wrong.
+//! Figure: one model's good answers per second over a script, stacked by backend, with what went wrong.
 //!
 //! A bar is the mean over the model's valid trials in one interval. Backends that a fault befalls are dark and stand on
 //! top: what they no longer answer is missing there. All models of a run share both axes.
@@ -57,7 +57,7 @@ pub(super) fn figures(stored: &StoredFaults) -> Vec<Figure> {
         Figure {
             id: id(&of.model.to_string()),
             sentence: None,
-            columns: ["seconds", "what", "per second"].map(Column::numbers).to_vec(),
+            columns: vec![Column::numbers("seconds"), Column::words("series"), Column::numbers("per second")],
             under: Vec::new(),
             marks: drawn.marks(&backends),
             frame,
@@ -123,8 +123,8 @@ impl Drawn<'_> {
     /// `rates` on top of what `foot` holds, which then holds them too.
     fn bars(&self, rates: &[f64], foot: &mut [f64], color: RGBColor) -> Vec<Shape> {
         let mut bars = Vec::new();
-        for (place, (rate, foot)) in rates.iter().zip(foot).enumerate() {
-            let (from, to) = (place as f64 * self.interval, (place + 1) as f64 * self.interval);
+        for (index, (rate, foot)) in rates.iter().zip(foot).enumerate() {
+            let (from, to) = (index as f64 * self.interval, (index + 1) as f64 * self.interval);
             let head = *foot + rate;
             if head > *foot {
                 let corners = [self.panel.at(from, head), self.panel.at(to, *foot)];
@@ -157,9 +157,9 @@ impl Drawn<'_> {
     /// A line with markers; nothing is drawn across intervals without a late answer.
     fn late(&self) -> Vec<Shape> {
         let mut shapes = Vec::new();
-        let places: Vec<_> = (0..self.of.intervals()).collect();
-        for span in places.split(|&place| self.of.late[place] == 0.0) {
-            let points: Vec<_> = span.iter().map(|&place| self.at(place, self.of.late[place])).collect();
+        let indices: Vec<_> = (0..self.of.intervals()).collect();
+        for span in indices.split(|&index| self.of.late[index] == 0.0) {
+            let points: Vec<_> = span.iter().map(|&index| self.at(index, self.of.late[index])).collect();
             let markers = points.iter().map(|&at| Shape::Marker { look: LATE, at, radius: 6 });
             let markers: Vec<_> = markers.collect();
             if points.len() > 1 {
@@ -172,22 +172,27 @@ impl Drawn<'_> {
 
     fn errors(&self) -> Vec<Shape> {
         let wrong = self.of.errors.iter().enumerate().filter(|(_, rate)| **rate > 0.0);
-        let cross = |(place, &rate)| Shape::Marker { look: ERRORS, at: self.at(place, rate), radius: 8 };
+        let cross = |(index, &rate)| Shape::Marker { look: ERRORS, at: self.at(index, rate), radius: 8 };
         wrong.map(cross).collect()
     }
 
     /// The middle of an interval, at so many per second.
-    fn at(&self, place: usize, rate: f64) -> (i32, i32) {
-        self.panel.at((place as f64 + 0.5) * self.interval, rate)
+    fn at(&self, index: usize, rate: f64) -> (i32, i32) {
+        self.panel.at((index as f64 + 0.5) * self.interval, rate)
     }
 
     /// What is drawn of `rates`, interval by interval.
     fn mark(&self, what: String, rates: &[f64], shapes: Vec<Shape>) -> Mark {
-        let row = |(place, rate): (usize, &f64)| {
-            vec![Value::decimal(place as f64 * self.interval, 3), what.as_str().into(), Value::figure(*rate)]
+        let row = |(index, rate): (usize, &f64)| {
+            vec![Value::decimal(index as f64 * self.interval, 3), what.as_str().into(), Value::figure(*rate)]
         };
         Mark {
-            tags: Tags { competitor: self.of.model.to_string(), condition: None, metric: None },
+            tags: Tags {
+                competitor: self.of.model.to_string(),
+                condition: None,
+                metric: None,
+                series: Some(what.clone()),
+            },
             says: format!("{}: {what}", self.of.model),
             rows: rates.iter().enumerate().map(row).collect(),
             shapes,
@@ -240,6 +245,10 @@ mod tests {
         let row = |index: usize| data.plain_row(index)[3..].to_vec();
         assert_eq!(row(5), ["0.500", "good answers of b1", "50.00"]);
         assert_eq!(row(3 * 30 + 10), ["1.000", "errors", "10.00"]);
+        let svg = figures[0].svg().unwrap();
+        for series in ["good_answers_of_b1", "good_answers_of_b2", "events", "late_answers", "errors"] {
+            assert_eq!(svg.matches(&format!("id=\"timeline-mio-mark-mio-{series}\"")).count(), 1, "{series}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is written of a closed loop, and what of an open one: the one place where the words differ.
 
-use crate::analysis::looped::Loop;
+use crate::analysis::loop_kind::Loop;
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::Summary;
 use crate::load::latency::REQUESTS_BEYOND_A_PERCENTILE;

@@ -26,7 +26,7 @@ fn content(content: &Content, command: &str) -> String {
         Content::Paragraph(text) | Content::Findings { sentence: text, .. } => {
             format!("{}\n", escaped(text))
         }
-        Content::Warning(text) => format!("> **Mind:** {}\n", escaped(text)),
+        Content::Warning(text) => format!("> **Note:** {}\n", escaped(text)),
         Content::List(items) => items.iter().map(|item| format!("- {}\n", escaped(item))).collect(),
         Content::Table(of) => match of.quotable {
             None => table(of),

@@ -5,7 +5,7 @@
 
 use super::Source;
 use crate::analysis::bottleneck::Bottlenecks;
-use crate::analysis::looped::Loop;
+use crate::analysis::loop_kind::Loop;
 use crate::analysis::summary::{CellSummary, GridPoint, Summary};
 use crate::analysis::trial::ValidTrial;
 use crate::report::prose;

@@ -1,7 +1,7 @@
 //! What changed between two runs: its tables, how to read them, and the sentence that says it.
 
 use crate::analysis::difference::{Change, Difference, LostCell, Outcome};
-use crate::analysis::looped::Loop;
+use crate::analysis::loop_kind::Loop;
 use crate::analysis::metric::Metric;
 use crate::report::prose::{self, load};
 use crate::report::section::{Column, Table};

@@ -3,7 +3,7 @@
 use super::Source;
 use crate::analysis::families::{Families, FamiliesCell, Pair};
 use crate::analysis::findings::Finding;
-use crate::analysis::looped::Loop;
+use crate::analysis::loop_kind::Loop;
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::{Conclusion, Ratio};
 use crate::report::prose::{self, findings::range};

@@ -49,7 +49,7 @@ fn opening(stored: &StoredFaults) -> Section {
         .map(Content::Warning);
     Section::opening()
         .with(warnings)
-        .paragraph(scenario(stored))
+        .paragraph(script(stored))
         .table(table(stored).quoted_as("faults"))
         .paragraph(reading(stored))
 }
@@ -209,9 +209,9 @@ pub(in crate::report) fn noise(stored: &StoredFaults) -> Option<String> {
     })
 }
 
-fn scenario(stored: &StoredFaults) -> String {
+fn script(stored: &StoredFaults) -> String {
     let events: Vec<_> = stored.environment.fault.script.events.iter().map(described).collect();
-    format!("The scenario: {}. {}", events.join(", "), load(&stored.environment.environment.plan))
+    format!("The fault script: {}. {}", events.join(", "), load(&stored.environment.environment.plan))
 }
 
 fn method(stored: &StoredFaults) -> Vec<String> {

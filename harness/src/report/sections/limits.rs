@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::analysis::bottleneck::{Bottleneck, Bottlenecks, IDLE, LITTLE, Remark, SATURATED, STOLEN};
-use crate::analysis::looped::Loop;
+use crate::analysis::loop_kind::Loop;
 use crate::analysis::summary::{CellSummary, Summary};
 use crate::plan::Connections;
 use crate::report::prose;

@@ -66,13 +66,13 @@ fn what_a_trial_is(plan: &Plan) -> String {
 
 fn what_a_ratio_is() -> String {
     format!(
-        "A ratio is taken within a block, between trials that met the same weather; over blocks it is the geometric \
+        "A ratio is taken within a block, between trials that ran soon after each other; over blocks it is the geometric \
          mean, with its 95 % interval in brackets (Student's t on the logarithms). There is a verdict where two \
          things hold: the ratio differs from 1 at the {} % level after Holm's correction for all comparisons of its \
          table, and by more than the noise floor, which is how far the same model, run twice in each block (A/A), \
          differed from itself. So an interval may leave out 1 without a verdict. Indistinguishable means that \
          this run cannot tell, not that there is no difference. Blocks are taken as independent of each other; \
-         a machine whose weather lasts over blocks makes the intervals too narrow.",
+         a machine whose state lasts over blocks makes the intervals too narrow.",
         LEVEL * 100.0
     )
 }

@@ -1,11 +1,10 @@
-//! Where a run's figures come from: build, machine and plan.
+//! Where a run's figures come from: build, machine and plan, with every factor of a trial.
 
 use std::collections::BTreeMap;
 
 use super::Source;
-use crate::plan::Length;
+use crate::plan::{FACTORS, Factor, Length};
 use crate::record::Environment;
-use crate::report::prose;
 use crate::report::section::{Section, Table};
 use crate::text::counted;
 
@@ -32,7 +31,7 @@ fn facts(environment: &Environment) -> Table {
     let listed = |map: &BTreeMap<String, String>| {
         map.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
     };
-    Table::of_facts(vec![
+    let mut facts = vec![
         ("begun", created.clone()),
         ("command line", command_line.join(" ")),
         ("roundtable", format!("{}, commit {}{changes}", build.version, build.commit)),
@@ -47,18 +46,16 @@ fn facts(environment: &Environment) -> Table {
         ("kernel settings", listed(&host.sysctls)),
         ("seed", plan.seed.to_string()),
         ("length", length),
+        ("steal limit", format!("{} % of the processors' time", plan.gates.steal_limit_percent)),
         (
-            "a trial",
-            format!(
-                "{} timed requests after {} discarded, {}{}, {} bytes a body",
-                plan.base.requests,
-                plan.base.warmup,
-                plan.base.rate.map_or(String::new(), |rate| format!("{rate} per second (open loop), ")),
-                prose::connections(plan.base.connections),
-                plan.base.body_bytes
-            ),
+            "precision",
+            plan.precision_percent.map_or("not asked for".into(), |percent| format!("±{percent} %")),
         ),
-    ])
+    ];
+    let values =
+        |factor: &Factor| -> Vec<_> { plan.values(factor).iter().map(|value| factor.told(value)).collect() };
+    facts.extend(FACTORS.iter().map(|factor| (factor.title, values(factor).join(", "))));
+    Table::of_facts(facts)
 }
 
 /// What a reader must be warned of before the figures.
@@ -77,6 +74,23 @@ pub(super) fn warnings(environment: &Environment) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::analysis::synthetic::Run;
+
+    #[test]
+    fn every_factor_of_a_trial_is_named_with_its_values() {
+        let environment = Run::new().backends(&[1, 2]).blocks(0).rate(2000).build().environment;
+        let table = facts(&environment);
+        let rows: Vec<_> = (0..table.rows.len()).map(|row| table.plain_row(row)).collect();
+        for factor in FACTORS {
+            assert!(rows.iter().any(|row| row[0] == factor.title), "{}", factor.title);
+        }
+        for [fact, value] in [
+            ["backends", "1, 2"],
+            ["workers", "each model's own number"],
+            ["steal limit", "10 % of the processors' time"],
+        ] {
+            assert!(rows.iter().any(|row| row[0] == fact && row[1].contains(value)), "{fact}: {rows:?}");
+        }
+    }
 
     #[test]
     fn a_debug_build_is_warned_of() {

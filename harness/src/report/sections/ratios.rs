@@ -38,7 +38,7 @@ pub(super) fn slowdowns(source: &Source<'_>) -> Vec<Section> {
     if tables.is_empty() {
         return Vec::new();
     }
-    let section = Section::new("slowdowns", "Planted slowdowns").paragraph(
+    let section = Section::new("slowdowns", "Injected slowdowns").paragraph(
         "A model that was made to burn more CPU time for each request, compared with itself: what this run finds of a \
          difference that is known to be there. No competitor.",
     );

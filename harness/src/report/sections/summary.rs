@@ -3,7 +3,7 @@
 use super::Source;
 use super::conditions;
 use super::provenance;
-use crate::analysis::looped::Loop;
+use crate::analysis::loop_kind::Loop;
 use crate::report::prose;
 use crate::report::section::{Content, Section};
 

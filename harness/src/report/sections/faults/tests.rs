@@ -83,7 +83,7 @@ fn invalid_trials_are_told_and_counted_nowhere() {
     let page = String::from_utf8_lossy(&files["index.html"]);
     assert!(page.contains("mio, block 1: &#60;b&#62;moody"), "{page}");
     let markdown = String::from_utf8_lossy(&files["report.md"]);
-    assert!(markdown.contains("> **Mind:** Not every trial is valid: mio, block 1."), "{markdown}");
+    assert!(markdown.contains("> **Note:** Not every trial is valid: mio, block 1."), "{markdown}");
     assert!(terminal(&stored).contains("invalid: mio, block 1"));
 }
 
@@ -112,7 +112,7 @@ fn answers_that_were_late_without_a_fault_are_warned_of() {
     let stored = stored(text, vec![trial("mio", 0, FaultOutcome::Observed(Box::new(paused)))]);
     assert!(terminal(&stored).contains("In 1 trial answers were late before the first event already"));
     let markdown = String::from_utf8(written(&stored).remove("report.md").unwrap()).unwrap();
-    assert!(markdown.contains("> **Mind:** In 1 trial answers were late"), "{markdown}");
+    assert!(markdown.contains("> **Note:** In 1 trial answers were late"), "{markdown}");
 }
 
 #[test]
