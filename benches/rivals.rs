@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use nix::sys::signal::{Signal, kill};
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use roundtable_harness::testbed::accounting::usage_of_tree;
 use roundtable_harness::testbed::control::Ready;
 
 const ROUNDTABLE: &str = env!("CARGO_BIN_EXE_roundtable");
@@ -259,14 +259,7 @@ impl Process {
 
     /// CPU time used so far by the process and by workers that it has forked.
     fn cpu(&self) -> Duration {
-        let own = self.child.id() as i32;
-        let children =
-            std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
-        let all = children.split_whitespace().filter_map(|pid| pid.parse().ok()).chain([own]);
-        all.map(|pid| {
-            Duration::from(clock_gettime(ClockId::pid_cpu_clock_id(Pid::from_raw(pid)).unwrap()).unwrap())
-        })
-        .sum()
+        Duration::from_nanos(usage_of_tree(self.child.id()).unwrap().cpu_ns())
     }
 }
 

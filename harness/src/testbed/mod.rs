@@ -4,6 +4,7 @@
 //! load generator under a [`Condition`]; so a factor that holds in one of them holds in all. What becomes of a process is
 //! [`process`]'s, what it is told [`role`]'s, on which host it runs [`topology`]'s, and how it gets there [`launcher`]'s.
 
+pub mod accounting;
 pub mod control;
 pub mod launcher;
 pub mod process;
