@@ -7,10 +7,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::stage::{Stage, until_end};
-use crate::support::{Client, Server, for_every_model, for_every_model_at_once, raw_backend, read_head};
+use crate::support::{
+    Client, PATIENCE, Server, for_every_model, for_every_model_at_once, raw_backend, read_head,
+};
 
 /// A connection that says nothing.
 struct Marker(TcpStream);
@@ -45,7 +47,7 @@ fn write_to_the_end(mut stream: TcpStream, length: usize) -> Receiver<()> {
 #[test]
 fn a_client_that_stops_reading_is_left_at_the_write_timeout_whatever_it_took_before() {
     for_every_model_at_once(|model| {
-        let stage = Stage::new(model, &["--write-timeout", "2s", "--header-timeout", "5s"]);
+        let stage = Stage::new(model, &["--write-timeout", "4s", "--header-timeout", "7s"]);
         let client = stage.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n", crate::stage::Delivery::Whole);
         let mut backend = stage.backend();
         read_head(&mut backend);
@@ -61,7 +63,7 @@ fn a_client_that_stops_reading_is_left_at_the_write_timeout_whatever_it_took_bef
 #[test]
 fn a_backend_that_stops_reading_is_answered_for_at_the_backend_timeout_whatever_it_took_before() {
     for_every_model_at_once(|model| {
-        let stage = Stage::new(model, &["--backend-timeout", "2s", "--header-timeout", "5s"]);
+        let stage = Stage::new(model, &["--backend-timeout", "4s", "--header-timeout", "7s"]);
         let mut client = stage.client();
         client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").unwrap();
         let marker = Marker::new(stage.balancer.address);
@@ -75,17 +77,22 @@ fn a_backend_that_stops_reading_is_answered_for_at_the_backend_timeout_whatever_
     });
 }
 
-/// Writes a byte at a time, until the other side has ended the connection; what it has said by then.
+/// Writes a byte at a time, until the other side has ended the connection, or for as long as any test waits; what it has
+/// said by then.
 fn drip(stream: &mut TcpStream, pause: Duration) -> Vec<u8> {
     let mut said = Vec::new();
     let mut buffer = [0; 1024];
     stream.set_nonblocking(true).unwrap();
+    let start = Instant::now();
     loop {
         let _ = stream.write(b"x");
         match stream.read(&mut buffer) {
             Ok(count @ 1..) => said.extend_from_slice(&buffer[..count]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Ok(_) | Err(_) => return said,
+        }
+        if start.elapsed() > PATIENCE {
+            return said;
         }
         thread::sleep(pause);
     }
