@@ -88,6 +88,8 @@ fn wait_for_room(stream: &TcpStream, deadline: Option<Instant>) -> io::Result<()
         Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
     };
     match poll(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)], timeout) {
+        // Not tried once more: a little may fit before the kernel calls the socket writable, and would begin the time anew.
+        Ok(0) => Err(io::ErrorKind::TimedOut.into()),
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
