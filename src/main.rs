@@ -3,6 +3,7 @@
 mod checks;
 mod clock;
 mod commands;
+mod console;
 mod manager;
 mod models;
 mod outages;

@@ -14,7 +14,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use roundtable::proxy::{BackendId, Condition, Proxy, Status, Watcher};
 
 use crate::checks::Failure;
-use crate::commands::tell;
+use crate::console::tell;
 
 /// The least time between two lines about one backend.
 const SPACING: Duration = Duration::from_secs(2);

@@ -24,11 +24,11 @@ use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
 use super::address::resolve;
-use super::output::{print, tell};
 use super::signals::is_ignored;
 use super::usage::OfUsage;
 use crate::checks::{self, Check};
 use crate::clock;
+use crate::console::{print, tell};
 use crate::manager::Manager;
 use crate::models::{self, AccessLog, Handicap, MODELS, Model, Server, listen, raise_descriptor_limit};
 use crate::outages::{self, Reporter, Reports};

@@ -13,7 +13,7 @@ use roundtable_harness::report::render::terminal;
 use roundtable_harness::report::sections;
 use serde::Serialize;
 
-use super::output::print;
+use crate::console::print;
 
 /// Width of the tables, columns.
 const WIDTH: u16 = 120;

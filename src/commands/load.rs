@@ -22,9 +22,10 @@ use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::number;
 use super::signals::is_ignored;
 use super::usage::OfUsage;
-use super::{number, tell};
+use crate::console::tell;
 
 /// Every request was right, but the rate was not sustained.
 const RATE_MISSED: u8 = 3;

@@ -7,7 +7,6 @@ mod compare;
 mod load;
 mod models;
 mod number;
-mod output;
 mod report;
 mod run;
 mod signals;
@@ -16,7 +15,6 @@ mod usage;
 use std::process::ExitCode;
 
 pub(crate) use number::taken_as_values;
-pub(crate) use output::tell;
 pub(crate) use usage::is_usage;
 
 use clap::Subcommand;

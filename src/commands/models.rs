@@ -8,7 +8,7 @@ use roundtable::proxy::Limits;
 use roundtable_harness::plan::Competitor;
 use roundtable_harness::record::ModelInfo;
 
-use super::output::print;
+use crate::console::print;
 pub(crate) use crate::models::find;
 use crate::models::{MODELS, Model, manifest};
 

@@ -7,7 +7,7 @@ use roundtable_harness::record::faults::StoredFaults;
 use roundtable_harness::record::store;
 use roundtable_harness::report;
 
-use super::output::print;
+use crate::console::print;
 
 /// Arguments of `roundtable report`.
 #[derive(Debug, clap::Args)]

@@ -35,8 +35,8 @@ use roundtable_harness::trial::runner::{self, Ending, Observer};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::other_runs::{OtherRuns, Watched};
-use super::output::{print, tell};
 use super::usage::OfUsage;
+use crate::console::{print, tell};
 use crate::models::MODELS;
 
 pub(crate) use args::Args;

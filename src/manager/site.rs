@@ -22,7 +22,7 @@ use super::order::{Nonce, Order, Refused};
 use super::page::{self, Page};
 use super::paths::{Paths, Place};
 use super::reply::{HTML, JSON, Reply, not_allowed, refusal, reply, see_other, too_many_tries, unauthorized};
-use crate::commands::tell;
+use crate::console::tell;
 
 /// Longest form, bytes.
 const MOST_FORM: usize = 4096;

@@ -16,7 +16,8 @@ use roundtable_harness::report::render::terminal;
 use roundtable_harness::report::section::Table;
 use roundtable_harness::report::sections;
 
-use super::{Args, tell};
+use super::Args;
+use crate::console::tell;
 
 /// Pairs of the cross-check, each model and tool.
 const PAIRS: u32 = 5;

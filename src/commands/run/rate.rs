@@ -12,7 +12,7 @@ use roundtable_harness::trial::executor::TestbedExecutor;
 use roundtable_harness::trial::progress::{Bar, Lines};
 use roundtable_harness::trial::rate_search::{self, Found, RateError, Watch};
 
-use super::tell;
+use crate::console::tell;
 
 /// What a cell's two trials take, with their processes, on two cores.
 const SECONDS_A_CELL: usize = 2;

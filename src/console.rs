@@ -1,4 +1,4 @@
-//! What subcommands print, where a reader may leave early: `println!` and `eprintln!` would panic.
+//! What the program prints, where a reader may leave early: `println!` and `eprintln!` would panic.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anyhow::bail;
 
 /// Puts `text` on standard output. A reader that has seen enough, as `head`, is no failure.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
