@@ -55,7 +55,9 @@ fn request(reader: &mut impl BufRead) -> Option<String> {
 }
 
 fn load(address: SocketAddr, options: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_roundtable"));
+    // Where this suite runs under `nohup`, the load must not take over what is ignored here.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_roundtable")]);
     command.args(["load", &format!("http://{address}/")]).args(options.split_whitespace());
     command.stdin(Stdio::null());
     command
