@@ -92,7 +92,7 @@ impl Session {
             return self.finish(CloseReason::ClientGone);
         }
         match paused {
-            Paused::Upload if backend_has_spoken => self.hear(now),
+            Paused::Upload if backend_has_spoken => self.await_answer(now),
             Paused::Upload => {
                 self.looked(now);
                 self.on_silence(now)
