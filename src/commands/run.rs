@@ -32,9 +32,9 @@ use roundtable_harness::trial::executor::TestbedExecutor;
 use roundtable_harness::trial::progress::{Bar, Lines};
 use roundtable_harness::trial::rate_search::{Rate, RateError};
 use roundtable_harness::trial::runner::{self, Ending, Observer};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::other_runs::{OtherRuns, Watched};
+use super::signals;
 use super::usage::OfUsage;
 use crate::console::{print, tell};
 use crate::models::MODELS;
@@ -298,7 +298,7 @@ fn observer() -> Box<dyn Observer> {
 /// The first signal ends the run in order, a second one at once.
 fn interrupt_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let interrupt = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in signals::that_end() {
         signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&interrupt))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupt)))
             .map_err(|error| anyhow!("cannot handle signals ({error}); raise the limit on open files"))?;
