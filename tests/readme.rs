@@ -31,12 +31,16 @@ const NOT_RUN: [(&str, &str); 3] = [
     ),
 ];
 /// Commands that are run with further options, so that they take seconds.
-const SHORTENED: [(&str, &str); 2] = [
+const SHORTENED: [(&str, &str); 3] = [
     (
         "cargo run --release -- run ",
         "--models mio --backends 1 --concurrency 2 --requests 200 --blocks 1 --steal-limit 100",
     ),
     ("roundtable run --fault", "--models mio --blocks 1"),
+    (
+        "roundtable run --models mio,tokio",
+        "--backends 1 --concurrency 2 --requests 200 --blocks 1 --steal-limit 100",
+    ),
 ];
 /// Longest that a shell may take.
 const PATIENCE_SECONDS: &str = "300";

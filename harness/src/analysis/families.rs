@@ -21,7 +21,7 @@ use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
 use super::summary::{GridPoint, Summary};
 use super::verdicts::Verdicts;
 use crate::plan::schedule::{self, Schedule};
-use crate::plan::{Competitor, Family};
+use crate::plan::{Competitor, Family, Kind};
 use crate::record::Stored;
 use crate::statistics::verdict::{CONFIDENCE, Compared, LEVEL};
 use crate::statistics::{geometric_mean, log_ratios, median};
@@ -139,7 +139,8 @@ impl Families {
         verdicts: &Verdicts,
     ) -> Result<Self, FamiliesError> {
         let of_family = |family| -> Vec<Competitor> {
-            summary.balancers().filter(|m| summary.family(m) == family).cloned().collect()
+            let models = summary.balancers().filter(|row| row.kind == Kind::Model);
+            models.filter(|model| summary.family(model) == family).cloned().collect()
         };
         let (threaded, asynchronous) = (of_family(Family::Threaded), of_family(Family::Async));
         if threaded.is_empty() || asynchronous.is_empty() {

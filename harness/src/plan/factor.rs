@@ -241,7 +241,8 @@ pub static WORKERS: Factor = Factor {
     title: "workers",
     unit: "",
     placeholder: "N",
-    help: "Worker threads of `pool` and `tokio`; the other models are measured without [default: each model's own]",
+    help: "Worker threads of `pool` and `tokio`, and of the products whose number can be chosen; the others are measured \
+           without [default: each model's own; one for a product, 25 for httpd-event]",
     is_axis: false,
     values: Values::Whole { least: 1, most: 1024, unset: Some((DEFAULT, "each model's own number")) },
     get: |c| c.workers.map_or(Value::word(DEFAULT), Value::from),

@@ -29,7 +29,7 @@ use crate::analysis::Analysis;
 use crate::analysis::loop_kind::Loop;
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::{GridPoint, Summary};
-use crate::plan::{Competitor, Family, Plan};
+use crate::plan::{self, Competitor, Family, Plan};
 use crate::record::Stored;
 use crate::record::faults::StoredFaults;
 use crate::report::prose;
@@ -243,6 +243,7 @@ fn named(row: &Competitor, condition: GridPoint) -> String {
 fn legend(summary: &Summary, looks: &[(&Competitor, Look)]) -> Vec<Entry> {
     let name = |model: &Competitor| match summary.family(model) {
         _ if model.is_direct() => format!("{model} (no balancer)"),
+        _ if model.kind != plan::Kind::Model => prose::row(model),
         Family::Threaded => format!("{model} (threaded)"),
         Family::Async => format!("{model} (async)"),
         Family::None => model.to_string(),

@@ -80,7 +80,7 @@ pub(in crate::report) fn table(stored: &StoredFaults) -> Table {
     let rows = by_model.iter().enumerate().map(|(index, of)| {
         // The rows of a model stand together: the first of them names it.
         let named = index > 0 && by_model[index - 1].model == of.model;
-        let mut row = vec![if named { "".into() } else { of.model.to_string().into() }];
+        let mut row = vec![if named { "".into() } else { prose::row(&of.model).into() }];
         if several {
             row.push(of.fault.as_ref().map_or_else(String::new, described).into());
         }
@@ -127,7 +127,7 @@ fn trials(stored: &StoredFaults) -> Table {
     ];
     let width = columns.len();
     let row = |trial: &FaultTrial| {
-        let mut row = vec![Value::count(u64::from(trial.block) + 1), trial.model.to_string().into()];
+        let mut row = vec![Value::count(u64::from(trial.block) + 1), prose::row(&trial.model).into()];
         match &trial.outcome {
             FaultOutcome::Invalid { .. } => row.push(Value::Missing(Missing::Invalid)),
             FaultOutcome::Observed(seen) => row.extend(of_trial(seen)),

@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::analysis::summary::Summary;
-use crate::plan::{Competitor, Condition, DIRECT, Plan};
+use crate::plan::{Competitor, Condition, DIRECT, Kind, Plan};
 use crate::report::prose::load;
 use crate::report::section::{Content, Section};
 use crate::statistics::verdict::LEVEL;
@@ -45,7 +45,7 @@ fn what_was_run(summary: &Summary, plan: &Plan) -> String {
     format!(
         "One round-robin HTTP load balancer was run under {}, in front of {} servers (the \
          backends). A load generator {}. Every answer was verified; each body is {} bytes long.",
-        counted(summary.balancers().count(), "concurrency model"),
+        counted(summary.balancers().filter(|row| row.kind == Kind::Model).count(), "concurrency model"),
         listed(&summary.backends),
         load::driven(summary),
         plan.base.body_bytes,
