@@ -206,16 +206,18 @@ fn a_product_that_ends_by_itself_is_a_failure_that_names_it_and_leaves_nothing_r
         return;
     }
     let product = Product::start("nginx", &[]);
-    let processes = below(product.parent.id());
-    let master = processes.first().copied().unwrap();
-    assert!(processes.len() >= 3, "a master and two workers: {processes:?}");
+    // A master and two workers, which it may still be about to start.
+    wait_for("three processes", || below(product.parent.id()).len() == 3);
+    let parent_id = i32::try_from(product.parent.id()).unwrap();
+    let (master, ..) = processes().into_iter().find(|(.., parent)| *parent == parent_id).unwrap();
+    let all = below(product.parent.id());
     kill(Pid::from_raw(master), Signal::SIGKILL).unwrap();
     let mut parent = product.parent;
     let mut text = String::new();
     parent.stderr.take().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(parent.wait().unwrap().code(), Some(1));
     assert!(text.contains("nginx ended by itself (signal: 9"), "{text}");
-    assert!(processes.iter().all(|&pid| has_left(pid)), "{processes:?}");
+    assert!(all.iter().all(|&pid| has_left(pid)), "{all:?}");
 }
 
 #[test]
@@ -270,4 +272,23 @@ fn system_calls_of_a_product_are_those_of_all_its_processes() {
         // Each request is read and answered, and so is the backend's side of it.
         assert!(row.calls_a_request().is_none_or(|calls| calls >= 4.0), "{row:?}");
     }
+}
+
+#[test]
+fn where_there_is_no_user_but_root_a_product_says_so_and_is_not_started() {
+    let args = ["peer", "nginx", "--listen", "127.0.0.1:0", "--backend", "127.0.0.1:9", "--concurrency", "1"];
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_roundtable")])
+        .args(args)
+        .arg("--supervised");
+    let output = command.stdin(Stdio::null()).output();
+    let Some(output) =
+        output.ok().filter(|output| is_installed("nginx") && !stderr(output).contains("unshare"))
+    else {
+        eprintln!("skipped: no nginx, or no user namespace to be had");
+        return;
+    };
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("start the run as another user"), "{}", stderr(&output));
 }

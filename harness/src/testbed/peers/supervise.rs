@@ -66,6 +66,12 @@ pub enum PeerError {
         /// The system's reason.
         reason: io::Error,
     },
+    /// There is nobody to run it as.
+    #[error(
+        "{0} does not run as root, and there is no other user in this namespace; start the run as another user, or outside of \
+         the namespace"
+    )]
+    OnlyRoot(&'static str),
     /// It ended although it was still needed.
     #[error(
         "{name} ended by itself ({how}){words}; see whether this version takes the configuration that is kept in the \
@@ -171,7 +177,12 @@ impl Running {
             // Our own standard output is for the harness alone.
             .stdout(io::stderr());
         if is_root(folder.path()).map_err(system("given a folder"))? {
-            chown(folder.path(), Some(NOBODY), Some(NOBODY)).map_err(system("given a folder"))?;
+            match chown(folder.path(), Some(NOBODY), Some(NOBODY)) {
+                Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {
+                    return Err(PeerError::OnlyRoot(name));
+                }
+                given => given.map_err(system("given a folder"))?,
+            }
             command.uid(NOBODY).gid(NOBODY);
         }
         let child = command.spawn().map_err(system("started"))?;
