@@ -241,7 +241,7 @@ pub static WORKERS: Factor = Factor {
     title: "workers",
     unit: "",
     placeholder: "N",
-    help: "Worker threads of `pool` and `tokio`; the other models are measured without [default: each model's own]",
+    help: "Worker threads of the models that have a fixed number of them; the others are measured without [default: each model's own]",
     is_axis: false,
     values: Values::Whole { least: 1, most: 1024, unset: Some((DEFAULT, "each model's own number")) },
     get: |c| c.workers.map_or(Value::word(DEFAULT), Value::from),
