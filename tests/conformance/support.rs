@@ -20,12 +20,23 @@ pub fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_roundtable"))
 }
 
-/// Every model's name.
-pub static MODELS: LazyLock<Vec<String>> = LazyLock::new(|| {
+static INFOS: LazyLock<Vec<ModelInfo>> = LazyLock::new(|| {
     let output = binary().args(["models", "--json"]).output().unwrap();
-    let infos: Vec<ModelInfo> = serde_json::from_slice(&output.stdout).unwrap();
-    infos.into_iter().map(|info| info.competitor.name).collect()
+    serde_json::from_slice(&output.stdout).unwrap()
 });
+
+/// Every model's name.
+pub static MODELS: LazyLock<Vec<String>> =
+    LazyLock::new(|| INFOS.iter().map(|info| info.competitor.name.clone()).collect());
+
+/// Options with which this model keeps idle connections to backends in one pool: where workers share nothing, one worker.
+pub fn with_one_idle_pool(model: &str) -> &'static [&'static str] {
+    let shares_nothing = |info: &ModelInfo| info.manifest["threads"].ends_with("which share no connections");
+    match INFOS.iter().find(|info| info.competitor.name == model) {
+        Some(info) if shares_nothing(info) => &["--workers", "1"],
+        _ => &[],
+    }
+}
 
 /// A child that announced its address; it dies with this value.
 pub struct Server {

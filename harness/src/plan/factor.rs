@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::PlanError;
-use super::condition::{Condition, Connections, Layout};
+use super::condition::{Accept, Condition, Connections, Layout};
 use super::fault::{Draft, FaultError, Faults};
 use crate::load::MAX_RATE;
 
@@ -254,6 +254,35 @@ pub static WORKERS: Factor = Factor {
     },
 };
 
+/// Who accepts connections.
+pub static ACCEPT: Factor = Factor {
+    name: "accept",
+    title: "who accepts",
+    unit: "",
+    placeholder: "single|reuseport",
+    help: "Where a model's workers share nothing: let one thread accept for all of them, in turn (single), or each worker for \
+           itself, as the kernel chooses (reuseport) [default: single]",
+    is_axis: false,
+    values: Values::Words(&[
+        ("single", "where workers share nothing, one thread accepts for all, in turn"),
+        ("reuseport", "where workers share nothing, each accepts for itself, as the kernel chooses"),
+    ]),
+    get: |c| {
+        Value::word(match c.accept {
+            Accept::Single => "single",
+            Accept::Reuseport => "reuseport",
+        })
+    },
+    set: |c, value| {
+        c.accept = match value {
+            Value::Word(word) if word == "single" => Accept::Single,
+            Value::Word(word) if word == "reuseport" => Accept::Reuseport,
+            _ => return None,
+        };
+        Some(())
+    },
+};
+
 /// What befalls the backends.
 pub static FAULT: Factor = Factor {
     name: "fault",
@@ -283,7 +312,7 @@ fn draft(value: &Value) -> Result<Draft, FaultError> {
 const MOST_REQUESTS: u64 = 100_000_000;
 
 /// All of them; axes are crossed in this order, the first one outermost.
-pub static FACTORS: [&Factor; 10] = [
+pub static FACTORS: [&Factor; 11] = [
     &BACKENDS,
     &CONCURRENCY,
     &RATE,
@@ -293,6 +322,7 @@ pub static FACTORS: [&Factor; 10] = [
     &BODY_BYTES,
     &LAYOUT,
     &WORKERS,
+    &ACCEPT,
     &FAULT,
 ];
 

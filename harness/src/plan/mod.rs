@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use competitor::{Competitor, DIRECT, Family, Kind, MOST_SLOWDOWN_PERCENT};
-pub use condition::{BODY_BYTES, Cell, Condition, Connections, Layout, REQUESTS, backend_name};
+pub use condition::{Accept, BODY_BYTES, Cell, Condition, Connections, Layout, REQUESTS, backend_name};
 pub use factor::{Axis, FACTORS, Factor, Value};
 pub use fault::{FaultScript, Faults};
 

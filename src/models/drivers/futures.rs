@@ -65,7 +65,7 @@ pub(in crate::models) fn serve<R: Runtime>(server: Arc<Server>) -> io::Result<()
     let (failed, failure) = channel();
     let listener = server.listener.try_clone()?;
     R::spawn(async move {
-        let outcome = accept::<R>(server, listener).await;
+        let outcome = accept::<R>(server, 0, listener).await;
         // The receiver is only gone when the process ends.
         let _ = failed.send(outcome);
     });
@@ -73,9 +73,10 @@ pub(in crate::models) fn serve<R: Runtime>(server: Arc<Server>) -> io::Result<()
 }
 
 /// Accepts connections and spawns a task for each. Never returns when the listener is shut down, so that what the caller
-/// keeps for its tasks stays.
+/// keeps for its tasks stays. `worker` is the one that accepts, where workers share nothing.
 pub(in crate::models) async fn accept<R: Runtime>(
     server: Arc<Server>,
+    worker: usize,
     listener: TcpListener,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
@@ -84,7 +85,7 @@ pub(in crate::models) async fn accept<R: Runtime>(
     loop {
         match R::accept(&listener).await {
             Ok((client, address)) => {
-                server.accepted(address);
+                server.accepted_by(worker, address);
                 R::spawn(run::<R>(Arc::clone(&server), Arc::clone(&idle), client, address));
             }
             Err(error) => match AcceptError::of(&error)? {
