@@ -48,6 +48,7 @@ impl Runtime for AsyncStd {
     type Listener = TcpListener;
     type Stream = TcpStream;
     type Timer = Timer;
+    const RETRIES_WRITES: bool = true;
 
     fn spawn(task: impl Future<Output = ()> + Send + 'static) {
         drop(async_std::task::spawn(task));

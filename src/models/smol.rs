@@ -57,6 +57,7 @@ impl Runtime for Smol {
     type Listener = TcpListener;
     type Stream = TcpStream;
     type Timer = Timer;
+    const RETRIES_WRITES: bool = true;
 
     fn spawn(task: impl Future<Output = ()> + Send + 'static) {
         EXECUTOR.spawn(task).detach();

@@ -42,6 +42,7 @@ impl Runtime for Tokio {
     type Listener = TcpListener;
     type Stream = TcpStream;
     type Timer = Sleep;
+    const RETRIES_WRITES: bool = false;
 
     fn spawn(task: impl Future<Output = ()> + Send + 'static) {
         drop(tokio::spawn(task));
