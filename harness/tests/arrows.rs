@@ -12,7 +12,7 @@ const PARTS: [(&str, &[&str]); 11] = [
     ("statistics", &[]),
     ("host", &[]),
     ("load", &["host", "text"]),
-    ("plan", &["load", "statistics"]),
+    ("plan", &["load", "statistics", "text"]),
     ("record", &["host", "load", "plan"]),
     ("testbed", &["host", "load", "plan"]),
     ("trial", &["host", "load", "plan", "record", "testbed", "text"]),

@@ -2,7 +2,6 @@
 
 mod earlier;
 pub mod environment;
-pub mod faults;
 mod reason;
 mod sample;
 pub mod store;
@@ -12,4 +11,4 @@ mod trial;
 pub use environment::{Build, Environment, ModelInfo};
 pub use reason::{Reason, in_words};
 pub use sample::Sample;
-pub use trial::{Outcome, SCHEMA, Stored, Trial};
+pub use trial::{Outcome, SCHEMA, Stored, Trial, left_invalid};
