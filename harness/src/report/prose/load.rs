@@ -6,7 +6,7 @@ use crate::analysis::metric::Metric;
 use crate::load::latency::REQUESTS_BEYOND_A_PERCENTILE;
 use crate::plan::{Condition, Connections, Plan, factor};
 use crate::report::prose::grid;
-use crate::text::{capitalised, grouped};
+use crate::text::{capitalised, counted, grouped};
 
 /// "open loop at 2,000 requests per second"; nothing of a closed one, which is what a reader expects.
 pub(in crate::report) fn name(load: Loop) -> Option<String> {
@@ -166,4 +166,15 @@ pub(in crate::report) fn direct(load: Loop, conditions: &[Condition]) -> &'stati
              connection with every request, while a balancer keeps its connections to them, so a model can be quicker."
         }
     }
+}
+
+/// What load a trial with faults was, in one sentence.
+pub(in crate::report) fn of_faults(plan: &Plan) -> String {
+    let backends = counted(plan.most_backends() as usize, "backend");
+    format!(
+        "Open loop: {} requests per second are due, on up to {} connections, {}; {backends}.",
+        plan.base.rate.unwrap_or(0),
+        plan.most_concurrency(),
+        grid::of_plan(plan, &factor::CONNECTIONS)
+    )
 }

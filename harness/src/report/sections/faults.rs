@@ -4,8 +4,8 @@ use super::{charts, invalid, models, provenance};
 use crate::analysis::faults::{
     self, FaultRun, ModelFault, Seen, WholeTrial, calm_ms, left_out_ms, used_again_ms,
 };
+use crate::plan::backend_name;
 use crate::plan::fault::{Act, Event, SLOW_BY};
-use crate::plan::{Plan, backend_name, factor};
 use crate::record::timeline::{Episode, Errors, Observation};
 use crate::record::timeline::{SETTLED_US, answered, in_words};
 use crate::record::{self, Trial, left_invalid};
@@ -177,17 +177,6 @@ fn described(event: &Event) -> String {
     format!("{} {} at {at} s", event.act.name(), backend_name(event.backend))
 }
 
-/// What load a trial was, in one sentence.
-pub(in crate::report) fn load(plan: &Plan) -> String {
-    let backends = counted(plan.most_backends() as usize, "backend");
-    format!(
-        "Open loop: {} requests per second are due, on up to {} connections, {}; {backends}.",
-        plan.base.rate.unwrap_or(0),
-        plan.most_concurrency(),
-        prose::grid::of_plan(plan, &factor::CONNECTIONS)
-    )
-}
-
 /// How the table is to be read.
 pub(in crate::report) fn reading(run: FaultRun<'_>) -> String {
     let late = run.faults.late_ms;
@@ -216,7 +205,7 @@ pub(in crate::report) fn noise(run: FaultRun<'_>) -> Option<String> {
 
 fn script(run: FaultRun<'_>) -> String {
     let events: Vec<_> = run.faults.script.events.iter().map(described).collect();
-    format!("The fault script: {}. {}", events.join(", "), load(run.plan()))
+    format!("The fault script: {}. {}", events.join(", "), prose::load::of_faults(run.plan()))
 }
 
 fn method(run: FaultRun<'_>) -> Vec<String> {
