@@ -51,8 +51,13 @@ pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -
 
 #[cfg(test)]
 mod tests {
-    use super::super::MODELS;
+    use super::super::{MEASURED_BY_DEFAULT, MODELS, find};
     use super::*;
+
+    #[test]
+    fn the_models_that_are_measured_by_default_exist() {
+        assert!(MEASURED_BY_DEFAULT.iter().all(|name| find(name).is_some()));
+    }
 
     #[test]
     fn models_differ_in_their_threads_and_bounds_alone() {
