@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep, sleep_until};
 
 use super::drivers::futures::{Runtime, run};
-use super::idle::IdlePool;
+use super::idle;
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::{Family, Model, Server, Workers};
 
@@ -42,7 +42,7 @@ fn serve(server: Arc<Server>) -> io::Result<()> {
 async fn accept(server: Arc<Server>) -> io::Result<()> {
     server.listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(server.listener.try_clone()?)?;
-    let idle = Arc::new(Mutex::new(IdlePool::new(server.proxy.backend_count())));
+    let idle = idle::shared(&server.proxy)?;
     loop {
         match listener.accept().await {
             Ok((client, address)) => {

@@ -19,7 +19,7 @@ use socket2::SockRef;
 use super::{look, timed_out};
 use crate::models::Server;
 use crate::models::common::{abort, lock};
-use crate::models::idle::{IdlePool, is_usable};
+use crate::models::idle::{IdlePool, SharedIdle, is_usable};
 
 /// What a runtime has to offer.
 pub(in crate::models) trait Runtime {
@@ -46,7 +46,7 @@ pub(in crate::models) trait Runtime {
 /// Serves a client's connection to its end.
 pub(in crate::models) async fn run<R: Runtime>(
     server: Arc<Server>,
-    idle: Arc<Mutex<IdlePool<R::Stream>>>,
+    idle: SharedIdle<R::Stream>,
     mut client: R::Stream,
     address: SocketAddr,
 ) {
@@ -135,7 +135,7 @@ fn take_idle<R: Runtime>(
     now: Instant,
 ) -> Option<R::Stream> {
     loop {
-        let kept = lock(idle).take(backend, now, drop)?;
+        let kept = lock(idle).take(backend, now)?;
         let stream = kept.connection;
         // The reactor knows; the socket is asked only where it has told of something, or the connection is suspect.
         if !(kept.is_suspect || R::has_told(&stream)) || is_usable(&server.proxy, backend, &stream) {
