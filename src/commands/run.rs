@@ -20,7 +20,7 @@ use anyhow::{Context, anyhow, bail};
 use nix::unistd::{AccessFlags, access};
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
 use roundtable_harness::plan::schedule::{self, Schedule};
-use roundtable_harness::plan::{Competitor, Family, Layout, Plan};
+use roundtable_harness::plan::{Competitor, Family, Layout, Plan, factor};
 use roundtable_harness::record::environment;
 use roundtable_harness::record::faults::StoredFaults;
 use roundtable_harness::record::store::{self, Store};
@@ -32,15 +32,14 @@ use roundtable_harness::trial::executor::TestbedExecutor;
 use roundtable_harness::trial::progress::{Bar, Lines};
 use roundtable_harness::trial::rate_search::{Rate, RateError};
 use roundtable_harness::trial::runner::{self, Ending, Observer};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::other_runs::{OtherRuns, Watched};
+use super::signals;
 use super::usage::OfUsage;
 use crate::console::{print, tell};
 use crate::models::MODELS;
 
 pub(crate) use args::Args;
-pub(super) use factors::Counted;
 
 /// Where runs are kept unless told otherwise.
 const RESULTS: &str = "results";
@@ -148,7 +147,13 @@ fn names(models: &[ModelInfo]) -> Vec<&str> {
 /// A new run, as the arguments ask; `None` when the user stopped the search for its rate.
 fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Store, Option<OtherRuns>)>> {
     let known = models();
-    let plan = args.plan(&names(&known)).usage()?;
+    let known_names = names(&known);
+    let plan = if args.factors.of(&factor::FAULT).is_some() {
+        fault::plan(args, &known_names)
+    } else {
+        args.plan(&known_names)
+    };
+    let plan = plan.usage()?;
     check_machine(&plan, &args.reports)?;
     let mut environment = describe(plan, known);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
@@ -293,7 +298,7 @@ fn observer() -> Box<dyn Observer> {
 /// The first signal ends the run in order, a second one at once.
 fn interrupt_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let interrupt = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in signals::that_end() {
         signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&interrupt))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupt)))
             .map_err(|error| anyhow!("cannot handle signals ({error}); raise the limit on open files"))?;
