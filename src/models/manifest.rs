@@ -28,7 +28,7 @@ pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -
             ("bound", model.bound.to_owned()),
             ("buffer, exchange in hand", format!("{LARGE} B")),
             ("buffer, idle client", format!("{SMALL} B")),
-            ("idle backend connections kept", format!("{} for each backend", idle::KEPT_PER_BACKEND)),
+            ("idle backend connections kept", idle_connections()),
             ("idle backend connections probed", "each time before use, by event or system call".to_owned()),
             ("idle backend connections closed", seconds(idle::MOST_AGE)),
             ("idle backend connections kept back while suspect", seconds(idle::SETTLES)),
@@ -51,6 +51,10 @@ pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     )
+}
+
+fn idle_connections() -> String {
+    format!("{} in all, at most 1 in {} descriptors", idle::MOST_KEPT, idle::DESCRIPTOR_SHARE)
 }
 
 #[cfg(test)]

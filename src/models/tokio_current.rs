@@ -6,18 +6,18 @@
 //! one small buffer. A connection stays with its worker: nothing evens out what clients do to one of them.
 //!
 //! What is shared all the same: the proxy (turns, health, counts) by every model, and the driver's mutex around idle
-//! connections, which nobody else ever takes here. Connections come from one acceptor, a thread of its own, to the workers
+//! connections, which only the thread that sweeps them takes beside the worker. Connections come from one acceptor, a thread of its own, to the workers
 //! in turn; with `--accept reuseport` each worker has a listener of its own and the kernel chooses (`spread`).
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::drivers::futures::{self, SharedIdle};
-use super::idle::IdlePool;
+use super::drivers::futures;
+use super::idle;
 use super::spread::{Thread, hand_out, until_one_ends};
 use super::tokio::Tokio;
 use super::{Family, Model, Server, Workers};
@@ -74,7 +74,7 @@ async fn receive(
     worker: usize,
     mut inbox: UnboundedReceiver<(TcpStream, SocketAddr)>,
 ) -> io::Result<()> {
-    let idle: SharedIdle<Tokio> = Arc::new(Mutex::new(IdlePool::new(server.proxy.backend_count())));
+    let idle = idle::shared(&server.proxy, server.workers)?;
     while let Some((client, address)) = inbox.recv().await {
         let client = tokio::net::TcpStream::from_std(client)?;
         server.accepted_by(worker, address);

@@ -26,7 +26,7 @@ use super::readiness::{Socket, connected};
 use super::{Sockets, Turn, look, take_turn};
 use crate::models::Server;
 use crate::models::common::abort;
-use crate::models::idle::{IdlePool, is_usable};
+use crate::models::idle::{IdlePool, SWEEP_INTERVAL, is_usable, most_kept};
 use crate::models::listener::{AcceptError, EXHAUSTED_PAUSE};
 
 /// Tells of new connections.
@@ -100,6 +100,8 @@ pub(in crate::models) struct EventLoop {
     clients: Slab<Client>,
     backends: Slab<Backend>,
     idle: IdlePool<usize>,
+    /// When idle connections that are too old are looked for.
+    next_sweep: Instant,
     /// Those that gave way, in order.
     ready: VecDeque<usize>,
     /// There may be more arrivals.
@@ -134,7 +136,8 @@ impl EventLoop {
 
     fn new(server: Arc<Server>, worker: usize, poll: Poll, arrivals: Arrivals) -> Self {
         EventLoop {
-            idle: IdlePool::new(server.proxy.backend_count()),
+            idle: IdlePool::new(server.proxy.backend_count(), most_kept() / server.workers.max(1)),
+            next_sweep: Instant::now() + SWEEP_INTERVAL,
             server,
             worker,
             poll,
@@ -196,7 +199,8 @@ impl EventLoop {
         if self.can_accept() || !self.ready.is_empty() {
             Some(Duration::ZERO)
         } else if self.clients.is_empty() && self.pause.is_none() {
-            None
+            let sweep = (!self.idle.is_empty()).then_some(self.next_sweep);
+            sweep.map(|sweep| sweep.saturating_duration_since(self.now))
         } else {
             Some(next_tick.saturating_duration_since(self.now))
         }
@@ -278,8 +282,14 @@ impl EventLoop {
         }
     }
 
-    /// Deadlines, and the end of a pause in accepting.
+    /// Deadlines, the end of a pause in accepting, and idle connections that are too old.
     fn tick(&mut self) {
+        if self.next_sweep <= self.now {
+            self.next_sweep = self.now + SWEEP_INTERVAL;
+            for backend in self.idle.expire(self.now) {
+                drop(self.backends.remove(backend));
+            }
+        }
         if self.pause.is_some_and(|until| until <= self.now) {
             self.pause = None;
             self.acceptable = true;
@@ -322,7 +332,7 @@ impl EventLoop {
     fn take_idle(&mut self, id: BackendId, client: usize) -> Option<usize> {
         loop {
             let backends = &mut self.backends;
-            let kept = self.idle.take(id, self.now, |backend| drop(backends.remove(backend)))?;
+            let kept = self.idle.take(id, self.now)?;
             let backend = kept.connection;
             let socket = &backends[backend].socket;
             // The edges tell; the socket is asked only where they leave it open, or the connection is suspect.
@@ -460,18 +470,30 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn new_connections_do_not_keep_the_loop_awake_while_accepting_pauses() {
+    fn looping() -> EventLoop {
         let limits = Limits::default();
         let listener = crate::models::listen(([127, 0, 0, 1], 0).into(), &limits, false).unwrap();
         let config = Config::round_robin(vec![([127, 0, 0, 1], 1).into()], "localhost".into(), limits);
         let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
         let server = Arc::new(Server::new(listener, proxy, 1));
-        let mut looping = EventLoop::accepting(Arc::clone(&server), 0, &server.listener).unwrap();
+        EventLoop::accepting(Arc::clone(&server), 0, &server.listener).unwrap()
+    }
+
+    #[test]
+    fn new_connections_do_not_keep_the_loop_awake_while_accepting_pauses() {
+        let mut looping = looping();
         looping.acceptable = true;
         looping.pause = Some(looping.now + EXHAUSTED_PAUSE);
         assert_eq!(looping.patience(looping.now + TICK), Some(TICK));
         looping.pause = None;
         assert_eq!(looping.patience(looping.now + TICK), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_loop_without_clients_wakes_up_for_idle_connections_alone() {
+        let mut looping = looping();
+        assert_eq!(looping.patience(looping.now + TICK), None);
+        looping.idle.put(BackendId::default(), 0, false, looping.now);
+        assert_eq!(looping.patience(looping.now + TICK), Some(looping.next_sweep - looping.now));
     }
 }

@@ -21,11 +21,8 @@ use socket2::SockRef;
 use super::{look, timed_out};
 use crate::models::Server;
 use crate::models::common::{abort, lock};
-use crate::models::idle::{IdlePool, is_usable};
+use crate::models::idle::{self, IdlePool, SharedIdle, is_usable};
 use crate::models::listener::{AcceptError, EXHAUSTED_PAUSE};
-
-/// Idle connections to backends, shared by tasks.
-pub(in crate::models) type SharedIdle<R> = Arc<Mutex<IdlePool<<R as Runtime>::Stream>>>;
 
 /// What a runtime has to offer.
 pub(in crate::models) trait Runtime: 'static {
@@ -83,7 +80,7 @@ pub(in crate::models) async fn accept<R: Runtime>(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = R::listener(listener)?;
-    let idle: SharedIdle<R> = Arc::new(Mutex::new(IdlePool::new(server.proxy.backend_count())));
+    let idle = idle::shared(&server.proxy, server.listeners().count())?;
     loop {
         match R::accept(&listener).await {
             Ok((client, address)) => {
@@ -104,7 +101,7 @@ pub(in crate::models) async fn accept<R: Runtime>(
 /// Serves a client's connection to its end.
 pub(in crate::models) async fn run<R: Runtime>(
     server: Arc<Server>,
-    idle: SharedIdle<R>,
+    idle: SharedIdle<R::Stream>,
     mut client: R::Stream,
     address: SocketAddr,
 ) {
@@ -190,7 +187,7 @@ fn take_idle<R: Runtime>(
     now: Instant,
 ) -> Option<R::Stream> {
     loop {
-        let kept = lock(idle).take(backend, now, drop)?;
+        let kept = lock(idle).take(backend, now)?;
         let stream = kept.connection;
         // The reactor knows; the socket is asked only where it has told of something, or the connection is suspect.
         if !(kept.is_suspect || R::has_told(&stream)) || is_usable(&server.proxy, backend, &stream) {
