@@ -26,7 +26,7 @@ use super::drivers::readiness::{Socket, connected};
 use super::drivers::{Sockets, Turn, look, take_turn};
 use super::idle::{IdlePool, is_usable};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "mio",
@@ -35,6 +35,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a session's operations until one would block",
     bound: "one processor, memory and descriptors",
     workers: Workers::One,
+    available: everywhere,
     serve,
 };
 

@@ -18,6 +18,7 @@ mod pool;
 mod tests;
 mod threads;
 mod tokio;
+mod uring;
 mod waiting;
 
 use std::io;
@@ -44,8 +45,27 @@ pub(crate) struct Model {
     pub(crate) bound: &'static str,
     /// Threads that carry exchanges, where their number is fixed: the default for this many processors.
     pub(crate) workers: Workers,
+    /// Whether it can serve on this machine.
+    pub(crate) available: fn() -> Result<(), Unavailable>,
     /// Serves until the listener is shut down or fails for good. Connections in hand may outlive the return.
     pub(crate) serve: fn(Arc<Server>) -> io::Result<()>,
+}
+
+/// Why a model cannot serve on this machine, and what would help: one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unavailable(String);
+
+impl Unavailable {
+    /// For a reason that ends with a remedy.
+    pub(crate) fn new(reason: String) -> Self {
+        Unavailable(reason)
+    }
+}
+
+/// Of a model that needs nothing beyond what this program is built for.
+fn everywhere() -> Result<(), Unavailable> {
+    Ok(())
 }
 
 /// How many threads a model works with.
@@ -60,7 +80,7 @@ pub(crate) enum Workers {
 }
 
 /// Every model there is, in the order of the tables.
-pub(crate) const MODELS: &[Model] = &[threads::MODEL, pool::MODEL, mio::MODEL, tokio::MODEL];
+pub(crate) const MODELS: &[Model] = &[threads::MODEL, pool::MODEL, mio::MODEL, tokio::MODEL, uring::MODEL];
 
 /// The model of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Model> {

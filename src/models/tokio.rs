@@ -19,7 +19,7 @@ use tokio::time::{Sleep, sleep, sleep_until};
 use super::drivers::futures::{Runtime, run};
 use super::idle::IdlePool;
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "tokio",
@@ -28,6 +28,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a task, from one await to the next",
     bound: "memory and descriptors",
     workers: Workers::PerProcessor(1),
+    available: everywhere,
     serve,
 };
 

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use roundtable_harness::record::ModelInfo;
 use roundtable_harness::testbed::control::Ready;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -20,11 +19,21 @@ pub fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_roundtable"))
 }
 
-/// Every model's name.
+/// A model as `roundtable models --json` lists it.
+#[derive(serde::Deserialize)]
+struct Listed {
+    name: String,
+    available: bool,
+}
+
+/// The name of every model that this machine has what it needs for.
 pub static MODELS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let output = binary().args(["models", "--json"]).output().unwrap();
-    let infos: Vec<ModelInfo> = serde_json::from_slice(&output.stdout).unwrap();
-    infos.into_iter().map(|info| info.competitor.name).collect()
+    let listed: Vec<Listed> = serde_json::from_slice(&output.stdout).unwrap();
+    for missing in listed.iter().filter(|model| !model.available) {
+        eprintln!("skipped: {} is not available on this machine", missing.name);
+    }
+    listed.into_iter().filter(|model| model.available && std::env::var("ONLY").is_ok_and(|only| only == model.name)).map(|model| model.name).collect()
 });
 
 /// A child that announced its address; it dies with this value.
