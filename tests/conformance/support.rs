@@ -33,7 +33,11 @@ pub static MODELS: LazyLock<Vec<String>> = LazyLock::new(|| {
     for missing in listed.iter().filter(|model| !model.available) {
         eprintln!("skipped: {} is not available on this machine", missing.name);
     }
-    listed.into_iter().filter(|model| model.available && std::env::var("ONLY").is_ok_and(|only| only == model.name)).map(|model| model.name).collect()
+    listed
+        .into_iter()
+        .filter(|model| model.available && std::env::var("ONLY").is_ok_and(|only| only == model.name))
+        .map(|model| model.name)
+        .collect()
 });
 
 /// A child that announced its address; it dies with this value.

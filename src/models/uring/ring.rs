@@ -16,6 +16,9 @@
 
 #![allow(unsafe_code, reason = "the kernel reads and writes memory behind the compiler's back; see above")]
 
+#[cfg(test)]
+mod tests;
+
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::collections::VecDeque;
 use std::io;
@@ -270,7 +273,9 @@ impl Ring {
         };
         let outcome = match memory {
             // SAFETY: a successful accept has made this descriptor for us, and each completion is taken once.
-            Memory::Accept => Outcome::Accepted(result.map(|_| unsafe { OwnedFd::from_raw_fd(entry.result()) })),
+            Memory::Accept => {
+                Outcome::Accepted(result.map(|_| unsafe { OwnedFd::from_raw_fd(entry.result()) }))
+            }
             Memory::Receive => Outcome::Received(self.received(result, cqueue::buffer_select(entry.flags()))),
             Memory::Session(buf) => Outcome::Transferred(result, buf),
             Memory::Address(_) => Outcome::Connected(result.map(drop)),
@@ -366,9 +371,7 @@ impl Provided {
         }
         // SAFETY: the index and the length are within the allocation, which is initialised; the kernel does not write to a
         // buffer that is lent, and giving it back needs `&mut self`, which this borrow rules out.
-        unsafe {
-            std::slice::from_raw_parts(self.bytes.as_ptr().add(index * PROVIDED_BYTES), lent.length)
-        }
+        unsafe { std::slice::from_raw_parts(self.bytes.as_ptr().add(index * PROVIDED_BYTES), lent.length) }
     }
 
     fn give_back(&mut self, id: u16) {
