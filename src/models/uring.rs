@@ -31,7 +31,7 @@ use self::ring::{Completion, Key, Outcome, Ring};
 use super::common::abort;
 use super::drivers::completion::{Awaited, Inbound, Queue, Turn, is_cancelled, outcome, take_turn};
 use super::drivers::look;
-use super::idle::{IdlePool, is_usable};
+use super::idle::{IdlePool, SWEEP_INTERVAL, is_usable, most_kept};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::{Family, Model, Server, Workers};
 
@@ -129,6 +129,8 @@ struct Loop {
     clients: Slab<Client>,
     links: Slab<Link>,
     idle: IdlePool<usize>,
+    /// When idle connections that are too old are looked for, while there are any.
+    next_sweep: Option<Instant>,
     /// Clients whose outcome has come, in order.
     ready: VecDeque<usize>,
     accepted: Vec<OwnedFd>,
@@ -144,7 +146,8 @@ impl Loop {
     fn new(server: Arc<Server>, ring: Ring) -> Self {
         let now = Instant::now();
         Loop {
-            idle: IdlePool::new(server.proxy.backend_count()),
+            idle: IdlePool::new(server.proxy.backend_count(), most_kept()),
+            next_sweep: None,
             server,
             ring,
             clients: Slab::new(),
@@ -180,12 +183,15 @@ impl Loop {
             if self.next_look.is_some_and(|at| at <= self.now) {
                 self.end_late();
             }
+            if self.next_sweep.is_some_and(|at| at <= self.now) {
+                self.sweep();
+            }
         }
     }
 
     /// How long the loop may wait for completions; `None` is for ever.
     fn patience(&self) -> Option<Duration> {
-        let until = [self.pause, self.next_look].into_iter().flatten().min()?;
+        let until = [self.pause, self.next_look, self.next_sweep].into_iter().flatten().min()?;
         Some(until.saturating_duration_since(Instant::now()))
     }
 
@@ -390,6 +396,14 @@ impl Loop {
         }
     }
 
+    /// Closes idle connections that are too old.
+    fn sweep(&mut self) {
+        for link in self.idle.expire(self.now) {
+            self.close_link(link);
+        }
+        self.next_sweep = (!self.idle.is_empty()).then(|| self.now + SWEEP_INTERVAL);
+    }
+
     /// There is a deadline then.
     fn look_by(&mut self, deadline: Option<Instant>) {
         let Some(deadline) = deadline else { return };
@@ -426,10 +440,7 @@ impl Loop {
 
     fn take_idle(&mut self, id: BackendId, client: usize) -> Option<usize> {
         loop {
-            let mut stale = Vec::new();
-            let kept = self.idle.take(id, self.now, |link| stale.push(link));
-            stale.into_iter().for_each(|link| self.close_link(link));
-            let kept = kept?;
+            let kept = self.idle.take(id, self.now)?;
             let link = &mut self.links[kept.connection];
             // The kernel would have told; the socket is asked only where that leaves it open, or the connection is suspect.
             let is_sound = link.inbound.is_silent()
@@ -570,6 +581,7 @@ impl Queue for Resumed<'_> {
         if let Some(surplus) = looping.idle.put(id, index, is_suspect, looping.now) {
             looping.close_link(surplus);
         }
+        looping.next_sweep.get_or_insert(looping.now + SWEEP_INTERVAL);
     }
 
     fn discard(&mut self) {
