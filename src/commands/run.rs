@@ -37,7 +37,7 @@ use self::other_runs::{OtherRuns, Watched};
 use super::signals;
 use super::usage::OfUsage;
 use crate::console::{print, tell};
-use crate::models::MODELS;
+use crate::models::{MODELS, Unavailable};
 
 pub(crate) use args::Args;
 
@@ -157,7 +157,8 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Sto
     } else {
         args.plan(&known_names)
     };
-    let plan = plan.usage()?;
+    let mut plan = plan.usage()?;
+    leave_out_unavailable(&mut plan)?;
     check_machine(&plan, &args.reports)?;
     let mut environment = describe(plan, known);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
@@ -184,6 +185,35 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Sto
     announce(&environment.plan, &dir);
     tell_of_workers(&environment.plan);
     Ok(Some((store, others)))
+}
+
+/// The models of a plan that this machine lacks something for, and what.
+fn unavailable(plan: &Plan) -> Vec<(&'static str, Unavailable)> {
+    MODELS
+        .iter()
+        .filter(|model| plan.competitors.iter().any(|row| row.name == model.name))
+        .filter_map(|model| Some((model.name, (model.available)().err()?)))
+        .collect()
+}
+
+/// Takes them out of a plan, and says so. If the A/A pair is one of them, the first model that is left has it.
+fn leave_out_unavailable(plan: &mut Plan) -> anyhow::Result<()> {
+    let unavailable = unavailable(plan);
+    if unavailable.is_empty() {
+        return Ok(());
+    }
+    for (name, reason) in &unavailable {
+        tell(format_args!("{name} is left out: {reason}"));
+    }
+    let had_pair = plan.competitors.iter().any(|row| row.replicate);
+    plan.competitors.retain(|row| unavailable.iter().all(|(name, _)| row.name != *name));
+    let Some(first) = plan.competitors.iter().find(|row| !row.is_direct()).cloned() else {
+        bail!("no model of this run is available on this machine; name another one with --models");
+    };
+    if had_pair && !plan.competitors.iter().any(|row| row.replicate) {
+        plan.competitors.push(first.again());
+    }
+    Ok(())
 }
 
 /// A run that was interrupted, with its trials.
@@ -217,6 +247,9 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
             "{} measures {gone}, which this roundtable does not have; resume it with the roundtable that began it",
             dir.display()
         );
+    }
+    if let Some((name, reason)) = unavailable(&plan).first() {
+        bail!("{} measures {name}, which is not available on this machine: {reason}", dir.display());
     }
     check_machine(&plan, &args.reports)?;
     if Schedule::new(&plan, &stored.trials).upcoming().is_none() {
