@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use roundtable_harness::record::ModelInfo;
 use roundtable_harness::testbed::control::Ready;
 use socket2::{Domain, Protocol, Socket, Type};
 
