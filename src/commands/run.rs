@@ -19,13 +19,15 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, anyhow, bail};
 use nix::unistd::{AccessFlags, access};
+use roundtable_harness::analysis::faults::FaultRun;
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
 use roundtable_harness::plan::schedule::{self, Schedule};
-use roundtable_harness::plan::{Candidates, Competitor, Condition, Family, Kind, Layout, Plan, factor};
+use roundtable_harness::plan::{
+    Candidates, Competitor, Condition, Factor, Family, Kind, Layout, Plan, Value, factor,
+};
 use roundtable_harness::record::environment;
-use roundtable_harness::record::faults::StoredFaults;
 use roundtable_harness::record::store::{self, Store};
-use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial};
+use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial, left_invalid};
 use roundtable_harness::report;
 use roundtable_harness::testbed::Testbed;
 use roundtable_harness::testbed::launcher::Program;
@@ -38,7 +40,7 @@ use self::other_runs::{OtherRuns, Watched};
 use super::signals;
 use super::usage::OfUsage;
 use crate::console::{print, tell};
-use crate::models::MODELS;
+use crate::models::{MODELS, Unavailable};
 
 pub(crate) use args::Args;
 
@@ -87,8 +89,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The tables on standard output, and the paths of what was written.
 fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<()> {
-    if let Some(faults) = StoredFaults::of(stored) {
-        return fault::print_report(&faults, dir, reports);
+    if let Some(run) = FaultRun::of(stored) {
+        return fault::print_report(run, dir, reports);
     }
     let (tables, written) = write_report(stored, reports)?;
     let mut text = format!("{tables}\nmeasured: {}\n", dir.display());
@@ -108,7 +110,11 @@ fn kept(trials: usize, dir: &Path) -> String {
 
 /// Says which balancers `--workers` does not apply to.
 fn tell_of_workers(plan: &Plan) {
-    let Some(workers) = plan.base.workers else { return };
+    let numbers = plan.values(&factor::WORKERS).into_iter().filter(|value| matches!(value, Value::Number(_)));
+    let workers = numbers.map(|value| value.to_string()).collect::<Vec<_>>().join(",");
+    if workers.is_empty() {
+        return;
+    }
     let fixed = |row: &Competitor| match row.kind {
         Kind::Direct => None,
         Kind::Model => super::models::find(&row.name)?.workers.fixed(),
@@ -152,7 +158,8 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Sto
     let known = Candidates { models: &names(), peers: &peers };
     let plan =
         if args.factors.of(&factor::FAULT).is_some() { fault::plan(args, known) } else { args.plan(known) };
-    let plan = plan.usage()?;
+    let mut plan = plan.usage()?;
+    leave_out_unavailable(&mut plan)?;
     check_machine(&plan, &args.reports)?;
     let mut environment = describe(plan);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
@@ -179,6 +186,36 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Sto
     announce(&environment.plan, &dir);
     tell_of_workers(&environment.plan);
     Ok(Some((store, others)))
+}
+
+/// The models of a plan that this machine lacks something for, and what.
+fn unavailable(plan: &Plan) -> Vec<(&'static str, Unavailable)> {
+    MODELS
+        .iter()
+        .filter(|model| plan.competitors.iter().any(|row| row.kind == Kind::Model && row.name == model.name))
+        .filter_map(|model| Some((model.name, (model.available)().err()?)))
+        .collect()
+}
+
+/// Takes them out of a plan, and says so. If the A/A pair is one of them, the first model that is left has it.
+fn leave_out_unavailable(plan: &mut Plan) -> anyhow::Result<()> {
+    let unavailable = unavailable(plan);
+    if unavailable.is_empty() {
+        return Ok(());
+    }
+    for (name, reason) in &unavailable {
+        tell(format_args!("{name} is left out: {reason}"));
+    }
+    let had_pair = plan.competitors.iter().any(|row| row.replicate);
+    plan.competitors
+        .retain(|row| row.kind != Kind::Model || unavailable.iter().all(|(name, _)| row.name != *name));
+    let Some(first) = plan.competitors.iter().find(|row| !row.is_direct()).cloned() else {
+        bail!("no model of this run is available on this machine; name another one with --models");
+    };
+    if had_pair && !plan.competitors.iter().any(|row| row.replicate) {
+        plan.competitors.push(first.again());
+    }
+    Ok(())
 }
 
 /// A run that was interrupted, with its trials.
@@ -216,6 +253,9 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
             "{} measures {gone}, which this roundtable does not have; resume it with the roundtable that began it",
             dir.display()
         );
+    }
+    if let Some((name, reason)) = unavailable(&plan).first() {
+        bail!("{} measures {name}, which is not available on this machine: {reason}", dir.display());
     }
     if let Some(missing) = peers::of(&plan).iter().find(|peer| !peers::is_there(peer)) {
         let (dir, name) = (dir.display(), &missing.name);
@@ -263,7 +303,9 @@ fn described(row: &Competitor, condition: &Condition) -> Option<ModelInfo> {
 /// Everything that would fail only after minutes of measuring, or spoil them.
 fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
     Counters::now()?;
-    if plan.base.layout == Layout::Pinned && allowed_processors().len() < 2 {
+    if plan.conditions().iter().any(|condition| condition.layout == Layout::Pinned)
+        && allowed_processors().len() < 2
+    {
         bail!(HostError::TooFewProcessors(allowed_processors().len()));
     }
     ensure_descriptors(plan.descriptors())?;
@@ -280,13 +322,18 @@ fn announce(plan: &Plan, dir: &Path) {
         tell(format_args!("{line}"));
         return warn_of_debug_build();
     }
-    let at = plan.base.rate.map_or(String::new(), |rate| format!(" at {rate} per second (open loop)"));
+    let listed = |factor: &Factor| -> String {
+        plan.values(factor).iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    };
+    let varied: Vec<_> =
+        plan.axes.iter().map(|axis| format!("{} {}", axis.factor.title, listed(axis.factor))).collect();
+    let varied = if varied.is_empty() { String::new() } else { format!(" ({})", varied.join(" x ")) };
+    let at = plan.base.rate.map_or(String::new(), |_| " (open loop)".to_owned());
     tell(format_args!(
-        "measuring {} rows x {} backend counts x {} concurrencies, {} requests a trial{at}, seed {}, into {}",
+        "measuring {} rows under {} conditions{varied}, {} requests a trial{at}, seed {}, into {}",
         plan.competitors.len(),
-        plan.backends().len(),
-        plan.concurrency().len(),
-        plan.base.requests,
+        plan.conditions().len(),
+        listed(&factor::REQUESTS),
         plan.seed,
         dir.display()
     ));
@@ -317,7 +364,7 @@ fn interrupt_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
 
 /// A run that leaves holes has failed, though its tables are there.
 fn tell_invalid(stored: &Stored) -> ExitCode {
-    let invalid = runner::left_invalid(&stored.trials);
+    let invalid = left_invalid(&stored.trials);
     if invalid.is_empty() {
         return ExitCode::SUCCESS;
     }

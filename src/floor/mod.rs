@@ -41,7 +41,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Floor> {
 
 /// A listener with our models' settings.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    models::listen(address, &Limits::default())
+    models::listen(address, &Limits::default(), false)
 }
 
 /// What a floor knows.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::topology::Share;
-use crate::plan::{Competitor, Condition, Connections, Kind, backend_name};
+use crate::plan::{Accept, Competitor, Condition, Connections, Kind, backend_name};
 
 /// How long a window or a warm-up may take, whatever its length…
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -110,6 +110,10 @@ impl Role<'_> {
                     word(&"--workers");
                     word(&workers);
                 }
+                if condition.accept == Accept::Reuseport {
+                    word(&"--accept");
+                    word(&"reuseport");
+                }
             }
             Role::Load(targets, detail) => {
                 word(&"load");
@@ -167,6 +171,7 @@ mod tests {
             rate: Some(500),
             body_bytes: 16,
             workers: Some(3),
+            accept: Accept::Reuseport,
             requests: 100,
             warmup: 10,
             ..Condition::default()
@@ -176,7 +181,8 @@ mod tests {
         let slowed = Competitor::of("mio+10%#2");
         assert_eq!(
             line(&Role::Balancer(&slowed, &[at(1), at(2)]), &condition),
-            "balance --model mio --backend 127.0.0.1:1 --backend 127.0.0.1:2 --handicap 10 --workers 3 --supervised"
+            "balance --model mio --backend 127.0.0.1:1 --backend 127.0.0.1:2 --handicap 10 --workers 3 \
+             --accept reuseport --supervised"
         );
         assert_eq!(
             line(&Role::Balancer(&Competitor::peer("nginx"), &[at(1)]), &condition),

@@ -14,6 +14,7 @@ use roundtable_harness::trial::rate_search::Rate;
 
 use super::factors::FactorArgs;
 use crate::commands::number;
+use crate::models::MEASURED_BY_DEFAULT;
 
 /// Requests of a trial with `--quick`: the 75 cells of the whole grid take 25 s on two idle cores, 33 s on busy ones.
 const QUICK_REQUESTS: u64 = 4000;
@@ -21,11 +22,17 @@ const QUICK_REQUESTS: u64 = 4000;
 const BUDGETS: RangeInclusive<Duration> =
     Duration::from_millis(plan::LEAST_BUDGET_MS)..=Duration::from_millis(plan::MOST_BUDGET_MS);
 
+/// Stands for every model in a list of them.
+const ALL: &str = "all";
+
 /// Arguments of `roundtable run`.
 #[derive(Debug, Default, clap::Args)]
+#[command(after_long_help = "\
+What is done to a trial can be varied: --backends, --concurrency, --rate, --requests, --warmup, --connections, --body-bytes, \
+--layout and --workers take a list, as in --connections close,keepalive, and every combination is measured.")]
 pub(crate) struct Args {
-    /// Models to measure, as in threads,mio; mio+10% is mio with 10 % more CPU work for each request; `direct` (no
-    /// balancer) is always added [default: all]
+    /// Models to measure, as in threads,mio, or all; mio+10% is mio with 10 % more CPU work for each request; `direct` (no
+    /// balancer) is always added [default: threads,pool,mio,tokio]
     #[arg(long, value_name = "NAMES")]
     pub(super) models: Option<String>,
     /// Measure these products beside them, each where it is installed: nginx, haproxy, httpd-event, httpd-worker,
@@ -87,7 +94,7 @@ impl Args {
         });
         let requests = if self.quick { QUICK_REQUESTS } else { plan::REQUESTS };
         let grid = Plan {
-            competitors: plan::competitors(self.models.as_deref(), self.aa.as_deref(), known)?,
+            competitors: plan::competitors(Some(&self.rows(known.models)), self.aa.as_deref(), known)?,
             base: Condition { requests, ..Condition::default() },
             axes: Vec::new(),
             length,
@@ -98,8 +105,9 @@ impl Args {
         let grid = grid.over(&factor::BACKENDS, &[1_u32, 2, 3, 4, 5].map(Value::from))?;
         let grid = grid.over(&factor::CONCURRENCY, &[2_u32, 5, 10].map(Value::from))?;
         let mut plan = self.factors.over(grid)?;
-        if let Some(rate) = plan.base.rate {
-            return Ok(self.at_rate(plan, rate)?);
+        let highest = plan.conditions().iter().filter_map(|condition| condition.rate).max();
+        if let Some(rate) = highest {
+            return Ok(self.lasting(plan, rate)?);
         }
         if self.factors.of(&factor::WARMUP).is_none() {
             plan.base.warmup = plan::warmup(plan.base.requests, plan.most_concurrency());
@@ -108,9 +116,27 @@ impl Args {
         Ok(plan)
     }
 
+    /// The models that are asked for, in a list.
+    pub(super) fn rows(&self, known: &[&str]) -> String {
+        let of_the_course =
+            || known.iter().filter(|name| MEASURED_BY_DEFAULT.contains(name)).copied().collect();
+        let rows: Vec<&str> = match &self.models {
+            None => of_the_course(),
+            Some(list) => list
+                .split(',')
+                .flat_map(|label| if label.trim() == ALL { known.to_vec() } else { vec![label] })
+                .collect(),
+        };
+        rows.join(",")
+    }
+
     /// `plan` at so many requests per second, with the length of a trial that belongs to it unless one was asked for.
-    pub(super) fn at_rate(&self, mut plan: Plan, rate: u64) -> Result<Plan, PlanError> {
-        plan = plan.over(&factor::RATE, &[Value::Number(rate)])?;
+    pub(super) fn at_rate(&self, plan: Plan, rate: u64) -> Result<Plan, PlanError> {
+        self.lasting(plan.over(&factor::RATE, &[Value::Number(rate)])?, rate)
+    }
+
+    /// `plan`, at no more than `rate` requests per second, with the length of a trial that belongs to it.
+    fn lasting(&self, mut plan: Plan, rate: u64) -> Result<Plan, PlanError> {
         if self.factors.of(&factor::REQUESTS).is_none() {
             plan.base.requests = plan::requests_at(if self.quick { rate.div_ceil(2) } else { rate });
         }
@@ -136,7 +162,7 @@ impl Args {
         if self.models.is_some() || self.peers.is_some() || self.aa.is_some() {
             let labels =
                 |rows: &[Competitor]| rows.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            let asked = plan::competitors(self.models.as_deref(), self.aa.as_deref(), known)?;
+            let asked = plan::competitors(Some(&self.rows(known.models)), self.aa.as_deref(), known)?;
             let options = if self.peers.is_some() { "models and --peers" } else { "models" };
             compare(options, labels(&asked), labels(&stored.competitors));
         }
@@ -258,6 +284,16 @@ mod tests {
     }
 
     #[test]
+    fn any_factor_can_be_varied() {
+        let plan =
+            plan_of("--backends 3 --concurrency 10 --connections close,keepalive --body-bytes 0,65536");
+        let names: Vec<_> = plan.axes.iter().map(|axis| axis.factor.name).collect();
+        assert_eq!((names, plan.conditions().len()), (vec!["connections", "body-bytes"], 4));
+        let rates = plan_of("--rate 500,4000");
+        assert_eq!((rates.values(&factor::RATE).len(), rates.base.requests), (2, 4000));
+    }
+
+    #[test]
     fn a_rate_makes_trials_of_a_second_and_auto_is_left_to_be_found() {
         let paced = |line: &str| {
             let plan = plan_of(line);
@@ -273,6 +309,19 @@ mod tests {
         let found = args.at_rate(args.plan(KNOWN).unwrap(), 3100).unwrap();
         assert_eq!((found.base.rate, found.base.requests, found.base.warmup), (Some(3100), 2000, 7));
         assert_eq!(found.length, Length::Blocks(1));
+    }
+
+    #[test]
+    fn the_models_of_the_course_are_measured_unless_all_or_some_are_asked_for() {
+        let known = Candidates { models: &["threads", "mio", "other"], peers: &[] };
+        let measured = |line: &str| labels(&parse(line).unwrap().plan(known).unwrap());
+        assert_eq!(measured(""), ["direct", "threads", "mio", "threads#2"]);
+        assert_eq!(measured("--models all"), ["direct", "threads", "mio", "other", "threads#2"]);
+        assert_eq!(
+            measured("--models all,mio+9%"),
+            ["direct", "threads", "mio", "other", "mio+9%", "threads#2"]
+        );
+        assert_eq!(measured("--models other"), ["direct", "other", "other#2"]);
     }
 
     #[test]
@@ -293,14 +342,14 @@ mod tests {
     fn a_value_that_means_nothing_is_refused_with_its_remedy() {
         for (line, told) in [
             ("--backends 5-1", "write 1-5"),
-            ("--concurrency x", "give numbers from 1 to 20000"),
+            ("--concurrency x", "give whole numbers from 1 to 20000"),
             ("--connections open", "possible values: close, keepalive"),
             ("--budget soon", "--budget"),
             ("--requests many", "--requests"),
             ("--rate fast", "give requests per second, 1 to 1000000, or auto"),
             ("--rate 0", "or auto"),
-            ("--backends 0", "cannot be 0: give numbers from 1 to 64"),
-            ("--requests 0", "give a whole number from 1 to 100000000"),
+            ("--backends 0", "cannot be 0: give whole numbers from 1 to 64"),
+            ("--requests 0", "give whole numbers from 1 to 100000000"),
             ("--blocks 0", "give a whole number from 1 to 1000"),
             ("--budget 0s", "give 1s to 7days"),
         ] {
@@ -311,6 +360,7 @@ mod tests {
             ("--models thread", "the models are threads, mio, direct"),
             ("--concurrency 20 --requests 10", "ask for at least as many requests"),
             ("--rate 1 --requests 1000", "ask for a higher rate, or for fewer --requests"),
+            ("--rate closed,500", "a closed loop or an open one, not both"),
             ("--rate 10000 --requests 100", "ask for at least 1000 requests"),
             ("--rate 1 --concurrency 100", "ask for at least as many requests"),
         ] {

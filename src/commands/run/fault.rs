@@ -5,11 +5,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use roundtable_harness::analysis::faults::FaultRun;
 use roundtable_harness::plan::{
     self, Candidates, Competitor, Condition, Factor, Gates, Kind, Length, Plan, factor,
 };
 use roundtable_harness::record::environment::random_seed;
-use roundtable_harness::record::faults::StoredFaults;
 use roundtable_harness::report;
 use roundtable_harness::trial::rate_search::Rate;
 
@@ -26,9 +26,9 @@ const CONNECTIONS: u32 = 256;
 const BLOCKS: u32 = 3;
 
 /// The tables on standard output, and the paths of what was written.
-pub(super) fn print_report(stored: &StoredFaults, dir: &Path, reports: &Path) -> anyhow::Result<()> {
-    let written: Vec<PathBuf> = report::write_faults(stored, reports)?;
-    let mut text = format!("{}\nobserved: {}\n", report::terminal::of_faults(stored), dir.display());
+pub(super) fn print_report(run: FaultRun<'_>, dir: &Path, reports: &Path) -> anyhow::Result<()> {
+    let written: Vec<PathBuf> = report::write_faults(run, reports)?;
+    let mut text = format!("{}\nobserved: {}\n", report::terminal::of_faults(run), dir.display());
     text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
     print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
 }
@@ -47,7 +47,7 @@ pub(super) fn plan(args: &Args, known: Candidates<'_>) -> anyhow::Result<Plan> {
     let blocks = if args.quick { 1 } else { BLOCKS };
     let base = Condition { backends, concurrency, rate: Some(rate), ..Condition::default() };
     let mut plan = args.factors.over(Plan {
-        competitors: rows(args.models.as_deref(), known)?,
+        competitors: rows(&args.rows(known.models), known)?,
         base,
         axes: Vec::new(),
         length: args.length().unwrap_or(Length::Blocks(blocks)),
@@ -65,15 +65,15 @@ pub(super) fn plan(args: &Args, known: Candidates<'_>) -> anyhow::Result<Plan> {
 }
 
 /// The models and products that were asked for; there is nobody to leave a dead backend out where there is no balancer.
-fn rows(asked: Option<&str>, known: Candidates<'_>) -> anyhow::Result<Vec<Competitor>> {
+fn rows(asked: &str, known: Candidates<'_>) -> anyhow::Result<Vec<Competitor>> {
     let control = |label: &&str| Competitor::of(label).is_control();
-    if let Some(label) = asked.into_iter().flat_map(|list| list.split(',')).map(str::trim).find(control) {
+    if let Some(label) = asked.split(',').map(str::trim).find(control) {
         bail!("{label} is not one of the models as they are; name models alone, as in --models threads,mio");
     }
     if let Some(floor) = known.peers.iter().find(|peer| peer.kind == Kind::Floor) {
         bail!("{floor} is no proxy and leaves no dead backend out; leave it out of --peers in a fault run");
     }
-    let mut rows = plan::competitors(asked, None, known)?;
+    let mut rows = plan::competitors(Some(asked), None, known)?;
     rows.retain(|competitor| !competitor.is_direct() && !competitor.is_control());
     ensure!(!rows.is_empty(), "without a balancer nobody leaves a dead backend out; give --models a model");
     Ok(rows)
@@ -167,6 +167,7 @@ mod tests {
         for (line, told) in [
             ("--backends 1-5", "give --backends one number"),
             ("--concurrency 2,5", "give --concurrency one number"),
+            ("--connections close,keepalive", "give --connections one value"),
             ("--models mio+10%", "name models alone"),
             ("--models direct", "give --models a model"),
             ("--models none", "the models are threads, mio"),
