@@ -13,6 +13,7 @@ use roundtable_harness::record::environment::random_seed;
 use roundtable_harness::trial::rate_search::Rate;
 
 use super::factors::FactorArgs;
+use super::peers;
 use crate::commands::number;
 use crate::models::MEASURED_BY_DEFAULT;
 
@@ -35,9 +36,7 @@ pub(crate) struct Args {
     /// balancer) is always added [default: threads,pool,mio,tokio]
     #[arg(long, value_name = "NAMES")]
     pub(super) models: Option<String>,
-    /// Measure these products beside them, each where it is installed: nginx, haproxy, httpd-event, httpd-worker,
-    /// httpd-prefork, varnish, caddy; and floor, a relay that parses nothing [default: none]
-    #[arg(long, value_name = "NAMES")]
+    #[arg(long, value_name = "NAMES", help = peers::help())]
     pub(super) peers: Option<String>,
     /// Measure this row twice under two names: what differs between the two is noise [default: threads, or the first
     /// model]

@@ -2,12 +2,22 @@
 //!
 //! Rule: one that is not installed is told in a line and left out; the run goes on without it.
 
-use roundtable_harness::plan::{Competitor, Condition, Family, Kind, Plan, PlanError};
+use roundtable_harness::plan::{Competitor, Condition, FLOORS, Family, Kind, Plan, PlanError};
 use roundtable_harness::record::ModelInfo;
-use roundtable_harness::testbed::peers::{self, Workers};
+use roundtable_harness::testbed::peers::{self, PEERS, Workers};
 
 use crate::console::tell;
 use crate::floor;
+
+/// What `--peers` is.
+pub(super) fn help() -> String {
+    format!(
+        "Measure these products beside the models, each where it is installed: {}; and, as the floor of all costs, a relay that \
+         parses nothing: {} [default: none]",
+        PEERS.iter().map(|peer| peer.name).collect::<Vec<_>>().join(", "),
+        FLOORS.join(", ")
+    )
+}
 
 /// The peers of `list` that are there.
 pub(super) fn asked(list: Option<&str>) -> Result<Vec<Competitor>, PlanError> {
