@@ -140,6 +140,8 @@ impl Prepared {
             let known = known.join(", ");
             return Err(anyhow!("there is no model '{}'; choose one of {known}", settings.model)).usage();
         };
+        (model.available)()
+            .with_context(|| format!("the model {} is not available on this machine", model.name))?;
         let address = resolve(&settings.listen)?;
         let mut config = settings.config(address.to_string())?;
         let manager =

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::drivers::event_loop::EventLoop;
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "mio",
@@ -17,6 +17,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a session's operations until one would block",
     bound: "one processor, memory and descriptors",
     workers: Workers::One,
+    available: everywhere,
     serve,
 };
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::drivers::event_loop::EventLoop;
 use super::spread::{Thread, hand_out, until_one_ends};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "mio-multi",
@@ -23,6 +23,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a session's operations until one would block",
     bound: "the workers, memory and descriptors",
     workers: Workers::EventLoops,
+    available: everywhere,
     serve,
 };
 

@@ -25,6 +25,7 @@ mod tests;
 mod threads;
 mod tokio;
 mod tokio_current;
+mod uring;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -51,8 +52,27 @@ pub(crate) struct Model {
     pub(crate) bound: &'static str,
     /// Threads that carry exchanges, where their number is fixed: the default for this many processors.
     pub(crate) workers: Workers,
+    /// Whether it can serve on this machine.
+    pub(crate) available: fn() -> Result<(), Unavailable>,
     /// Serves until the listener is shut down or fails for good. Connections in hand may outlive the return.
     pub(crate) serve: fn(Arc<Server>) -> io::Result<()>,
+}
+
+/// Why a model cannot serve on this machine, and what would help: one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unavailable(String);
+
+impl Unavailable {
+    /// For a reason that ends with a remedy.
+    pub(crate) fn new(reason: String) -> Self {
+        Unavailable(reason)
+    }
+}
+
+/// Of a model that needs nothing beyond what this program is built for.
+fn everywhere() -> Result<(), Unavailable> {
+    Ok(())
 }
 
 /// How many threads a model works with.
@@ -80,6 +100,7 @@ pub(crate) const MODELS: &[Model] = &[
     tokio_current::MODEL,
     smol::MODEL,
     async_std::MODEL,
+    uring::MODEL,
 ];
 
 /// The models that `run` measures unless it is told otherwise: those of the course work.

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::drivers::task::{Task, Tasks};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "pool",
@@ -21,6 +21,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a session's operations until one waits for the client, or too long for a backend",
     bound: "the workers",
     workers: Workers::PerProcessor(4),
+    available: everywhere,
     serve,
 };
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use ::rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::drivers::task::{Task, Tasks};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "rayon",
@@ -28,6 +28,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a session's operations until one waits for the client, or too long for a backend",
     bound: "the workers",
     workers: Workers::PerProcessor(4),
+    available: everywhere,
     serve,
 };
 

@@ -59,7 +59,7 @@ fn get(client: &mut TcpStream) -> String {
 #[test]
 fn a_panic_in_one_connection_ends_that_connection_alone() {
     let backend = backend();
-    for model in MODELS {
+    for model in MODELS.iter().filter(|model| (model.available)().is_ok()) {
         let limits = Limits::default();
         let listener = listen(([127, 0, 0, 1], 0).into(), &limits, false).unwrap();
         let address = listener.local_addr().unwrap();

@@ -11,7 +11,7 @@ use std::thread;
 use super::drivers::blocking::Connection;
 use super::idle;
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "threads",
@@ -20,6 +20,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a connection, for its whole life",
     bound: "memory and the kernel's limits on threads and mappings",
     workers: Workers::PerConnection,
+    available: everywhere,
     serve,
 };
 

@@ -20,7 +20,7 @@ use super::drivers::futures;
 use super::idle;
 use super::spread::{Thread, hand_out, until_one_ends};
 use super::tokio::Tokio;
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "tokio-current",
@@ -29,6 +29,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a task, from one await to the next",
     bound: "the workers, memory and descriptors",
     workers: Workers::EventLoops,
+    available: everywhere,
     serve,
 };
 

@@ -20,9 +20,22 @@ pub fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_roundtable"))
 }
 
+/// A model as `roundtable models --json` lists it.
+#[derive(serde::Deserialize)]
+struct Listed {
+    available: bool,
+    #[serde(flatten)]
+    info: ModelInfo,
+}
+
+/// The models that this machine has what it needs for.
 static INFOS: LazyLock<Vec<ModelInfo>> = LazyLock::new(|| {
     let output = binary().args(["models", "--json"]).output().unwrap();
-    serde_json::from_slice(&output.stdout).unwrap()
+    let listed: Vec<Listed> = serde_json::from_slice(&output.stdout).unwrap();
+    for missing in listed.iter().filter(|model| !model.available) {
+        eprintln!("skipped: {} is not available on this machine", missing.info.competitor);
+    }
+    listed.into_iter().filter(|model| model.available).map(|model| model.info).collect()
 });
 
 /// Every model's name.
@@ -264,7 +277,7 @@ pub fn eventually(happened: impl Fn() -> bool) {
 const MODE: &str = "ROUNDTABLE_CONFORMANCE";
 
 /// A model of each driver, for tests that load the whole machine and find what the driver decides.
-const REPRESENTATIVES: [&str; 4] = ["threads", "pool", "mio", "tokio"];
+const REPRESENTATIVES: [&str; 5] = ["threads", "pool", "mio", "tokio", "uring"];
 
 /// Runs `test` for every model, all at the same time: most tests wait rather than compute.
 pub fn for_every_model(test: impl Fn(&str) + Sync) {
