@@ -23,7 +23,7 @@ mod tests;
 mod threads;
 mod tokio;
 mod tokio_current;
-mod uring;
+pub(crate) mod uring;
 mod waiting;
 
 use std::io;
