@@ -26,7 +26,7 @@ mod tests;
 mod threads;
 mod tokio;
 mod tokio_current;
-mod uring;
+pub(crate) mod uring;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

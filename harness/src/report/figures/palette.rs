@@ -7,7 +7,7 @@
 use plotters::style::RGBColor;
 
 use crate::analysis::summary::Summary;
-use crate::plan::{Competitor, Family, Kind};
+use crate::plan::{Competitor, FLOORS, Family, Kind};
 
 /// Text and axes.
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
@@ -40,7 +40,11 @@ pub(super) enum Marker {
 
 const WITHOUT_BALANCER: Look = Look { color: RGBColor(0x77, 0x77, 0x77), marker: Marker::Cross };
 
-const FLOOR: Look = Look { color: RGBColor(0x00, 0x00, 0x00), marker: Marker::Cross };
+/// Of the floors, in the order of their names.
+const FLOOR: [Look; FLOORS.len()] = [
+    Look { color: RGBColor(0x00, 0x00, 0x00), marker: Marker::Cross },
+    Look { color: RGBColor(0x00, 0x00, 0x00), marker: Marker::Plus },
+];
 
 /// Tol's dark scheme (2021), for products.
 const PRODUCTS: [Look; 7] = [
@@ -94,7 +98,7 @@ pub(super) fn looks(summary: &Summary) -> Vec<(&Competitor, Look)> {
     let mut look = look;
     let mut products = PRODUCTS.into_iter().cycle();
     let mut of = |row: &Competitor| match row.kind {
-        Kind::Peer => products.next().unwrap_or(FLOOR),
+        Kind::Peer => products.next().unwrap_or(WITHOUT_BALANCER),
         Kind::Direct | Kind::Model | Kind::Floor => look(row),
     };
     rows.into_iter().map(|row| (row, of(row))).collect()
@@ -103,7 +107,9 @@ pub(super) fn looks(summary: &Summary) -> Vec<(&Competitor, Look)> {
 fn own_look(model: &Competitor) -> Option<Look> {
     match model.kind {
         Kind::Direct => return Some(WITHOUT_BALANCER),
-        Kind::Floor => return Some(FLOOR),
+        Kind::Floor => {
+            return FLOORS.iter().zip(FLOOR).find(|(name, _)| **name == model.name).map(|(_, look)| look);
+        }
         Kind::Model => {}
         // Whatever its name: one that is called like a model is not the model.
         Kind::Peer => return None,
@@ -129,7 +135,7 @@ mod tests {
     #[test]
     fn no_two_of_the_known_models_look_alike_in_colour_or_in_grey() {
         let models = THREADED.iter().chain(&ASYNC).map(|&(_, look)| look);
-        let all: Vec<_> = models.chain(PRODUCTS).chain([FLOOR, WITHOUT_BALANCER]).collect();
+        let all: Vec<_> = models.chain(PRODUCTS).chain(FLOOR).chain([WITHOUT_BALANCER]).collect();
         for (i, a) in all.iter().enumerate() {
             for b in &all[i + 1..] {
                 assert_ne!(a.color, b.color);
