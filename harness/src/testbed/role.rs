@@ -110,7 +110,8 @@ impl Role<'_> {
                     word(&"--workers");
                     word(&workers);
                 }
-                if condition.accept == Accept::Reuseport {
+                // A product has its own way, and a floor one thread.
+                if condition.accept == Accept::Reuseport && competitor.kind == Kind::Model {
                     word(&"--accept");
                     word(&"reuseport");
                 }
