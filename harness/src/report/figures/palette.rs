@@ -43,7 +43,7 @@ const WITHOUT_BALANCER: Look = Look { color: RGBColor(0x77, 0x77, 0x77), marker:
 /// Of the floors, in the order of their names.
 const FLOOR: [Look; FLOORS.len()] = [
     Look { color: RGBColor(0x00, 0x00, 0x00), marker: Marker::Cross },
-    Look { color: RGBColor(0x00, 0x00, 0x00), marker: Marker::Plus },
+    Look { color: RGBColor(0x44, 0x44, 0x44), marker: Marker::Plus },
 ];
 
 /// Tol's dark scheme (2021), for products.
