@@ -332,7 +332,10 @@ fn announce(plan: &Plan, dir: &Path) {
     let varied: Vec<_> =
         plan.axes.iter().map(|axis| format!("{} {}", axis.factor.title, listed(axis.factor))).collect();
     let varied = if varied.is_empty() { String::new() } else { format!(" ({})", varied.join(" x ")) };
-    let at = plan.base.rate.map_or(String::new(), |_| " (open loop)".to_owned());
+    let at = match plan.values(&factor::RATE).iter().any(|rate| matches!(rate, Value::Number(_))) {
+        true => format!(" at {} per second (open loop)", listed(&factor::RATE)),
+        false => String::new(),
+    };
     tell(format_args!(
         "measuring {} rows under {} conditions{varied}, {} requests a trial{at}, seed {}, into {}",
         plan.competitors.len(),

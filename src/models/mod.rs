@@ -10,12 +10,14 @@ mod common;
 mod drivers;
 mod handicap;
 mod idle;
+mod leader_pool;
 mod listener;
 mod log;
 mod manifest;
 mod mio;
 mod mio_multi;
 mod pool;
+mod rayon;
 mod smol;
 mod spread;
 #[cfg(test)]
@@ -24,7 +26,6 @@ mod threads;
 mod tokio;
 mod tokio_current;
 pub(crate) mod uring;
-mod waiting;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -93,6 +94,8 @@ pub(crate) const MODELS: &[Model] = &[
     pool::MODEL,
     mio::MODEL,
     tokio::MODEL,
+    leader_pool::MODEL,
+    rayon::MODEL,
     mio_multi::MODEL,
     tokio_current::MODEL,
     smol::MODEL,
