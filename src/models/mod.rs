@@ -7,6 +7,7 @@
 
 mod async_std;
 mod common;
+mod coroutines;
 mod drivers;
 mod handicap;
 mod idle;
@@ -100,6 +101,7 @@ pub(crate) const MODELS: &[Model] = &[
     tokio_current::MODEL,
     smol::MODEL,
     async_std::MODEL,
+    coroutines::MODEL,
     uring::MODEL,
 ];
 

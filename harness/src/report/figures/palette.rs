@@ -61,16 +61,18 @@ const THREADED: [(&str, Look); 5] = [
     ("threads", Look { color: RGBColor(0x00, 0x72, 0xB2), marker: Marker::Circle }),
     ("pool", Look { color: RGBColor(0x56, 0xB4, 0xE9), marker: Marker::Square }),
     ("rayon", Look { color: RGBColor(0x00, 0x9E, 0x73), marker: Marker::TriangleDown }),
-    ("", Look { color: RGBColor(0x33, 0x22, 0x88), marker: Marker::Plus }),
+    ("leader-pool", Look { color: RGBColor(0x33, 0x22, 0x88), marker: Marker::Plus }),
     ("", Look { color: RGBColor(0x11, 0x77, 0x33), marker: Marker::Ring }),
 ];
 
-const ASYNC: [(&str, Look); 6] = [
+const ASYNC: [(&str, Look); 8] = [
     ("mio", Look { color: RGBColor(0xD5, 0x5E, 0x00), marker: Marker::TriangleUp }),
     ("tokio", Look { color: RGBColor(0xE6, 0x9F, 0x00), marker: Marker::Diamond }),
     ("smol", Look { color: RGBColor(0xCC, 0x79, 0xA7), marker: Marker::Plus }),
     ("async-std", Look { color: RGBColor(0x88, 0x22, 0x55), marker: Marker::Square }),
-    ("", Look { color: RGBColor(0xCC, 0x66, 0x77), marker: Marker::TriangleDown }),
+    ("mio-multi", Look { color: RGBColor(0xCC, 0x66, 0x77), marker: Marker::TriangleDown }),
+    ("tokio-current", Look { color: RGBColor(0xDD, 0xCC, 0x77), marker: Marker::Circle }),
+    ("coroutines", Look { color: RGBColor(0xAA, 0x44, 0x99), marker: Marker::Cross }),
     ("uring", Look { color: RGBColor(0x99, 0x99, 0x33), marker: Marker::Ring }),
 ];
 
