@@ -15,7 +15,7 @@ pub(crate) mod probe;
 pub(crate) mod ring;
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -78,6 +78,9 @@ struct Link {
     is_stopping: bool,
     /// The one other operation: connecting, sending, or receiving into a session's buffer.
     transfer: Option<Key>,
+    /// The last one was cancelled: nothing is sent before the kernel calls the connection writable. A little may fit earlier, and
+    /// would begin the time anew for which the other side may take nothing.
+    is_blocked: bool,
 }
 
 /// Who is at the other end, and for whom.
@@ -114,6 +117,7 @@ impl Link {
             listening: None,
             is_stopping: false,
             transfer: None,
+            is_blocked: false,
         }
     }
 
@@ -205,7 +209,7 @@ impl Loop {
             Outcome::Accepted(result) => return self.on_accepted(result, more),
             Outcome::Received(result) => self.on_received(token, result, more),
             Outcome::Transferred(result, buf) => {
-                self.on_transferred(token, Done::Transferred(outcome(result), buf));
+                self.on_transferred(token, outcome(result), buf);
             }
             Outcome::Connected(result) => self.on_connected(token, result),
             // Sessions send from buffers of their own.
@@ -315,11 +319,12 @@ impl Loop {
         self.close_link(index);
     }
 
-    fn on_transferred(&mut self, index: usize, done: Done) {
+    fn on_transferred(&mut self, index: usize, result: io::Result<usize>, buf: Buf) {
         let Some(link) = self.links.get_mut(index) else { return };
         link.transfer = None;
+        link.is_blocked = result.as_ref().is_err_and(|error| error.kind() == ErrorKind::TimedOut);
         match link.end.client() {
-            Some(client) if link.stream.is_some() => self.is_done(client, done),
+            Some(client) if link.stream.is_some() => self.is_done(client, Done::Transferred(result, buf)),
             _ => self.forget(index),
         }
     }
@@ -566,7 +571,12 @@ impl Queue for Resumed<'_> {
         let Some(index) = self.link(peer) else { return };
         let link = &mut self.looping.links[index];
         if let Some(stream) = &link.stream {
-            link.transfer = Some(self.looping.ring.send(stream, index, buf));
+            let ring = &mut self.looping.ring;
+            link.transfer = Some(if link.is_blocked {
+                ring.send_when_writable(stream, index, buf)
+            } else {
+                ring.send(stream, index, buf)
+            });
         }
     }
 

@@ -48,6 +48,9 @@ const GROUP: u16 = 0;
 /// The `user_data` of what nobody waits for.
 const NOBODY: u64 = u64::MAX;
 
+/// `IORING_RECVSEND_POLL_FIRST` of linux/io_uring.h, which the crate does not name.
+const POLL_FIRST: u16 = 1;
+
 /// A ring for the thread that has made it.
 pub(crate) struct Ring {
     uring: IoUring,
@@ -151,11 +154,20 @@ impl Ring {
 
     /// Sends once from the window of `buf`.
     pub(crate) fn send(&mut self, socket: &impl AsFd, token: usize, buf: Buf) -> Key {
+        self.send_by(socket, token, buf, 0)
+    }
+
+    /// The same, once the kernel calls the socket writable, which it does only when there is a good deal of room.
+    pub(crate) fn send_when_writable(&mut self, socket: &impl AsFd, token: usize, buf: Buf) -> Key {
+        self.send_by(socket, token, buf, POLL_FIRST)
+    }
+
+    fn send_by(&mut self, socket: &impl AsFd, token: usize, buf: Buf, how: u16) -> Key {
         let key = self.begin(token, Memory::Session(buf));
         let Memory::Session(buf) = &self.operations[key.0].memory else { return key };
         let data = buf.window();
         let send = opcode::Send::new(fd(socket), data.as_ptr(), length(data));
-        self.submit(key, send.flags(MsgFlags::MSG_NOSIGNAL.bits()).build());
+        self.submit(key, send.ioprio(how).flags(MsgFlags::MSG_NOSIGNAL.bits()).build());
         key
     }
 

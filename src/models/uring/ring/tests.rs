@@ -89,6 +89,26 @@ fn a_buffer_comes_back_with_what_was_sent_from_it_or_received_into_it() {
 }
 
 #[test]
+fn what_was_received_is_sent_on_from_its_own_buffer() {
+    let Some(mut ring) = ring() else { return };
+    let ((from, mut writer), (to, mut reader)) = (pair(), pair());
+    ring.receive(&from, 1);
+    // More rounds than there are buffers: each one comes back.
+    for round in 0..=PROVIDED {
+        writer.write_all(&round.to_le_bytes()).unwrap();
+        let Outcome::Received(Ok(Some(lent))) = next(&mut ring).outcome else {
+            panic!("nothing was received")
+        };
+        ring.send_lent(&to, 2, lent);
+        let Outcome::SentLent(Ok(2), lent) = next(&mut ring).outcome else { panic!("it was not sent") };
+        ring.give_back(lent);
+        let mut sent = [0; 2];
+        reader.read_exact(&mut sent).unwrap();
+        assert_eq!(u16::from_le_bytes(sent), round);
+    }
+}
+
+#[test]
 fn what_is_cancelled_gives_its_buffer_back_with_its_last_completion() {
     let Some(mut ring) = ring() else { return };
     let (ours, _theirs) = pair();
