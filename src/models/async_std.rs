@@ -12,10 +12,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use async_global_executor::GlobalExecutorConfig;
-use async_std::io::{ReadExt, WriteExt};
+use async_std::io::{Read, WriteExt};
 use async_std::net::{TcpListener, TcpStream};
 use smol::Timer;
 
@@ -77,8 +78,12 @@ impl Runtime for AsyncStd {
         Ok(stream)
     }
 
-    async fn read(stream: &mut TcpStream, room: &mut [u8]) -> io::Result<usize> {
-        stream.read(room).await
+    fn poll_read(
+        stream: &mut TcpStream,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(stream).poll_read(context, room)
     }
 
     async fn write(stream: &mut TcpStream, data: &[u8]) -> io::Result<usize> {

@@ -13,10 +13,11 @@ use std::net::SocketAddr;
 use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Instant;
 
-use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::io::{AsyncRead, AsyncWriteExt};
 use smol::net::{TcpListener, TcpStream};
 use smol::{Async, Executor, Timer};
 
@@ -86,8 +87,12 @@ impl Runtime for Smol {
         Ok(stream)
     }
 
-    async fn read(stream: &mut TcpStream, room: &mut [u8]) -> io::Result<usize> {
-        stream.read(room).await
+    fn poll_read(
+        stream: &mut TcpStream,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(stream).poll_read(context, room)
     }
 
     async fn write(stream: &mut TcpStream, data: &[u8]) -> io::Result<usize> {

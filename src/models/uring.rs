@@ -256,7 +256,11 @@ impl Loop {
         }
         let (client, peer) = (link.end.client(), link.end.peer());
         let mut nobody = Awaited::Completion;
-        let awaited = client.map_or(&mut nobody, |client| &mut self.clients[client].awaited);
+        let awaited = client.map_or(&mut nobody, |client| {
+            let client = &mut self.clients[client];
+            client.awaited.lend(peer, &client.session);
+            &mut client.awaited
+        });
         let was_over = awaited.is_over();
         match result {
             Ok(Some(lent)) => {
@@ -292,7 +296,8 @@ impl Loop {
         }
         let peer = link.end.peer();
         let Some(client) = link.end.client() else { return };
-        let awaited = &mut self.clients[client].awaited;
+        let Client { session, awaited, .. } = &mut self.clients[client];
+        awaited.lend(peer, session);
         if let Awaited::Bytes(from, buf) = awaited
             && *from == peer
         {
