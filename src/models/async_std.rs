@@ -3,9 +3,9 @@
 //!
 //! Who waits: whichever worker has nothing to run, in the reactor's epoll; one at a time, for all tasks. Where the state
 //! lives: in the task's future, on the heap. What bounds the concurrency: memory and descriptors. What a waiting
-//! connection costs: a task, an entry in the reactor and one small buffer. The executor and the reactor are those of
-//! `smol`; async-std adds its own task (with an identity and task-locals), a second executor for each thread, and its
-//! own stream. Its timers cannot be moved: the one here is the reactor's, which lies under them too.
+//! connection costs: a task, an entry in the reactor, and a buffer only while it holds something. The executor and the
+//! reactor are those of `smol`; async-std adds its own task (with an identity and task-locals), a second executor for each
+//! thread, and its own stream. Its timers cannot be moved: the one here is the reactor's, which lies under them too.
 
 use std::future::Future;
 use std::io;

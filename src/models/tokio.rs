@@ -2,7 +2,8 @@
 //!
 //! Who waits: the runtime's epoll, for all tasks. Where the state lives: in the task's future, on the heap. What bounds
 //! the concurrency: memory and descriptors. What a waiting connection costs: a task, a slot in the reactor and
-//! one small buffer. The pool of idle backend connections stands behind a mutex, since tasks move between threads.
+//! a buffer only while it holds something. The pool of idle backend connections stands behind a mutex, since tasks move
+//! between threads.
 
 use std::future::Future;
 use std::io;

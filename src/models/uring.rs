@@ -3,13 +3,13 @@
 //! Who waits: the loop's one `io_uring_enter`, for everybody; it hands over all that was asked for since the last one, and
 //! brings back what has become of it. Where the state lives: in two slabs that the loop owns, so that nothing is shared and
 //! nothing is locked. What bounds the concurrency: one processor, memory and descriptors. What a waiting connection costs: a
-//! slab entry, the session's small buffer, and in the kernel one receive that waits (a multishot one: it takes one of the ring's
-//! buffers when something comes, and none before).
+//! slab entry, a buffer only while it holds something, and in the kernel one receive that waits (a multishot one: it takes
+//! one of the ring's buffers when something comes, and none before).
 //!
 //! Connections are accepted by one request, and received from by one request each, for as long as they live; sending is one
 //! request a time. The ring belongs to its thread (SINGLE_ISSUER), and completions are worked out when that waits for them
-//! (DEFER_TASKRUN). What stands between two waits: first what has come is put where it belongs, then the sessions that can go on
-//! do, then deadlines are looked at, if one may have passed.
+//! (DEFER_TASKRUN). What stands between two waits: first what has come is put where it belongs, then the sessions that can
+//! go on do, then deadlines are looked at, if one may have passed.
 
 mod probe;
 mod ring;
