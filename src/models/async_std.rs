@@ -3,19 +3,20 @@
 //!
 //! Who waits: whichever worker has nothing to run, in the reactor's epoll; one at a time, for all tasks. Where the state
 //! lives: in the task's future, on the heap. What bounds the concurrency: memory and descriptors. What a waiting
-//! connection costs: a task, an entry in the reactor and one small buffer. The executor and the reactor are those of
-//! `smol`; async-std adds its own task (with an identity and task-locals), a second executor for each thread, and its
-//! own stream. Its timers cannot be moved: the one here is the reactor's, which lies under them too.
+//! connection costs: a task, an entry in the reactor, and a buffer only while it holds something. The executor and the
+//! reactor are those of `smol`; async-std adds its own task (with an identity and task-locals), a second executor for each
+//! thread, and its own stream. Its timers cannot be moved: the one here is the reactor's, which lies under them too.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use async_global_executor::GlobalExecutorConfig;
-use async_std::io::{ReadExt, WriteExt};
+use async_std::io::{Read, WriteExt};
 use async_std::net::{TcpListener, TcpStream};
 use smol::Timer;
 
@@ -77,8 +78,12 @@ impl Runtime for AsyncStd {
         Ok(stream)
     }
 
-    async fn read(stream: &mut TcpStream, room: &mut [u8]) -> io::Result<usize> {
-        stream.read(room).await
+    fn poll_read(
+        stream: &mut TcpStream,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(stream).poll_read(context, room)
     }
 
     async fn write(stream: &mut TcpStream, data: &[u8]) -> io::Result<usize> {

@@ -27,7 +27,7 @@ pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -
             ("backlog", BACKLOG.to_string()),
             ("bound", model.bound.to_owned()),
             ("buffer, exchange in hand", format!("{LARGE} B")),
-            ("buffer, idle client", format!("{SMALL} B")),
+            ("buffer, idle client", format!("{SMALL} B at most")),
             ("idle backend connections kept", idle_connections()),
             ("idle backend connections probed", "each time before use, by event or system call".to_owned()),
             ("idle backend connections closed", seconds(idle::MOST_AGE)),

@@ -2,7 +2,7 @@
 //!
 //! Who waits: the loop's one `epoll_wait`, for everybody. Where the state lives: in the loop, which shares nothing and locks
 //! nothing. What bounds the concurrency: one processor, memory and descriptors. What a waiting connection costs: an entry
-//! in the loop's slab and one small buffer.
+//! in the loop's slab, and a buffer only while it holds something.
 
 use std::io;
 use std::sync::Arc;

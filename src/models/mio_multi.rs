@@ -3,7 +3,8 @@
 //! Who waits: each worker's `epoll_wait`, for the connections of that worker. Where the state lives: in the worker's loop
 //! (that of `mio`), which shares nothing with the others, not even idle backend connections: each worker keeps its own.
 //! What bounds the concurrency: the workers, memory and descriptors. What a waiting connection costs: an entry in
-//! a loop's slab and one small buffer. A connection stays with its worker: nothing evens out what clients do to one of them.
+//! a loop's slab, and a buffer only while it holds something. A connection stays with its worker: nothing evens out what
+//! clients do to one of them.
 //!
 //! Connections come from one acceptor, a thread of its own, to the workers in turn; with `--accept reuseport` each worker has
 //! a listener of its own and the kernel chooses (`spread`).

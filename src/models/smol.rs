@@ -2,10 +2,10 @@
 //!
 //! Who waits: whichever worker has nothing to run, in the reactor's epoll; one at a time, for all tasks. Where the state
 //! lives: in the task's future, on the heap. What bounds the concurrency: memory and descriptors. What a waiting
-//! connection costs: a task, an entry in the reactor and one small buffer. The reactor arms a socket anew for each wait
-//! (one-shot: a system call), and knows nothing of sockets that nobody waits for, so an idle backend connection is
-//! asked before it is used. Beside the workers, the crate `async-io` has a thread of its own, which drives the
-//! reactor when no worker does.
+//! connection costs: a task, an entry in the reactor, and a buffer only while it holds something. The reactor arms a socket
+//! anew for each wait (one-shot: a system call), and knows nothing of sockets that nobody waits for, so an idle backend
+//! connection is asked before it is used. Beside the workers, the crate `async-io` has a thread of its own, which drives
+//! the reactor when no worker does.
 
 use std::future::{Future, pending};
 use std::io;
@@ -13,10 +13,11 @@ use std::net::SocketAddr;
 use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Instant;
 
-use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::io::{AsyncRead, AsyncWriteExt};
 use smol::net::{TcpListener, TcpStream};
 use smol::{Async, Executor, Timer};
 
@@ -86,8 +87,12 @@ impl Runtime for Smol {
         Ok(stream)
     }
 
-    async fn read(stream: &mut TcpStream, room: &mut [u8]) -> io::Result<usize> {
-        stream.read(room).await
+    fn poll_read(
+        stream: &mut TcpStream,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(stream).poll_read(context, room)
     }
 
     async fn write(stream: &mut TcpStream, data: &[u8]) -> io::Result<usize> {

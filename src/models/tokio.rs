@@ -2,16 +2,18 @@
 //!
 //! Who waits: the runtime's epoll, for all tasks. Where the state lives: in the task's future, on the heap. What bounds
 //! the concurrency: memory and descriptors. What a waiting connection costs: a task, a slot in the reactor and
-//! one small buffer. The pool of idle backend connections stands behind a mutex, since tasks move between threads.
+//! a buffer only while it holds something. The pool of idle backend connections stands behind a mutex, since tasks move
+//! between threads.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep_until};
 
@@ -71,8 +73,13 @@ impl Runtime for Tokio {
         Ok(stream)
     }
 
-    async fn read(stream: &mut TcpStream, room: &mut [u8]) -> io::Result<usize> {
-        stream.read(room).await
+    fn poll_read(
+        stream: &mut TcpStream,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::new(room);
+        Pin::new(stream).poll_read(context, &mut room).map_ok(|()| room.filled().len())
     }
 
     async fn write(stream: &mut TcpStream, data: &[u8]) -> io::Result<usize> {

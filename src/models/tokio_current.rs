@@ -3,11 +3,13 @@
 //! Who waits: each runtime's epoll, for its own tasks. Where the state lives: in the task's future, on the heap; a task never
 //! leaves its thread, and idle backend connections stay with it too: each runtime keeps its own. What bounds the
 //! concurrency: the workers, memory and descriptors. What a waiting connection costs: a task, a slot in the reactor and
-//! one small buffer. A connection stays with its worker: nothing evens out what clients do to one of them.
+//! a buffer only while it holds something. A connection stays with its worker: nothing evens out what clients do to one of
+//! them.
 //!
 //! What is shared all the same: the proxy (turns, health, counts) by every model, and the driver's mutex around idle
-//! connections, which only the thread that sweeps them takes beside the worker. Connections come from one acceptor, a thread of its own, to the workers
-//! in turn; with `--accept reuseport` each worker has a listener of its own and the kernel chooses (`spread`).
+//! connections, which only the thread that sweeps them takes beside the worker. Connections come from one acceptor, a
+//! thread of its own, to the workers in turn; with `--accept reuseport` each worker has a listener of its own and the
+//! kernel chooses (`spread`).
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};

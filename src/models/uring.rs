@@ -3,13 +3,13 @@
 //! Who waits: the loop's one `io_uring_enter`, for everybody; it hands over all that was asked for since the last one, and
 //! brings back what has become of it. Where the state lives: in two slabs that the loop owns, so that nothing is shared and
 //! nothing is locked. What bounds the concurrency: one processor, memory and descriptors. What a waiting connection costs: a
-//! slab entry, the session's small buffer, and in the kernel one receive that waits (a multishot one: it takes one of the ring's
-//! buffers when something comes, and none before).
+//! slab entry, a buffer only while it holds something, and in the kernel one receive that waits (a multishot one: it takes
+//! one of the ring's buffers when something comes, and none before).
 //!
 //! Connections are accepted by one request, and received from by one request each, for as long as they live; sending is one
 //! request a time. The ring belongs to its thread (SINGLE_ISSUER), and completions are worked out when that waits for them
-//! (DEFER_TASKRUN). What stands between two waits: first what has come is put where it belongs, then the sessions that can go on
-//! do, then deadlines are looked at, if one may have passed.
+//! (DEFER_TASKRUN). What stands between two waits: first what has come is put where it belongs, then the sessions that can
+//! go on do, then deadlines are looked at, if one may have passed.
 
 pub(crate) mod probe;
 pub(crate) mod ring;
@@ -262,7 +262,11 @@ impl Loop {
         }
         let (client, peer) = (link.end.client(), link.end.peer());
         let mut nobody = Awaited::Completion;
-        let awaited = client.map_or(&mut nobody, |client| &mut self.clients[client].awaited);
+        let awaited = client.map_or(&mut nobody, |client| {
+            let client = &mut self.clients[client];
+            client.awaited.lend(peer, &client.session);
+            &mut client.awaited
+        });
         let was_over = awaited.is_over();
         match result {
             Ok(Some(lent)) => {
@@ -298,7 +302,8 @@ impl Loop {
         }
         let peer = link.end.peer();
         let Some(client) = link.end.client() else { return };
-        let awaited = &mut self.clients[client].awaited;
+        let Client { session, awaited, .. } = &mut self.clients[client];
+        awaited.lend(peer, session);
         if let Awaited::Bytes(from, buf) = awaited
             && *from == peer
         {

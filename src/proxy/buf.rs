@@ -2,8 +2,9 @@
 //!
 //! Owns the cursors of one buffer and the two sizes that exist: *small* for a client whose next request has not
 //! come, *large* for an exchange in hand. Knows nothing of HTTP. Rules: a buffer moves into an [`Op`] and comes
-//! back in the [`Done`] (an `io_uring` driver needs that ownership); bytes are initialised once, when the memory is
-//! first allocated; the pool never blocks and never grows past its bound.
+//! back in the [`Done`] (an `io_uring` driver needs that ownership); one that holds nothing needs no memory while a driver waits
+//! to fill it; bytes are initialised once, when the memory is first allocated; the pool never blocks and never grows past
+//! its bound.
 //!
 //! [`Op`]: super::Op
 //! [`Done`]: super::Done
@@ -219,10 +220,29 @@ impl Pool {
 
     /// Takes a buffer back; frees it when enough are kept.
     pub(crate) fn give(&self, buf: Buf) {
-        match buf.capacity() {
-            SMALL => drop(self.small.push(buf.bytes)),
-            LARGE => drop(self.large.push(buf.bytes)),
+        self.give_memory(buf.bytes);
+    }
+
+    fn give_memory(&self, bytes: Box<[u8]>) {
+        match bytes.len() {
+            SMALL => drop(self.small.push(bytes)),
+            LARGE => drop(self.large.push(bytes)),
             _ => {}
+        }
+    }
+
+    /// Takes back the memory of a buffer that holds nothing. Its cursors stay, for when it is [lent](Self::lend) some again.
+    pub(crate) fn reclaim(&self, buf: &mut Buf) {
+        if buf.is_empty() && buf.held == 0 {
+            self.give_memory(std::mem::take(&mut buf.bytes));
+        }
+    }
+
+    /// Gives a buffer memory again whose memory was taken back.
+    pub(crate) fn lend(&self, buf: &mut Buf) {
+        if buf.bytes.is_empty() && buf.limit > 0 {
+            let memory = if buf.limit > SMALL { self.large() } else { self.small() };
+            buf.bytes = memory.bytes;
         }
     }
 }
@@ -264,6 +284,24 @@ mod tests {
         assert_eq!(buf.window(), b"0123456789");
         assert!(buf.push_all(&[b"ab", b"", b"cdef"]));
         assert_eq!(buf.window(), b"0123456789abcdef");
+    }
+
+    #[test]
+    fn a_buffer_that_holds_nothing_goes_without_memory_and_has_its_room_again_afterwards() {
+        let pool = Pool::new();
+        for mut buf in [pool.small(), pool.large()] {
+            buf.clear_between(10, 2);
+            let (room, free) = (buf.spare_mut().len(), pool.free());
+            pool.reclaim(&mut buf);
+            assert_eq!((buf.capacity(), pool.free().0 + pool.free().1), (0, free.0 + free.1 + 1));
+            pool.lend(&mut buf);
+            assert_eq!((buf.spare_mut().len(), pool.free()), (room, free));
+            assert!(buf.push(b"x"));
+            pool.reclaim(&mut buf);
+            assert_eq!(buf.window(), b"x");
+            // Room for what was kept in the pool.
+            pool.give(buf);
+        }
     }
 
     #[test]

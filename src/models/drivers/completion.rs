@@ -97,6 +97,15 @@ impl Awaited {
         }
     }
 
+    /// Gives the buffer memory for what has come `from` there, if that is awaited.
+    pub(in crate::models) fn lend(&mut self, from: Peer, session: &Session) {
+        if let Awaited::Bytes(peer, buf) = self
+            && *peer == from
+        {
+            session.lend(buf);
+        }
+    }
+
     /// The session's time is over: `true` when the kernel has to be asked for the operation.
     pub(in crate::models) fn end_late(&mut self) -> bool {
         match self {
@@ -141,7 +150,12 @@ pub(in crate::models) fn take_turn(queue: &mut impl Queue, mut op: Op) -> Turn {
         };
         match awaited {
             Awaited::Outcome(done) => op = queue.session().step(done, now),
-            awaited => return Turn::Waits(awaited),
+            mut awaited => {
+                if let Awaited::Bytes(_, buf) = &mut awaited {
+                    queue.session().reclaim(buf);
+                }
+                return Turn::Waits(awaited);
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use roundtable::proxy::{BackendId, CloseReason, Done, Op, Peer, Session};
+use roundtable::proxy::{BackendId, Buf, CloseReason, Done, Op, Peer, Session};
 use socket2::SockRef;
 
 use super::{look, timed_out};
@@ -51,7 +51,12 @@ pub(in crate::models) trait Runtime: 'static {
     /// A connection with NODELAY.
     fn connect(address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    fn read(stream: &mut Self::Stream, room: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    /// Reads once, or has the task woken up when there is something to be read.
+    fn poll_read(
+        stream: &mut Self::Stream,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>>;
 
     fn write(stream: &mut Self::Stream, data: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
 
@@ -123,16 +128,21 @@ pub(in crate::models) async fn run<R: Runtime>(
             op if deadline.is_some_and(|deadline| deadline <= now) => timed_out(op),
             Op::Connect { backend: id, reuse } => {
                 drop(backend.take());
-                let connecting = connect::<R>(&server, &idle, id, reuse, now);
-                let found = within(&mut timer, deadline, connecting).await;
-                Done::Connected(found.map(|(stream, reused)| {
-                    backend = Some(stream);
-                    reused
-                }))
+                let address = server.forwarded(id);
+                backend = if reuse { take_idle::<R>(&server, &idle, id, now) } else { None };
+                let reused = backend.is_some();
+                let outcome = if reused {
+                    Ok(())
+                } else {
+                    // On the heap, so that not every task has room for it.
+                    let connecting = Box::pin(R::connect(address));
+                    within(&mut timer, deadline, connecting).await.map(|stream| backend = Some(stream))
+                };
+                Done::Connected(outcome.map(|()| reused))
             }
             Op::Read(peer, mut buf) => {
                 let outcome = match socket(peer, &mut client, &mut backend) {
-                    Ok(socket) => within(&mut timer, deadline, R::read(socket, buf.spare_mut())).await,
+                    Ok(socket) => within(&mut timer, deadline, read::<R>(&session, socket, &mut buf)).await,
                     Err(error) => Err(error),
                 };
                 Done::Transferred(outcome, buf)
@@ -166,18 +176,20 @@ pub(in crate::models) async fn run<R: Runtime>(
     }
 }
 
-async fn connect<R: Runtime>(
-    server: &Server,
-    idle: &Mutex<IdlePool<R::Stream>>,
-    backend: BackendId,
-    reuse: bool,
-    now: Instant,
-) -> io::Result<(R::Stream, bool)> {
-    let address = server.forwarded(backend);
-    if reuse && let Some(stream) = take_idle::<R>(server, idle, backend, now) {
-        return Ok((stream, true));
-    }
-    Ok((R::connect(address).await?, false))
+/// Reads once. Waits without the buffer's memory.
+fn read<R: Runtime>(
+    session: &Session,
+    stream: &mut R::Stream,
+    buf: &mut Buf,
+) -> impl Future<Output = io::Result<usize>> {
+    std::future::poll_fn(|context| {
+        session.lend(buf);
+        let outcome = R::poll_read(stream, context, buf.spare_mut());
+        if outcome.is_pending() {
+            session.reclaim(buf);
+        }
+        outcome
+    })
 }
 
 fn take_idle<R: Runtime>(

@@ -4,7 +4,8 @@
 //! `blocking` waits in the system call; `readiness` never does, and says what it would wait for (`event_loop` waits for that, for
 //! many; a `task` is handed to a `poller`, which does); `futures` awaits; `completion` hands operations over to a kernel
 //! that performs them by itself. Rules: an
-//! operation whose deadline has passed is not tried; a connection gives way after [`OPS_IN_TURN`] operations, so that none
+//! operation whose deadline has passed is not tried; a read that waits holds no memory that nothing is in; a connection
+//! gives way after [`OPS_IN_TURN`] operations, so that none
 //! can keep a thread to itself.
 
 pub(super) mod blocking;
@@ -126,10 +127,16 @@ fn perform(sockets: &mut impl Sockets, op: Op) -> Result<Done, Op> {
             }
             connected => Done::Connected(connected),
         },
-        Op::Read(peer, mut buf) => match sockets.read(peer, buf.spare_mut()) {
-            Err(error) if would_wait(&error) => return Err(Op::Read(peer, buf)),
-            outcome => Done::Transferred(outcome, buf),
-        },
+        Op::Read(peer, mut buf) => {
+            sockets.session().lend(&mut buf);
+            match sockets.read(peer, buf.spare_mut()) {
+                Err(error) if would_wait(&error) => {
+                    sockets.session().reclaim(&mut buf);
+                    return Err(Op::Read(peer, buf));
+                }
+                outcome => Done::Transferred(outcome, buf),
+            }
+        }
         Op::Write(peer, buf) => match sockets.write(peer, buf.window()) {
             Err(error) if would_wait(&error) => return Err(Op::Write(peer, buf)),
             outcome => Done::Transferred(outcome, buf),

@@ -222,9 +222,24 @@ impl Session {
         (session, op)
     }
 
+    /// A read into `buf` has to wait: its memory goes back to the pool meanwhile, unless it holds something. For drivers that
+    /// can wait without it; before they try again they [`lend`](Self::lend) it some.
+    pub fn reclaim(&self, buf: &mut Buf) {
+        self.proxy.pool.reclaim(buf);
+    }
+
+    /// Gives `buf` memory again, if it was reclaimed.
+    pub fn lend(&self, buf: &mut Buf) {
+        self.proxy.pool.lend(buf);
+    }
+
     /// Takes the outcome of the operation in hand and names the next one. `now` is the time of the outcome.
-    pub fn step(&mut self, done: Done, now: Instant) -> Op {
+    pub fn step(&mut self, mut done: Done, now: Instant) -> Op {
         self.now = now;
+        if let Done::Transferred(_, buf) = &mut done {
+            // It may have been late while it waited.
+            self.proxy.pool.lend(buf);
+        }
         match (self.state, done) {
             (State::ReadHead, Done::Transferred(result, buf)) => {
                 self.inbox = buf;
