@@ -5,13 +5,13 @@
 //! connection costs: a thread (its stack's touched pages and a kernel task) and one small buffer.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 
-use super::drivers::blocking::{Connection, SharedIdle};
-use super::idle::IdlePool;
+use super::drivers::blocking::Connection;
+use super::idle;
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "threads",
@@ -20,6 +20,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a connection, for its whole life",
     bound: "memory and the kernel's limits on threads and mappings",
     workers: Workers::PerConnection,
+    available: everywhere,
     serve,
 };
 
@@ -40,7 +41,7 @@ fn most_threads(mappings: &str) -> usize {
 }
 
 fn serve(server: Arc<Server>) -> io::Result<()> {
-    let idle: SharedIdle = Arc::new(Mutex::new(IdlePool::new(server.proxy.backend_count())));
+    let idle = idle::shared(&server.proxy, 1)?;
     let most = most_threads(&std::fs::read_to_string(MAPPINGS).unwrap_or_default());
     loop {
         // Each thread has its clone; this one is one more.
