@@ -26,6 +26,10 @@ pub struct ValidTrial {
     pub user_us: Option<f64>,
     /// The balancer's CPU time a request, in the kernel, µs.
     pub system_us: Option<f64>,
+    /// The load generator's CPU time a request, µs.
+    pub client_us: f64,
+    /// The backends' CPU time a request, µs.
+    pub backends_us: f64,
     /// CPU time a request of client, balancer and backends together, µs.
     pub all_cpu_us: f64,
     /// What each role used of one processor's time.
@@ -155,6 +159,8 @@ impl ValidTrial {
                 .map_or(completed * 1e9 / sample.elapsed_ns as f64, |adherence| adherence.achieved),
             user_us: sample.balancer.map(|usage| a_request_us(usage.user_ns)),
             system_us: sample.balancer.map(|usage| a_request_us(usage.system_ns)),
+            client_us: cpu_ns(&sample.client) / 1e3 / completed,
+            backends_us: cpu_ns(&sample.backends) / 1e3 / completed,
             all_cpu_us: all_cpu_ns / 1e3 / completed,
             used: Used {
                 client: share(&sample.client),

@@ -6,7 +6,6 @@ use crate::record::{Stored, left_invalid};
 use crate::report::prose;
 use crate::report::render::terminal;
 use crate::report::sections::{conditions, faults, ratios};
-use crate::report::value::noise_floor;
 use crate::text::{capitalised, counted, printable, wrapped};
 
 /// Width of the tables, columns.
@@ -23,7 +22,7 @@ pub fn of_run(stored: &Stored) -> String {
     text.push_str(&terminal::table(&conditions::table(&analysis.summary, &analysis.bottlenecks), WIDTH));
     for of in load.main_metrics().iter().filter_map(|&metric| analysis.verdicts.on(metric)) {
         if let Some(table) = ratios::table(&analysis.summary.grid, of) {
-            let floor = of.floor.map_or("unknown: no A/A pair".into(), noise_floor);
+            let floor = prose::noise_floor(of);
             text.push_str(&format!(
                 "\n{}, ratios with 95 % intervals; noise floor {floor}\n",
                 of.metric.name()

@@ -3,6 +3,7 @@
 use crate::analysis::Analysis;
 use crate::analysis::findings::{Claim, Finding};
 use crate::analysis::metric::Metric;
+use crate::analysis::ratio::Conclusion;
 use crate::plan::Competitor;
 use crate::report::prose;
 use crate::report::value::Value;
@@ -56,17 +57,28 @@ fn of_model(model: &Competitor, metric: Metric, findings: &[&Finding]) -> String
         } else {
             String::new()
         };
-        let word = metric.word(finding.claim.conclusion());
-        format!("{word} in {}{all}{}", finding.conditions.len(), range(finding))
+        let word = finding.claim.conclusion().map_or("", |conclusion| metric.word(conclusion));
+        format!("{word} in {}{all}{}{}", finding.conditions.len(), range(finding), more_blocks(finding))
     };
     let clauses: Vec<_> = findings.iter().enumerate().map(clause).collect();
     format!("{} {}", prose::row(model), clauses.join(", "))
 }
 
+/// ", about 12 more blocks would settle it", of a finding that is unsettled.
+pub(in crate::report) fn more_blocks(finding: &Finding) -> String {
+    match (finding.claim.conclusion(), finding.evidence.more_blocks) {
+        (Some(Conclusion::Unsettled), Some(more)) => {
+            format!(", about {} would settle it", counted(more as usize, "more block"))
+        }
+        _ => String::new(),
+    }
+}
+
 /// " (ratios 1.19 to 1.21)".
 pub(in crate::report) fn range(finding: &Finding) -> String {
     let (low, high) = (format!("{:.2}", finding.ratios.low), format!("{:.2}", finding.ratios.high));
-    if low == high { format!(" (ratio {low})") } else { format!(" (ratios {low} to {high})") }
+    let bound = if finding.at_least { ", at least so where the client was the limit" } else { "" };
+    if low == high { format!(" (ratio {low}{bound})") } else { format!(" (ratios {low} to {high}{bound})") }
 }
 
 #[cfg(test)]
@@ -79,7 +91,7 @@ mod tests {
         let run =
             Run::new().models(&["direct", "threads", "mio", "tokio"]).backends(&[1, 2]).concurrency(&[2, 10]);
         let analysis = Analysis::of(&run.blocks(8).build());
-        insta::assert_snapshot!(of_models(&analysis, Metric::Throughput).unwrap(), @"Requests per second, compared to threads: mio faster in 4 of 4 cells (ratios 1.12 to 1.35); tokio faster in 3 of 4 cells (ratios 1.06 to 1.23), indistinguishable in 1 (ratio 1.03).");
+        insta::assert_snapshot!(of_models(&analysis, Metric::Throughput).unwrap(), @"Requests per second, compared to threads: mio faster in 4 of 4 cells (ratios 1.12 to 1.35); tokio faster in 3 of 4 cells (ratios 1.06 to 1.23), unsettled in 1 (ratio 1.03), about 18 more blocks would settle it.");
     }
 
     #[test]

@@ -22,14 +22,14 @@ fn the_terminal_table() {
     mio            1      2     10000     0      7679    7662–8586    0.130  0.201  0.283     76.33  host   3
     mio            2      2         –     –   invalid            –        –      –      –         –  –      0, 3 invalid
 
-    requests per second, ratios with 95 % intervals; noise floor unknown: no A/A pair
+    requests per second, ratios with 95 % intervals; noise floor unknown: this run has no model measured twice (A/A)
        HTTP  conc.  mio / threads
     servers
-    ───────────────────────────────────────────────────
-          1      2  1.10 (0.94–1.30) indistinguishable
+    ───────────────────────────────────────────
+          1      2  1.10 (0.94–1.30) unsettled
           2      2  invalid
 
-    CPU per request, balancer, ratios with 95 % intervals; noise floor unknown: no A/A pair
+    CPU per request, balancer, ratios with 95 % intervals; noise floor unknown: this run has no model measured twice (A/A)
        HTTP  conc.  mio / threads
     servers
     ─────────────────────────────────────────
@@ -64,21 +64,21 @@ fn the_terminal_table_of_an_open_loop() {
     mio            1      2      2000  0.301  0.282–0.302  0.383  0.354–0.400     76.33  nobody  3
     mio            2      2   invalid      –            –      –            –         –  –       0, 3 invalid
 
-    response time, p50, ratios with 95 % intervals; noise floor unknown: no A/A pair
+    response time, p50, ratios with 95 % intervals; noise floor unknown: this run has no model measured twice (A/A)
        HTTP  conc.  mio / threads
     servers
-    ───────────────────────────────────────────────────
-          1      2  0.91 (0.82–1.01) indistinguishable
+    ───────────────────────────────────────────
+          1      2  0.91 (0.82–1.01) unsettled
           2      2  invalid
 
-    response time, p99, ratios with 95 % intervals; noise floor unknown: no A/A pair
+    response time, p99, ratios with 95 % intervals; noise floor unknown: this run has no model measured twice (A/A)
        HTTP  conc.  mio / threads
     servers
-    ───────────────────────────────────────────────────
-          1      2  0.83 (0.68–1.01) indistinguishable
+    ───────────────────────────────────────────
+          1      2  0.83 (0.68–1.01) unsettled
           2      2  invalid
 
-    CPU per request, balancer, ratios with 95 % intervals; noise floor unknown: no A/A pair
+    CPU per request, balancer, ratios with 95 % intervals; noise floor unknown: this run has no model measured twice (A/A)
        HTTP  conc.  mio / threads
     servers
     ─────────────────────────────────────────
