@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use roundtable_harness::probes::Passes;
 use roundtable_harness::record::faults::StoredFaults;
 use roundtable_harness::record::store;
 use roundtable_harness::report;
@@ -28,7 +29,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stored = store::read(&dir)?;
     let written = match StoredFaults::of(&stored) {
         Some(faults) => report::write_faults(&faults, &reports)?,
-        None => report::write(&stored, &reports)?,
+        None => report::write(&stored, &Passes::read(&dir)?, &reports)?,
     };
     print(&written.iter().map(|path| format!("{}\n", path.display())).collect::<String>())?;
     Ok(ExitCode::SUCCESS)

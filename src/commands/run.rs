@@ -21,6 +21,7 @@ use nix::unistd::{AccessFlags, access};
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
 use roundtable_harness::plan::schedule::{self, Schedule};
 use roundtable_harness::plan::{Competitor, Family, Layout, Plan};
+use roundtable_harness::probes::Passes;
 use roundtable_harness::record::environment;
 use roundtable_harness::record::faults::StoredFaults;
 use roundtable_harness::record::store::{self, Store};
@@ -79,9 +80,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    print_report(&stored, &dir, &args.reports).with_context(|| kept(stored.trials.len(), &dir))?;
-    let found = passes::run(args, &plan, &names(&models()), &dir, &interrupt)?;
-    print(&found)?;
+    let kept = || kept(stored.trials.len(), &dir);
+    let left_out = passes::run(args, &plan, &names(&models()), &dir, &interrupt).with_context(kept)?;
+    print_report(&stored, &dir, &args.reports).with_context(kept)?;
+    if let Some(left_out) = left_out {
+        tell(format_args!("{left_out}"));
+    }
     Ok(tell_invalid(&stored))
 }
 
@@ -90,15 +94,16 @@ fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<(
     if let Some(faults) = StoredFaults::of(stored) {
         return fault::print_report(&faults, dir, reports);
     }
-    let (tables, written) = write_report(stored, reports)?;
+    let passes = Passes::read(dir)?;
+    let (tables, written) = write_report(stored, &passes, reports)?;
     let mut text = format!("{tables}\nmeasured: {}\n", dir.display());
     text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
     print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
 }
 
 /// Tables for the terminal, and the files of the report.
-fn write_report(stored: &Stored, reports: &Path) -> anyhow::Result<(String, Vec<PathBuf>)> {
-    Ok((report::terminal::of_run(stored), report::write(stored, reports)?))
+fn write_report(stored: &Stored, passes: &Passes, reports: &Path) -> anyhow::Result<(String, Vec<PathBuf>)> {
+    Ok((report::terminal::of_run(stored), report::write(stored, passes, reports)?))
 }
 
 /// What is left when a report could not be made, and how to have one.

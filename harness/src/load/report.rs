@@ -151,7 +151,31 @@ impl OpenLoop {
     }
 }
 
+/// A report as `load --json` prints it: with what a reader would otherwise have to compute.
+#[derive(Debug, Clone, Serialize)]
+pub struct Told<'a> {
+    /// The report.
+    #[serde(flatten)]
+    pub report: &'a LoadReport,
+    /// Completed requests per second over the window.
+    pub requests_per_second: f64,
+    /// Some of `percentiles`, milliseconds, by their names; one that too few requests lie beyond is absent. In the open loop
+    /// from when each request was due, in the closed one from when it was sent.
+    pub response_time_ms: BTreeMap<String, f64>,
+}
+
 impl LoadReport {
+    /// As `load --json` prints it.
+    pub fn told(&self) -> Told<'_> {
+        let name = |percent: u32| if percent == 100 { "max".to_owned() } else { format!("p{percent}") };
+        let ms = |of: &Percentile| of.from_due_ns.unwrap_or(of.from_sent_ns) as f64 / 1e6;
+        Told {
+            report: self,
+            requests_per_second: self.requests_per_second(),
+            response_time_ms: self.percentiles.iter().map(|of| (name(of.percent), ms(of))).collect(),
+        }
+    }
+
     /// The report of a window of `config` that took `elapsed`.
     pub(crate) fn of(config: &LoadConfig, tally: &Tally, pace: &Pace, elapsed: Duration) -> Self {
         LoadReport {
@@ -294,6 +318,25 @@ mod tests {
         let told = percentiles(&times, Some(&times));
         assert!(told.iter().all(|p| p.from_due_ns == Some(p.from_sent_ns)), "{told:?}");
         told.iter().map(|percentile| percentile.percent).collect()
+    }
+
+    #[test]
+    fn what_is_printed_as_json_has_rates_and_percentiles_as_numbers() {
+        let at = |percent, from_sent_ns, from_due_ns| Percentile { percent, from_sent_ns, from_due_ns };
+        let report = LoadReport {
+            completed: 500,
+            elapsed_ns: 250_000_000,
+            percentiles: vec![
+                at(50, 1_500_000, None),
+                at(99, 2_000_000, Some(4_000_000)),
+                at(100, 9_000_000, None),
+            ],
+            ..LoadReport::default()
+        };
+        let told = serde_json::to_value(report.told()).unwrap();
+        assert_eq!(told["requests_per_second"], 2000.0);
+        assert_eq!(told["response_time_ms"], serde_json::json!({"p50": 1.5, "p99": 4.0, "max": 9.0}));
+        assert_eq!(told["completed"], 500);
     }
 
     #[test]

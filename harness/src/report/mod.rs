@@ -28,6 +28,7 @@ use self::figures::{Figure, FigureError};
 use self::section::Document;
 use self::sections::Source;
 use crate::analysis::Analysis;
+use crate::probes::Passes;
 use crate::record::Stored;
 use crate::record::faults::StoredFaults;
 pub use crate::text::wrapped;
@@ -59,10 +60,10 @@ const FORMS: [&str; 3] = ["png", "svg", "csv"];
 
 /// Writes the report of `stored` to the folder of its name under `reports`, in place of what was there: `report.md`,
 /// `index.html`, and each figure as PNG and SVG, its data as CSV. Returns the files, in that order.
-pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
+pub fn write(stored: &Stored, passes: &Passes, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
     let analysis = Analysis::of(stored);
     let figures = figures::of_run(stored, &analysis);
-    let document = sections::document(&Source { stored, analysis: &analysis, figures: &figures });
+    let document = sections::document(&Source { stored, analysis: &analysis, passes, figures: &figures });
     put(&reports.join(&stored.name), files(&document, &figures)?, figures::ids().map(str::to_owned))
 }
 

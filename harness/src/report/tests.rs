@@ -13,7 +13,7 @@ fn small() -> Run {
 
 fn written(stored: &Stored) -> BTreeMap<String, Vec<u8>> {
     let reports = tempfile::tempdir().unwrap();
-    let files = write(stored, reports.path()).unwrap();
+    let files = write(stored, &Passes::default(), reports.path()).unwrap();
     files
         .into_iter()
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap()))
@@ -22,7 +22,8 @@ fn written(stored: &Stored) -> BTreeMap<String, Vec<u8>> {
 
 /// Markdown and HTML, with these figures.
 fn texts(stored: &Stored, analysis: &Analysis, figures: &[Figure]) -> (String, String) {
-    let document = sections::document(&Source { stored, analysis, figures });
+    let passes = &Passes::default();
+    let document = sections::document(&Source { stored, analysis, passes, figures });
     (render::markdown::document(&document), render::html::page(&document).unwrap())
 }
 
@@ -216,7 +217,7 @@ fn a_chart_that_is_no_longer_drawn_is_removed_and_no_other_file() {
     for name in ["cpu.png", "notes.png"] {
         fs::write(dir.join(name), "").unwrap();
     }
-    write(&small().blocks(0).build(), reports.path()).unwrap();
+    write(&small().blocks(0).build(), &Passes::default(), reports.path()).unwrap();
     assert!(!dir.join("cpu.png").exists() && dir.join("notes.png").exists());
 }
 
@@ -225,7 +226,7 @@ fn a_folder_that_cannot_be_made_is_named_with_a_remedy() {
     let reports = tempfile::tempdir().unwrap();
     let file = reports.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = write(&small().blocks(0).build(), &file).unwrap_err().to_string();
+    let error = write(&small().blocks(0).build(), &Passes::default(), &file).unwrap_err().to_string();
     assert!(error.contains("file/synthetic") && error.contains("--reports"), "{error}");
 }
 

@@ -25,6 +25,7 @@ use super::figures::Figure;
 use super::prose;
 use super::section::{Document, Section};
 use crate::analysis::Analysis;
+use crate::probes::Passes;
 use crate::record::Stored;
 
 /// What a section is made from.
@@ -34,6 +35,8 @@ pub(super) struct Source<'a> {
     pub(super) stored: &'a Stored,
     /// What was computed from it.
     pub(super) analysis: &'a Analysis,
+    /// What the passes beside its trials found.
+    pub(super) passes: &'a Passes,
     /// Its figures.
     pub(super) figures: &'a [Figure],
 }
@@ -42,7 +45,7 @@ pub(super) struct Source<'a> {
 type Maker = fn(&Source<'_>) -> Vec<Section>;
 
 /// Every section of a run's report.
-const SECTIONS: [Maker; 13] = [
+const SECTIONS: [Maker; 15] = [
     summary::sections,
     charts::sections,
     method::sections,
@@ -52,6 +55,8 @@ const SECTIONS: [Maker; 13] = [
     noise_floor::sections,
     limits::sections,
     families::sections,
+    system_calls::sections,
+    cross_check::sections,
     invalid::sections,
     provenance::sections,
     machine_noise::sections,
