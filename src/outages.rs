@@ -5,6 +5,7 @@
 //! backend there is at most one line in [`SPACING`], and the last one tells how it is.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -13,7 +14,6 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use roundtable::proxy::{BackendId, Condition, Proxy, Status, Watcher};
 
-use crate::checks::Failure;
 use crate::console::tell;
 
 /// The least time between two lines about one backend.
@@ -46,7 +46,7 @@ pub(crate) fn reports() -> (Reporter, Reports) {
 
 impl Reporter {
     /// Health checks have changed their mind: what has failed, or else all is well.
-    pub(crate) fn checked(&self, backend: BackendId, failure: Option<Failure>) {
+    pub(crate) fn checked(&self, backend: BackendId, failure: Option<impl fmt::Display>) {
         self.report(backend, failure.map(|failure| format!("its health checks fail: {failure}")));
     }
 

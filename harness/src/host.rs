@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use clock::monotonic_ns;
+pub(crate) use clock::unix_ms;
 pub use counters::{Counters, HostWindow};
 pub use limit::ensure_descriptors;
 pub use processors::{allowed_processors, confine_to};

@@ -10,7 +10,11 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::run::Counted;
+use roundtable_harness::plan::Value;
+
+/// The values of a factor of a run that is a number.
+#[derive(Debug, Clone)]
+pub(super) struct Counted(pub(super) Vec<Value>);
 
 /// Reads a whole number within `bounds`.
 pub(super) fn whole<T>(

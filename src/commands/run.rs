@@ -20,7 +20,7 @@ use anyhow::{Context, anyhow, bail};
 use nix::unistd::{AccessFlags, access};
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
 use roundtable_harness::plan::schedule::{self, Schedule};
-use roundtable_harness::plan::{Competitor, Family, Layout, Plan};
+use roundtable_harness::plan::{Competitor, Family, Layout, Plan, factor};
 use roundtable_harness::probes::Passes;
 use roundtable_harness::record::environment;
 use roundtable_harness::record::faults::StoredFaults;
@@ -41,7 +41,6 @@ use crate::console::{print, tell};
 use crate::models::MODELS;
 
 pub(crate) use args::Args;
-pub(super) use factors::Counted;
 
 /// Where runs are kept unless told otherwise.
 const RESULTS: &str = "results";
@@ -153,7 +152,13 @@ fn names(models: &[ModelInfo]) -> Vec<&str> {
 /// A new run, as the arguments ask; `None` when the user stopped the search for its rate.
 fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Store, Option<OtherRuns>)>> {
     let known = models();
-    let plan = args.plan(&names(&known)).usage()?;
+    let known_names = names(&known);
+    let plan = if args.factors.of(&factor::FAULT).is_some() {
+        fault::plan(args, &known_names)
+    } else {
+        args.plan(&known_names)
+    };
+    let plan = plan.usage()?;
     check_machine(&plan, &args.reports)?;
     let mut environment = describe(plan, known);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));

@@ -10,32 +10,7 @@ use std::time::Duration;
 use super::config::Member;
 use super::health::Health;
 use super::surplus::Surplus;
-
-/// Most backends of one balancer: a request remembers those that it has tried in the bits of one word.
-pub const MOST_BACKENDS: usize = 128;
-
-/// Index of a backend in the order in which the operator named them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BackendId(pub(super) usize);
-
-impl BackendId {
-    /// Its place, from 0.
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
-
-/// What the operator lets a backend do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
-    /// It has its turns.
-    #[default]
-    Enabled,
-    /// It has no turn as long as another member of its group can serve; exchanges in hand are finished.
-    Draining,
-    /// It gets no request at all; exchanges in hand are finished.
-    Disabled,
-}
+use super::vocabulary::Mode;
 
 const MODES: [Mode; 3] = [Mode::Enabled, Mode::Draining, Mode::Disabled];
 

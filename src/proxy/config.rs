@@ -7,13 +7,13 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::backend::MOST_BACKENDS;
 use super::error::Error;
-use super::field::{is_authority, is_path};
+use super::field::{host_name, is_authority, is_path};
 use super::health::Watcher;
 use super::limits::Limits;
 use super::location::is_on_this_host;
 use super::observer::Observer;
+use super::vocabulary::{MOST_BACKENDS, Policy};
 
 /// The largest weight.
 pub const MOST_WEIGHT: u32 = 1000;
@@ -64,16 +64,6 @@ pub struct Member {
     pub weight: u32,
     /// Exchanges that it may have in hand at the same time; none is no bound.
     pub most_connections: Option<u32>,
-}
-
-/// How requests are shared out among the members of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Policy {
-    /// Turns in equal shares, or in the shares that the weights say.
-    #[default]
-    RoundRobin,
-    /// To whom has the fewest exchanges in hand, for its weight; in turns among equals.
-    LeastBusy,
 }
 
 /// Which requests go to a group.
@@ -198,7 +188,7 @@ impl Route {
             )));
         }
         if let Some(host) = &self.host
-            && (!is_authority(host.as_bytes()) || super::route::host_name(host.as_bytes()) != host.as_bytes())
+            && (!is_authority(host.as_bytes()) || host_name(host.as_bytes()) != host.as_bytes())
         {
             return Err(config(format!("'{host}' is no host name; write it without port and final dot")));
         }

@@ -155,6 +155,21 @@ pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
+/// Whether `path` begins with `prefix` (which has no slash at its end), on a segment border.
+pub(crate) fn begins_with(path: &[u8], prefix: &[u8]) -> bool {
+    prefix.is_empty()
+        || path.strip_prefix(prefix).is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'?')))
+}
+
+/// The host of an authority: no port, no final dot.
+pub(crate) fn host_name(authority: &[u8]) -> &[u8] {
+    let host = match authority.iter().rposition(|byte| matches!(byte, b':' | b']')) {
+        Some(colon) if authority[colon] == b':' => &authority[..colon],
+        _ => authority,
+    };
+    host.strip_suffix(b".").unwrap_or(host)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 
-use super::backend::BackendId;
 use super::status::Condition;
+use super::vocabulary::BackendId;
 
 /// Somebody who wants to know when a backend is left out and when it is back. Called by whoever drives the session, and
 /// only when something has changed: it must not wait. What two threads find at the same time may be told in either order.

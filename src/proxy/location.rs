@@ -6,7 +6,7 @@
 //! is mapped becomes a path (RFC 9110 section 10.2.2 allows a relative reference), whatever the scheme outside may be:
 //! where a browser would take what is left for another host, nothing is mapped.
 
-use super::route::begins_with;
+use super::field::begins_with;
 
 /// What a response's backend and route have to do with a URL.
 #[derive(Debug, Clone, Copy)]

@@ -23,13 +23,13 @@ mod session;
 mod shared;
 mod status;
 mod surplus;
+mod vocabulary;
 
 #[doc(hidden)]
 pub mod internals;
 
-pub use backend::{BackendId, MOST_BACKENDS, Mode};
 pub use buf::{Buf, LARGE, SMALL};
-pub use config::{Config, Group, MOST_PREFIX, MOST_TURNS, MOST_WEIGHT, Member, Policy, Route};
+pub use config::{Config, Group, MOST_PREFIX, MOST_TURNS, MOST_WEIGHT, Member, Route};
 pub use error::{Blame, Error};
 pub use health::Watcher;
 pub use limits::Limits;
@@ -37,3 +37,4 @@ pub use observer::{ExchangeSummary, Observer};
 pub use session::{CloseReason, Done, Op, Peer, Session};
 pub use shared::Proxy;
 pub use status::{Change, Condition, GroupStatus, MemberStatus, Status};
+pub use vocabulary::{BackendId, MOST_BACKENDS, Mode, Policy};

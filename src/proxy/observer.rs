@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::backend::BackendId;
+use super::vocabulary::BackendId;
 
 /// Somebody who keeps books. Called by whoever drives the session: it must not wait.
 pub trait Observer: Send + Sync + fmt::Debug {

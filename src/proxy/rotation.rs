@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::backend::{Backend, BackendId, Mode};
-use super::config::{MOST_TURNS, Policy};
+use super::backend::Backend;
+use super::config::MOST_TURNS;
 use super::error::Error;
 use super::health::Admission;
+use super::vocabulary::{BackendId, Mode, Policy};
 
 /// The backends that one request has tried in vain.
 #[derive(Debug, Clone, Copy, Default)]

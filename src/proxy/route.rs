@@ -5,6 +5,7 @@
 //! they were sent, byte for byte, so that nothing has two readings: `%2f`, `//` and `..` are the backend's business.
 
 use super::config::Route;
+use super::field::{begins_with, host_name};
 
 /// Index of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,21 +90,6 @@ impl Routes {
     pub(crate) fn map_locations(&self) -> bool {
         self.routes.iter().any(|route| route.maps_location)
     }
-}
-
-/// The host of an authority: no port, no final dot.
-pub(crate) fn host_name(authority: &[u8]) -> &[u8] {
-    let host = match authority.iter().rposition(|byte| matches!(byte, b':' | b']')) {
-        Some(colon) if authority[colon] == b':' => &authority[..colon],
-        _ => authority,
-    };
-    host.strip_suffix(b".").unwrap_or(host)
-}
-
-/// Whether `path` begins with `prefix` (which has no slash at its end), on a segment border.
-pub(crate) fn begins_with(path: &[u8], prefix: &[u8]) -> bool {
-    prefix.is_empty()
-        || path.strip_prefix(prefix).is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'?')))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::backend::{Backend, BackendId, count};
+use super::backend::{Backend, count};
 use super::buf::Pool;
 use super::config::{Config, MOST_WEIGHT};
 use super::date::Date;
@@ -20,6 +20,7 @@ use super::observer::Observer;
 use super::rotation::{NoTurn, Rotation, Tried, Turn};
 use super::route::{RouteId, Routes};
 use super::status::{Change, GroupStatus, MemberStatus, Status};
+use super::vocabulary::BackendId;
 
 /// The shared half of a balancer.
 #[derive(Debug)]
@@ -265,8 +266,8 @@ impl Proxy {
 #[allow(clippy::disallowed_methods, reason = "a test has no driver that would tell it the time")]
 mod tests {
     use super::*;
-    use crate::proxy::backend::Mode;
-    use crate::proxy::config::{Member, Policy, Route};
+    use crate::proxy::config::{Member, Route};
+    use crate::proxy::vocabulary::{Mode, Policy};
 
     fn proxy(now: Instant) -> Proxy {
         let member = |port| Member::at(([127, 0, 0, 1], port).into());

@@ -6,8 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::backend::{BackendId, Mode};
-use super::config::Policy;
+use super::vocabulary::{BackendId, Mode, Policy};
 
 /// A balancer at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use super::failure::Failure;
 use super::record::{End, Recorder};
-use super::report::Failure;
 use super::response::{Fault, Head, Parser, Progress, Sink};
 use super::tally::Tally;
 use super::target::Target;

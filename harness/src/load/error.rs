@@ -7,7 +7,7 @@ use std::time::Duration;
 use humantime::format_duration;
 use thiserror::Error;
 
-use super::config::{LEAST_TIMEOUT, MAX_DURATION, MAX_RATE, MOST_TIMEOUT};
+use super::bounds::{LEAST_TIMEOUT, MAX_DURATION, MAX_RATE, MOST_TIMEOUT};
 
 /// Why no load was driven, or why it was given up.
 #[derive(Debug, Error)]

@@ -4,6 +4,8 @@
 //! Owns the bounds, the precision, the encoding (HdrHistogram V2, base64) and the rule how many requests must lie beyond a
 //! percentile. Knows nothing of who records.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
@@ -66,6 +68,11 @@ pub fn percentile_ns(latency: &Histogram<u64>, percentile: f64) -> Option<u64> {
 /// The same in ms.
 pub fn percentile_ms(latency: &Histogram<u64>, percentile: f64) -> Option<f64> {
     percentile_ns(latency, percentile).map(|ns| ns as f64 / 1e6)
+}
+
+/// `duration` in nanoseconds; the highest number for one of centuries.
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -32,10 +32,12 @@
 //! # Ok::<(), roundtable_harness::load::LoadError>(())
 //! ```
 
+mod bounds;
 mod config;
 mod connection;
 mod engine;
 mod error;
+mod failure;
 pub mod latency;
 mod pace;
 mod progress;
@@ -48,14 +50,16 @@ mod target;
 mod timer;
 mod verify;
 
-pub use config::{
-    LEAST_DURATION, LEAST_TIMEOUT, LoadConfig, MAX_CONCURRENCY, MAX_DATA_BYTES, MAX_DURATION, MAX_RATE,
-    MAX_REQUESTS, MOST_TIMEOUT,
+pub use bounds::{
+    LEAST_DURATION, LEAST_TIMEOUT, MAX_CONCURRENCY, MAX_DATA_BYTES, MAX_DURATION, MAX_RATE, MAX_REQUESTS,
+    MOST_TIMEOUT,
 };
+pub use config::LoadConfig;
 pub use engine::{CLOSE_PATIENCE, Load};
 pub use error::LoadError;
+pub use failure::{Failure, Failures};
 pub use pace::SUSTAINED_PERCENT;
 pub use progress::{Phase, Progress, bar};
 pub use record::{End, Recorded, Recording};
-pub use report::{Failure, Failures, Incomplete, LoadReport, OpenLoop, Percentile};
+pub use report::{Incomplete, LoadReport, OpenLoop, Percentile};
 pub use response::MAX_HEAD_BYTES;

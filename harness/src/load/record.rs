@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::report::Failure;
+use super::failure::Failure;
 use crate::host::monotonic_ns;
 
 /// Every request of one window, in the order in which they ended.

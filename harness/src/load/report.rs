@@ -11,9 +11,10 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::config::LoadConfig;
+use super::failure::Failures;
+use super::latency::nanoseconds;
 use super::pace::Pace;
 use super::tally::Tally;
-use super::verify::Mismatch;
 use crate::load::latency;
 
 /// The percentiles that `ab` prints, but for the longest request.
@@ -232,57 +233,6 @@ impl LoadReport {
     }
 }
 
-/// Requests that failed, by what went wrong.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failures {
-    /// No connection.
-    pub connect: u64,
-    /// The stream was cut or reset before the response was whole.
-    pub receive: u64,
-    /// A body of another length than it should have, or bytes after it.
-    pub length: u64,
-    /// A body of the right length with wrong bytes.
-    pub content: u64,
-    /// Not an HTTP/1 response.
-    pub malformed: u64,
-    /// No whole response in time.
-    pub timeout: u64,
-}
-
-impl Failures {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.connect + self.receive + self.length + self.content + self.malformed + self.timeout
-    }
-}
-
-/// What went wrong with one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Failure {
-    /// No connection.
-    Connect,
-    /// The stream was cut or reset before the response was whole.
-    Receive,
-    /// A body of another length than it should have, or bytes after it.
-    Length,
-    /// A body of the right length with wrong bytes.
-    Content,
-    /// Not an HTTP/1 response.
-    Malformed,
-    /// No whole response in time.
-    Timeout,
-}
-
-impl From<Mismatch> for Failure {
-    fn from(mismatch: Mismatch) -> Self {
-        match mismatch {
-            Mismatch::Length => Failure::Length,
-            Mismatch::Content => Failure::Content,
-        }
-    }
-}
-
 /// What may be told of the times, in the order of [`PERCENTS`], and the longest.
 fn percentiles(from_sent: &Histogram<u64>, from_due: Option<&Histogram<u64>>) -> Vec<Percentile> {
     let mut told: Vec<_> = PERCENTS
@@ -301,11 +251,6 @@ fn percentiles(from_sent: &Histogram<u64>, from_due: Option<&Histogram<u64>>) ->
         });
     }
     told
-}
-
-/// `duration` in nanoseconds; the highest number for one of centuries.
-pub(crate) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

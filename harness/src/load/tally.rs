@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::report::{Failure, Failures, nanoseconds};
+use super::failure::{Failure, Failures};
+use super::latency::nanoseconds;
 use crate::load::latency;
 
 /// The counts of a phase while it runs.

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use super::environment::{Build, Environment, ModelInfo};
 use super::reason::Reason;
 use super::sample::Sample;
+use super::schema::SCHEMA;
 use super::timeline::{Observation, answered};
-use super::trial::{Outcome, SCHEMA, Trial};
+use super::trial::{Outcome, Trial};
 use crate::host::{Host, HostWindow, Usage};
 use crate::load::latency;
 use crate::plan::{

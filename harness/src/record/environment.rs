@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::trial::SCHEMA;
+use super::schema::SCHEMA;
 use crate::host::{self, Host};
 use crate::plan::{Competitor, Family, Plan};
 

@@ -1,7 +1,7 @@
 //! One trial as it is stored: a line of `trials.jsonl`; and a run as it is read back.
 //!
 //! Owns the shapes and their schema number, and no file access. Rules: an outcome is a measured sample or the reasons why
-//! there is none, never a number beside an error; a change of meaning raises [`SCHEMA`], and [`super::earlier`] reads what
+//! there is none, never a number beside an error; a change of meaning raises [`SCHEMA`](super::SCHEMA), and [`super::earlier`] reads what
 //! was written before.
 
 use serde::{Deserialize, Serialize};
@@ -14,13 +14,10 @@ use crate::plan::Cell;
 use crate::plan::precision::Figures;
 use crate::plan::schedule::Attempted;
 
-/// Version of the stored shapes. Files of a later version are refused, not guessed at.
-pub const SCHEMA: u32 = 2;
-
 /// One fresh balancer process serving one cell once: one line of `trials.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// [`SCHEMA`] of the writer.
+    /// [`SCHEMA`](super::SCHEMA) of the writer.
     pub schema: u32,
     /// Block (0-based): each block holds every cell once.
     pub block: u32,

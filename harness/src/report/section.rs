@@ -2,7 +2,6 @@
 //!
 //! Knows neither what is measured nor how any of it is written: that is [`super::sections`]' and [`super::render`]'s.
 
-use super::figures::Figure;
 use super::value::Value;
 use crate::analysis::findings::Finding;
 
@@ -112,19 +111,6 @@ impl Section {
     pub fn with(mut self, content: impl IntoIterator<Item = Content>) -> Self {
         self.content.extend(content);
         self
-    }
-}
-
-impl Content {
-    /// A link to `figure`.
-    pub(super) fn figure(figure: &Figure) -> Self {
-        Content::Figure(FigureLink {
-            id: figure.id().to_owned(),
-            title: figure.title().to_owned(),
-            caption: figure.caption().to_owned(),
-            sentence: figure.sentence().map(str::to_owned),
-            size: figure.size(),
-        })
     }
 }
 

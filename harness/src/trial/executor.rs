@@ -6,10 +6,9 @@
 //! been read; whatever goes wrong becomes the trial's reasons, together with the exit report of every process that died; a
 //! dead backend is started again before the next trial.
 
-pub(crate) mod window;
+use std::time::Instant;
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
+use crate::host::unix_ms;
 use crate::plan::{Cell, Condition, Gates, Layout, Plan, backend_name};
 use crate::record::{Outcome, Reason};
 use crate::testbed::process::ChildError;
@@ -17,8 +16,7 @@ use crate::testbed::role::{Detail, patience};
 use crate::testbed::{Server, Testbed};
 use crate::trial::faults::{self, FaultTrialError};
 use crate::trial::runner::{Attempt, Executor, Interrupted};
-
-use window::{Window, WindowError};
+use crate::trial::window::{Window, WindowError};
 
 /// Starts, measures and ends the processes of a run.
 #[derive(Debug)]
@@ -127,11 +125,6 @@ impl Executor for TestbedExecutor {
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Attempt { started_unix_ms, took_ms, came_up, outcome, warnings })
     }
-}
-
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

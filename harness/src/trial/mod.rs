@@ -6,3 +6,4 @@ pub mod gates;
 pub mod progress;
 pub mod rate_search;
 pub mod runner;
+mod window;

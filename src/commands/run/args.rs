@@ -11,7 +11,6 @@ use roundtable_harness::record::environment::random_seed;
 use roundtable_harness::trial::rate_search::Rate;
 
 use super::factors::FactorArgs;
-use super::fault;
 use crate::commands::number;
 
 /// Requests of a trial with `--quick`: the 75 cells of the whole grid take 25 s on two idle cores, 33 s on busy ones.
@@ -74,12 +73,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The plan that was asked for, with the defaults in place of what was not. `known` are the models' names. Where the
-    /// rate is yet to be found, the plan is that of a closed loop: [`Args::at_rate`] is then to come.
+    /// The plan of a run without faults that was asked for, with the defaults in place of what was not. `known` are the
+    /// models' names. Where the rate is yet to be found, the plan is that of a closed loop: [`Args::at_rate`] is then to come.
     pub(super) fn plan(&self, known: &[&str]) -> anyhow::Result<Plan> {
-        if self.factors.of(&factor::FAULT).is_some() {
-            return fault::plan(self, known);
-        }
         let length = self.length().unwrap_or(if self.quick {
             Length::Blocks(1)
         } else {

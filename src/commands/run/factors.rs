@@ -4,15 +4,13 @@ use clap::{Arg, ArgMatches, Args, Command};
 use roundtable_harness::plan::{FACTORS, Factor, Plan, PlanError, Value, factor};
 use roundtable_harness::trial::rate_search::Rate;
 
+use crate::commands::number::Counted;
+
 /// The one value that a rate can have on a command line and nowhere else.
 const AUTO: &str = "auto";
 
 /// What has no place in a run with faults: its window is as long as the script, and its rows are models as they are.
 const NOT_WITH_FAULTS: [&str; 6] = ["aa", "requests", "warmup", "precision", "cross_check", "system_calls"];
-
-/// The values of a factor that is a number: known to [`crate::commands::number`] by this type.
-#[derive(Debug, Clone)]
-pub(crate) struct Counted(Vec<Value>);
 
 /// What was asked of each factor; those that nobody spoke of are absent.
 #[derive(Debug, Clone, Default)]

@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn plans_of(line: &str) -> anyhow::Result<(Plan, Faults)> {
-        let plan = parse(line).unwrap().plan(&KNOWN)?;
+        let plan = plan(&parse(line).unwrap(), &KNOWN)?;
         let faults = plan.base.fault.clone().unwrap();
         Ok((plan, faults))
     }

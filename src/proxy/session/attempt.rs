@@ -12,9 +12,9 @@ use nix::errno::Errno;
 
 use super::exchange::{Attempts, Connection};
 use super::{Op, Paused, Peer, Session, State};
-use crate::proxy::backend::BackendId;
 use crate::proxy::error::Error;
 use crate::proxy::rotation::{NoTurn, Turn};
+use crate::proxy::vocabulary::BackendId;
 
 impl Session {
     /// The request is whole, or fills its buffer: it takes its turn.

@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use super::accounts::Account;
-use crate::proxy::backend::BackendId;
 use crate::proxy::body::{Body, Framing};
 use crate::proxy::chunk::Output;
 use crate::proxy::head::{Request, Response};
 use crate::proxy::rotation::Tried;
+use crate::proxy::vocabulary::BackendId;
 
 /// One exchange. Before a head is whole it is [`Exchange::none`].
 #[derive(Debug)]

@@ -33,10 +33,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::backend::BackendId;
 use super::buf::Buf;
 use super::observer::Notes;
 use super::shared::Proxy;
+use super::vocabulary::BackendId;
 use exchange::Exchange;
 
 /// The two ends of a session.

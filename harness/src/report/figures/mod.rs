@@ -34,7 +34,7 @@ use crate::record::Stored;
 use crate::record::faults::StoredFaults;
 use crate::report::prose;
 use crate::report::render;
-use crate::report::section::{Column, Table};
+use crate::report::section::{Column, FigureLink, Table};
 use crate::report::value::Value;
 use crate::text::counted;
 
@@ -119,6 +119,17 @@ impl fmt::Debug for Figure {
 }
 
 impl Figure {
+    /// What a section says of it, and where its files are.
+    pub(super) fn link(&self) -> FigureLink {
+        FigureLink {
+            id: self.id().to_owned(),
+            title: self.title().to_owned(),
+            caption: self.caption().to_owned(),
+            sentence: self.sentence().map(str::to_owned),
+            size: self.size(),
+        }
+    }
+
     /// The name of its files, without the extension.
     pub fn id(&self) -> &str {
         &self.id

@@ -15,8 +15,8 @@ use crate::analysis::faults::timeline::{Backends, Timeline};
 use crate::plan::backend_name;
 use crate::plan::fault::Event;
 use crate::record::faults::StoredFaults;
+use crate::report::prose;
 use crate::report::section::Column;
-use crate::report::sections::faults::load;
 use crate::report::value::Value;
 use crate::text::counted;
 
@@ -83,7 +83,7 @@ fn frame(stored: &StoredFaults, of: &Timeline, backends: &Backends, (end, highes
             counted(of.trials, "repetition"),
             fault.bucket_ms,
             fault.late_ms,
-            load(plan)
+            prose::load::of_faults(plan)
         ),
         legend,
         y_title: "requests per second, by when they ended".into(),

@@ -6,7 +6,7 @@ use crate::analysis::summary::Summary;
 use crate::load::latency::REQUESTS_BEYOND_A_PERCENTILE;
 use crate::plan::{Connections, Plan};
 use crate::report::prose;
-use crate::text::{capitalised, grouped, listed};
+use crate::text::{capitalised, counted, grouped, listed};
 
 /// "open loop at 2,000 requests per second"; nothing of a closed one, which is what a reader expects.
 pub(in crate::report) fn name(load: Loop) -> Option<String> {
@@ -157,4 +157,15 @@ pub(in crate::report) fn direct(load: Loop, connections: Connections) -> &'stati
              connection with every request, while a balancer keeps its connections to them, so a model can be quicker."
         }
     }
+}
+
+/// What load a trial with faults was, in one sentence.
+pub(in crate::report) fn of_faults(plan: &Plan) -> String {
+    let backends = counted(plan.most_backends() as usize, "backend");
+    format!(
+        "Open loop: {} requests per second are due, on up to {} connections, {}; {backends}.",
+        plan.base.rate.unwrap_or(0),
+        plan.most_concurrency(),
+        prose::connections(plan.base.connections)
+    )
 }

@@ -14,6 +14,6 @@ pub(super) fn of(heading: &str, figures: &[Figure]) -> Section {
     if figures.is_empty() {
         section.paragraph("There is no valid trial, so there is nothing to draw.")
     } else {
-        section.with(figures.iter().map(Content::figure))
+        section.with(figures.iter().map(|figure| Content::Figure(figure.link())))
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{charts, invalid, models, provenance};
 use crate::analysis::faults::{self, ModelFault, Seen, WholeTrial, calm_ms, left_out_ms, used_again_ms};
-use crate::plan::Plan;
 use crate::plan::backend_name;
 use crate::plan::fault::{Act, Event, SLOW_BY};
 use crate::record::faults::{FaultOutcome, FaultTrial, StoredFaults};
@@ -172,17 +171,6 @@ fn described(event: &Event) -> String {
     format!("{} {} at {at} s", event.act.name(), backend_name(event.backend))
 }
 
-/// What load a trial was, in one sentence.
-pub(in crate::report) fn load(plan: &Plan) -> String {
-    let backends = counted(plan.most_backends() as usize, "backend");
-    format!(
-        "Open loop: {} requests per second are due, on up to {} connections, {}; {backends}.",
-        plan.base.rate.unwrap_or(0),
-        plan.most_concurrency(),
-        prose::connections(plan.base.connections)
-    )
-}
-
 /// How the table is to be read.
 pub(in crate::report) fn reading(stored: &StoredFaults) -> String {
     let late = stored.environment.fault.late_ms;
@@ -211,7 +199,11 @@ pub(in crate::report) fn noise(stored: &StoredFaults) -> Option<String> {
 
 fn script(stored: &StoredFaults) -> String {
     let events: Vec<_> = stored.environment.fault.script.events.iter().map(described).collect();
-    format!("The fault script: {}. {}", events.join(", "), load(&stored.environment.environment.plan))
+    format!(
+        "The fault script: {}. {}",
+        events.join(", "),
+        prose::load::of_faults(&stored.environment.environment.plan)
+    )
 }
 
 fn method(stored: &StoredFaults) -> Vec<String> {

@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::observe::observe;
 use super::script::{EventTarget, carry_out, since};
-use crate::host::{Counters, HostError, Usage, monotonic_ns};
+use crate::host::{Counters, HostError, Usage, monotonic_ns, unix_ms};
 use crate::load::{LoadReport, Recording};
 use crate::plan::fault::{Act, Event, SLOW_BY};
 use crate::plan::{Cell, Condition, Faults, Gates, backend_name};
@@ -24,8 +24,7 @@ use crate::testbed::Testbed;
 use crate::testbed::control::Order;
 use crate::testbed::process::{ChildError, Supervised};
 use crate::testbed::role::{Detail, patience};
-use crate::trial::executor::unix_ms;
-use crate::trial::executor::window::{Measured, sum, used};
+use crate::trial::window::{Measured, sum, used};
 
 /// Between two looks at the interrupt and at the processes while an event is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

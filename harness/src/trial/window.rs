@@ -7,14 +7,13 @@ use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use crate::host::{Counters, HostError};
-use crate::host::{HostWindow, Usage};
+use crate::host::{HostWindow, Usage, unix_ms};
 use crate::load::LoadReport;
 use crate::load::latency;
 use crate::plan::{Condition, Gates};
 use crate::record::timeline::Observation;
 use crate::record::{Outcome, Reason, Sample};
 use crate::testbed::process::{ChildError, Supervised};
-use crate::trial::executor::unix_ms;
 use crate::trial::gates::{Asked, Seen, reasons};
 
 /// The processes of one trial.
