@@ -40,6 +40,8 @@ pub enum Content {
         sentence: String,
         /// What it was written from.
         findings: Vec<Finding>,
+        /// Other documents may quote it by this name.
+        quotable: Option<&'static str>,
     },
     /// A list.
     List(Vec<String>),
