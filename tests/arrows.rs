@@ -32,7 +32,7 @@ const HARNESS: Layers<'_> = &[
     ("statistics", &[]),
     ("host", &[]),
     ("load", &["host", "text"]),
-    ("plan", &["load", "statistics"]),
+    ("plan", &["load", "statistics", "text"]),
     ("record", &["host", "load", "plan"]),
     ("testbed", &["host", "load", "plan"]),
     ("trial", &["host", "load", "plan", "record", "testbed", "text"]),

@@ -237,6 +237,22 @@ fn an_interrupted_run_says_how_to_go_on_and_its_resumption_repeats_nothing() {
 }
 
 #[test]
+fn a_run_goes_on_after_its_terminal_was_closed_where_hangups_are_ignored() {
+    let dir = tempdir().unwrap();
+    let plain = roundtable(&dir, &format!("{GRID} --out out --requests 200 --blocks 2"));
+    let mut under_nohup = Command::new("sh");
+    under_nohup.current_dir(dir.path()).args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    under_nohup.arg(plain.get_program()).args(plain.get_args());
+    let run = under_nohup.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let trials = dir.path().join("out/trials.jsonl");
+    wait_for("the first trial", || fs::metadata(&trials).is_ok_and(|file| file.len() > 0));
+    signal(&run, Signal::SIGHUP);
+    let done = run.wait_with_output().unwrap();
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert_eq!(stored(&dir).trials.len(), 12);
+}
+
+#[test]
 fn no_process_outlives_a_run_that_is_killed() {
     let dir = tempdir().unwrap();
     let mut run = begin_long(&dir);

@@ -1,5 +1,6 @@
 //! Small helpers for English text: counts, lists, thousands, durations, line breaks. Knows nothing of what is written.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 /// "1 block", "2 blocks".
@@ -8,8 +9,8 @@ pub(crate) fn counted(count: usize, thing: &str) -> String {
 }
 
 /// "2", "2 or 5", "2, 5 or 10".
-pub(crate) fn listed(numbers: &[u32]) -> String {
-    let texts: Vec<_> = numbers.iter().map(u32::to_string).collect();
+pub(crate) fn listed(things: &[impl Display]) -> String {
+    let texts: Vec<_> = things.iter().map(ToString::to_string).collect();
     match texts.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, others)) => format!("{} or {last}", others.join(", ")),

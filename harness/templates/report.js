@@ -9,6 +9,7 @@
 
   const ALL = "all";
   const selects = form ? all("select", form) : [];
+  const factors = selects.map((of) => of.name).filter((name) => name !== "chart");
   const boxes = form ? all("input[type=checkbox]", form) : [];
 
   /** What is chosen: a value for each select that does not say "all", and the models that are off. */
@@ -34,7 +35,7 @@
         const marks = all("g.mark", panel);
         marks.forEach((mark) => show(mark, !isOff(data(mark), choice)));
         // A line through several conditions says nothing of one of them.
-        const along = (curve) => curve.dataset.along in choice.values;
+        const along = (curve) => factors.some((name) => name in choice.values && !curve.hasAttribute("data-" + name));
         all("g.curve", panel).forEach((curve) => show(curve, !along(curve) && !isOff(data(curve), choice)));
         show(panel, marks.some((mark) => !mark.classList.contains("off")));
       }

@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use roundtable::proxy::{BackendId, Config, Observer, Proxy};
 use roundtable_harness::testbed::control::{Control, Ready, announce};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGUSR1};
 use signal_hook::iterator::Signals;
 use socket2::SockRef;
 
 use super::address::resolve;
-use super::signals::is_ignored;
+use super::signals;
 use super::usage::OfUsage;
 use crate::checks::{self, Check};
 use crate::clock;
@@ -180,10 +180,9 @@ impl Prepared {
     }
 }
 
-/// The signals that mean something here. One of a terminal that was closed stays ignored where it is, as under `nohup`.
+/// The signals that mean something here.
 fn handled_signals() -> Vec<i32> {
-    let hangs_up = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-    [SIGTERM, SIGINT, SIGUSR1].into_iter().chain(hangs_up).collect()
+    signals::that_end().chain([SIGUSR1]).collect()
 }
 
 /// After a log rotation.

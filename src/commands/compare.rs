@@ -78,10 +78,8 @@ fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Exi
     let stored = read(results, run)?;
     let families = Families::of(&stored)?;
     // What was published is a closed loop's throughput, of which an open loop says nothing.
-    let published = match families.rate {
-        None => published::read(&results.join("published"))?,
-        Some(_) => Vec::new(),
-    };
+    let published =
+        if families.load.is_closed() { published::read(&results.join("published"))? } else { Vec::new() };
     let sentence = sections::families::sentence(&families);
 
     let mut text = String::new();
@@ -94,7 +92,7 @@ fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Exi
             terminal::table(&sections::families::table(&families), WIDTH),
             wrapped(&sections::families::method(&families))
         ));
-        if families.rate.is_some() {
+        if !families.load.is_closed() {
             text.push_str(&wrapped(
                 "The tables of 2021 are of a closed loop's requests per second: this run says nothing about them. For that, \
                  compare a run without --rate.",

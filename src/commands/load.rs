@@ -19,11 +19,10 @@ use roundtable_harness::load::{
 };
 use roundtable_harness::testbed::control::{Control, announce};
 use serde::Serialize;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::number;
-use super::signals::is_ignored;
+use super::signals;
 use super::usage::OfUsage;
 use crate::console::tell;
 
@@ -195,10 +194,7 @@ fn verdict(report: &LoadReport) -> ExitCode {
 /// Has the first signal break the load off and a second one end the process. The number of the signal, once one has come.
 fn stop_on_signals(load: &mut Load) -> anyhow::Result<Arc<AtomicUsize>> {
     let (stop, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    // `nohup` wants the hangup to be ignored.
-    let signals =
-        [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| signal != SIGHUP || !is_ignored(signal));
-    for signal in signals {
+    for signal in signals::that_end() {
         let value = usize::try_from(signal).unwrap_or_default();
         flag::register_conditional_shutdown(signal, i32::from(SIGNALLED) + signal, Arc::clone(&stop))
             .and_then(|_| flag::register_usize(signal, Arc::clone(&number), value))

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use roundtable_harness::analysis::faults::FaultRun;
 use roundtable_harness::probes::Passes;
-use roundtable_harness::record::faults::StoredFaults;
 use roundtable_harness::record::store;
 use roundtable_harness::report;
 
@@ -27,8 +27,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { run, results, reports } = args;
     let dir = store::locate(&results, run.as_deref())?;
     let stored = store::read(&dir)?;
-    let written = match StoredFaults::of(&stored) {
-        Some(faults) => report::write_faults(&faults, &reports)?,
+    let written = match FaultRun::of(&stored) {
+        Some(run) => report::write_faults(run, &reports)?,
         None => report::write(&stored, &Passes::read(&dir)?, &reports)?,
     };
     print(&written.iter().map(|path| format!("{}\n", path.display())).collect::<String>())?;

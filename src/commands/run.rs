@@ -18,14 +18,14 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, anyhow, bail};
 use nix::unistd::{AccessFlags, access};
+use roundtable_harness::analysis::faults::FaultRun;
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
 use roundtable_harness::plan::schedule::{self, Schedule};
-use roundtable_harness::plan::{Competitor, Family, Layout, Plan, factor};
+use roundtable_harness::plan::{Competitor, Factor, Family, Layout, Plan, Value, factor};
 use roundtable_harness::probes::Passes;
 use roundtable_harness::record::environment;
-use roundtable_harness::record::faults::StoredFaults;
 use roundtable_harness::record::store::{self, Store};
-use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial};
+use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial, left_invalid};
 use roundtable_harness::report;
 use roundtable_harness::testbed::Testbed;
 use roundtable_harness::testbed::launcher::Program;
@@ -33,9 +33,9 @@ use roundtable_harness::trial::executor::TestbedExecutor;
 use roundtable_harness::trial::progress::{Bar, Lines};
 use roundtable_harness::trial::rate_search::{Rate, RateError};
 use roundtable_harness::trial::runner::{self, Ending, Observer};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::other_runs::{OtherRuns, Watched};
+use super::signals;
 use super::usage::OfUsage;
 use crate::console::{print, tell};
 use crate::models::MODELS;
@@ -90,8 +90,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The tables on standard output, and the paths of what was written.
 fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<()> {
-    if let Some(faults) = StoredFaults::of(stored) {
-        return fault::print_report(&faults, dir, reports);
+    if let Some(run) = FaultRun::of(stored) {
+        return fault::print_report(run, dir, reports);
     }
     let passes = Passes::read(dir)?;
     let (tables, written) = write_report(stored, &passes, reports)?;
@@ -112,7 +112,11 @@ fn kept(trials: usize, dir: &Path) -> String {
 
 /// Says which models `--workers` does not apply to.
 fn tell_of_workers(plan: &Plan) {
-    let Some(workers) = plan.base.workers else { return };
+    let numbers = plan.values(&factor::WORKERS).into_iter().filter(|value| matches!(value, Value::Number(_)));
+    let workers = numbers.map(|value| value.to_string()).collect::<Vec<_>>().join(",");
+    if workers.is_empty() {
+        return;
+    }
     let fixed: Vec<String> = MODELS
         .iter()
         .filter(|model| plan.competitors.iter().any(|row| row.name == model.name))
@@ -259,7 +263,9 @@ fn described(row: &Competitor, known: &[ModelInfo], workers: Option<u32>) -> Opt
 /// Everything that would fail only after minutes of measuring, or spoil them.
 fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
     Counters::now()?;
-    if plan.base.layout == Layout::Pinned && allowed_processors().len() < 2 {
+    if plan.conditions().iter().any(|condition| condition.layout == Layout::Pinned)
+        && allowed_processors().len() < 2
+    {
         bail!(HostError::TooFewProcessors(allowed_processors().len()));
     }
     ensure_descriptors(plan.descriptors())?;
@@ -276,13 +282,18 @@ fn announce(plan: &Plan, dir: &Path) {
         tell(format_args!("{line}"));
         return warn_of_debug_build();
     }
-    let at = plan.base.rate.map_or(String::new(), |rate| format!(" at {rate} per second (open loop)"));
+    let listed = |factor: &Factor| -> String {
+        plan.values(factor).iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    };
+    let varied: Vec<_> =
+        plan.axes.iter().map(|axis| format!("{} {}", axis.factor.title, listed(axis.factor))).collect();
+    let varied = if varied.is_empty() { String::new() } else { format!(" ({})", varied.join(" x ")) };
+    let at = plan.base.rate.map_or(String::new(), |_| " (open loop)".to_owned());
     tell(format_args!(
-        "measuring {} rows x {} backend counts x {} concurrencies, {} requests a trial{at}, seed {}, into {}",
+        "measuring {} rows under {} conditions{varied}, {} requests a trial{at}, seed {}, into {}",
         plan.competitors.len(),
-        plan.backends().len(),
-        plan.concurrency().len(),
-        plan.base.requests,
+        plan.conditions().len(),
+        listed(&factor::REQUESTS),
         plan.seed,
         dir.display()
     ));
@@ -303,7 +314,7 @@ fn observer() -> Box<dyn Observer> {
 /// The first signal ends the run in order, a second one at once.
 fn interrupt_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let interrupt = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in signals::that_end() {
         signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&interrupt))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupt)))
             .map_err(|error| anyhow!("cannot handle signals ({error}); raise the limit on open files"))?;
@@ -313,7 +324,7 @@ fn interrupt_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
 
 /// A run that leaves holes has failed, though its tables are there.
 fn tell_invalid(stored: &Stored) -> ExitCode {
-    let invalid = runner::left_invalid(&stored.trials);
+    let invalid = left_invalid(&stored.trials);
     if invalid.is_empty() {
         return ExitCode::SUCCESS;
     }

@@ -27,9 +27,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::metric::Metric;
-use super::summary::{CellSummary, GridPoint, Summary};
+use super::summary::{CellSummary, Summary};
 use super::trial::ValidTrial;
-use crate::plan::{Competitor, Connections};
+use crate::plan::{Cell, Competitor, Condition, Connections};
 use crate::statistics::median;
 
 /// Share of what it can use from which on a role is the limit.
@@ -86,7 +86,7 @@ pub struct Bottleneck {
 
 impl Bottleneck {
     /// Of this cell; `None` where it has no valid trial.
-    pub fn of(summary: &Summary, row: &Competitor, condition: GridPoint) -> Option<Self> {
+    pub fn of(summary: &Summary, row: &Competitor, condition: &Condition) -> Option<Self> {
         let concurrency = condition.concurrency;
         let cell = summary.cell(row, condition);
         let middle = |figure: &dyn Fn(&ValidTrial) -> Option<f64>| {
@@ -103,9 +103,9 @@ impl Bottleneck {
         let direct = summary.cell(&Competitor::direct(), condition).spread(ValidTrial::rate);
         let of_direct = direct.filter(|_| closed && !row.is_direct()).map(|direct| rate / direct.median);
 
-        let (own, others) = summary.processors_of_roles();
-        let usable = summary.workers(row).unwrap_or(own).min(own).min(concurrency).max(1);
-        let at_the_ceiling = summary.connections() == Connections::Keepalive
+        let (own, others) = summary.processors_of_roles(condition);
+        let usable = summary.workers(row, condition).unwrap_or(own).min(own).min(concurrency).max(1);
+        let at_the_ceiling = condition.connections == Connections::Keepalive
             && of_direct.is_some_and(|of_direct| of_direct >= SATURATED);
         let bound = if client >= SATURATED || at_the_ceiling {
             Bound::Client
@@ -175,26 +175,26 @@ impl Bound {
 
 /// The limits of every cell that has a valid trial.
 #[derive(Debug, Clone)]
-pub struct Bottlenecks(BTreeMap<(Competitor, GridPoint), Bottleneck>);
+pub struct Bottlenecks(BTreeMap<Cell, Bottleneck>);
 
 impl Bottlenecks {
     /// Of `summary`.
     pub fn of(summary: &Summary) -> Self {
-        let cells: Vec<_> = summary.cells_in_order().map(|(row, point, _)| (row, point)).collect();
-        let each = cells
-            .into_par_iter()
-            .filter_map(|(row, point)| Some(((row.clone(), point), Bottleneck::of(summary, row, point)?)));
+        let cells: Vec<_> = summary.cells.keys().collect();
+        let each = cells.into_par_iter().filter_map(|cell| {
+            Some((cell.clone(), Bottleneck::of(summary, &cell.competitor, &cell.condition)?))
+        });
         Bottlenecks(each.collect())
     }
 
     /// Of one cell; `None` where it has no valid trial.
-    pub fn cell(&self, row: &Competitor, condition: GridPoint) -> Option<&Bottleneck> {
-        self.0.get(&(row.clone(), condition))
+    pub fn cell(&self, row: &Competitor, condition: &Condition) -> Option<&Bottleneck> {
+        self.0.get(&Cell { competitor: row.clone(), condition: condition.clone() })
     }
 
     /// Whether `metric` of this cell says what its client can do, and is not ranked. Never in an open loop: there the
     /// client does not decide how much is asked for, and its own lateness stands beside the times.
-    pub fn is_client_bound(&self, metric: Metric, row: &Competitor, condition: GridPoint) -> bool {
+    pub fn is_client_bound(&self, metric: Metric, row: &Competitor, condition: &Condition) -> bool {
         let by_client = |cell: &Bottleneck| cell.bound == Bound::Client && cell.little.is_some();
         metric.depends_on_the_client() && self.cell(row, condition).is_some_and(by_client)
     }
@@ -218,7 +218,10 @@ mod tests {
     use crate::analysis::synthetic::{Run, recondition};
     use crate::record::{Outcome, Sample, Stored};
 
-    const POINT: GridPoint = GridPoint { backends: 1, concurrency: 10 };
+    /// The one condition of the runs below.
+    fn only(summary: &Summary) -> &Condition {
+        &summary.conditions()[0]
+    }
 
     fn mio() -> Competitor {
         Competitor::of("mio")
@@ -237,7 +240,8 @@ mod tests {
     }
 
     fn bottleneck(alter: impl Fn(&mut Sample)) -> Bottleneck {
-        Bottleneck::of(&Summary::of(&altered(alter)), &mio(), POINT).unwrap()
+        let summary = Summary::of(&altered(alter));
+        Bottleneck::of(&summary, &mio(), only(&summary)).unwrap()
     }
 
     fn busy(usage: &mut crate::host::Usage, elapsed_ns: u64, percent: u64) {
@@ -277,7 +281,8 @@ mod tests {
                 sample.host.idle_ns = elapsed / 10;
             });
             recondition(&mut stored, |condition| condition.connections = connections);
-            Bottleneck::of(&Summary::of(&stored), &mio(), POINT).unwrap().bound
+            let summary = Summary::of(&stored);
+            Bottleneck::of(&summary, &mio(), only(&summary)).unwrap().bound
         };
         assert_eq!(bound(Connections::Keepalive), Bound::Client);
         assert_ne!(bound(Connections::Close), Bound::Client);
@@ -297,16 +302,17 @@ mod tests {
                     sample.host.idle_ns = elapsed;
                 }
             }
-            Bottlenecks::of(&Summary::of(&stored))
+            let summary = Summary::of(&stored);
+            (Bottlenecks::of(&summary), only(&summary).clone())
         };
-        let (spare, full) = (bottlenecks(10), bottlenecks(95));
-        let cell = |bottlenecks: &Bottlenecks| *bottlenecks.cell(&mio(), POINT).unwrap();
+        let ((spare, condition), (full, _)) = (bottlenecks(10), bottlenecks(95));
+        let cell = |bottlenecks: &Bottlenecks| *bottlenecks.cell(&mio(), &condition).unwrap();
         // Its throughput is the direct row's, which would be the ceiling of a closed loop.
         assert_eq!(cell(&spare).bound, Bound::Nobody);
         assert_eq!((cell(&spare).little, cell(&spare).of_direct), (None, None));
         assert_eq!(cell(&full).bound, Bound::Client);
         assert_eq!(cell(&full).remarks(), [Remark::ClientInTheTimes]);
-        assert!(Metric::ALL.into_iter().all(|metric| !full.is_client_bound(metric, &mio(), POINT)));
+        assert!(Metric::ALL.into_iter().all(|metric| !full.is_client_bound(metric, &mio(), &condition)));
     }
 
     #[test]

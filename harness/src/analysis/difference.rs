@@ -19,12 +19,13 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::bottleneck::Bottlenecks;
+use super::grid::Grid;
 use super::loop_kind::Loop;
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
-use super::summary::{GridPoint, Summary};
-use crate::plan::Competitor;
+use super::summary::Summary;
 use crate::plan::comparisons::Pair;
+use crate::plan::{Cell, Competitor, Condition};
 use crate::record::Stored;
 use crate::statistics::interval::quantile;
 use crate::statistics::verdict::{CONFIDENCE, Compared, LEVEL, noise_floor};
@@ -70,8 +71,11 @@ pub struct Difference {
     pub new: String,
     /// The chance of calling any change where there is none.
     pub level: f64,
-    /// Requests per second of BASE's open loop, then of NEW's; absent in a closed loop.
-    pub rates: [Option<u64>; 2],
+    /// How the load of BASE, then of NEW, was driven.
+    pub loads: [Loop; 2],
+    /// The factors in which the conditions of BASE differ.
+    #[serde(skip)]
+    pub grid: Grid,
     /// What does not match, and was compared all the same.
     pub mismatches: Vec<String>,
     /// Cells that BASE measured and NEW has no valid trial of: the row and the condition.
@@ -102,7 +106,7 @@ pub struct LostCell {
     pub row: Competitor,
     /// What was done to it.
     #[serde(flatten)]
-    pub condition: GridPoint,
+    pub condition: Condition,
 }
 
 /// NEW / BASE of one metric of one model.
@@ -110,10 +114,8 @@ pub struct LostCell {
 pub struct Change {
     /// The model.
     pub model: Competitor,
-    /// Number of backend servers; absent over all cells.
-    pub backends: Option<u32>,
-    /// Requests outstanding; absent over all cells.
-    pub concurrency: Option<u32>,
+    /// What was done to it; absent over all conditions.
+    pub condition: Option<Condition>,
     /// Which figure.
     pub metric: Metric,
     /// The ratio NEW / BASE, judged.
@@ -137,6 +139,8 @@ pub enum Outcome {
 struct Side<'a> {
     summary: &'a Summary,
     bottlenecks: Bottlenecks,
+    /// Those that the other run has too, in the same order.
+    conditions: Vec<Condition>,
 }
 
 impl Difference {
@@ -149,18 +153,22 @@ impl Difference {
             return Err(DifferenceError::Mismatch { base, new, mismatches });
         }
         let (before, after) = (Summary::of(base), Summary::of(new));
-        let sides = [&before, &after].map(|summary| Side { summary, bottlenecks: Bottlenecks::of(summary) });
+        let common = matching::common_conditions(&before.grid, &after.grid);
+        let sides = [(0, &before), (1, &after)].map(|(side, summary)| Side {
+            summary,
+            bottlenecks: Bottlenecks::of(summary),
+            conditions: common.iter().map(|both| both[side].clone()).collect(),
+        });
 
         let models: Vec<&Competitor> =
             before.balancers().filter(|m| after.balancers().any(|n| n == *m)).collect();
-        let conditions = common_conditions(&sides);
         let (before_load, after_load) = (before.load(), after.load());
         let metrics = before_load.metrics_shared_with(after_load);
-        let floors: Vec<_> = metrics.map(|metric| floor(&sides, &conditions, metric)).collect();
+        let floors: Vec<_> = metrics.map(|metric| floor(&sides, metric)).collect();
         let mut unjudged = Vec::new();
         for &model in &models {
             for floor in &floors {
-                unjudged.extend(of_model(&sides, model, &conditions, floor));
+                unjudged.extend(of_model(&sides, model, floor));
             }
         }
         if unjudged.is_empty() {
@@ -168,12 +176,13 @@ impl Difference {
             return Err(DifferenceError::NothingInCommon { base, new });
         }
         let changes = judged(unjudged);
-        let lost = lost(&before, &after);
+        let lost = lost(&before, &after, &common);
         Ok(Difference {
             base: base.name.clone(),
             new: new.name.clone(),
             level: LEVEL,
-            rates: [before_load.rate(), after_load.rate()],
+            loads: [before_load, after_load],
+            grid: before.grid.clone(),
             outcome: outcome(&changes, &lost),
             mismatches,
             lost,
@@ -184,11 +193,6 @@ impl Difference {
 }
 
 impl Difference {
-    /// How the load of BASE, then of NEW, was driven.
-    pub fn loads(&self) -> [Loop; 2] {
-        self.rates.map(Loop::of)
-    }
-
     /// Comparisons that were corrected together.
     pub fn judged(&self) -> usize {
         self.changes.iter().filter(|change| !change.ratio.client_bound).count()
@@ -197,7 +201,7 @@ impl Difference {
     /// The smallest change over all cells, as a log-ratio, that the least sure of the models had a chance of 80 % to
     /// show in `metric`.
     pub fn resolution(&self, metric: Metric) -> Option<f64> {
-        let overall = || self.changes.iter().filter(|change| change.backends.is_none());
+        let overall = || self.changes.iter().filter(|change| change.condition.is_none());
         let most_demanding = 1.0 - LEVEL / (2 * FAMILIES * overall().count().max(1)) as f64;
         let floor = self.floors.iter().find(|floor| floor.metric == metric)?.all.unwrap_or(0.0);
         let shown = |change: &Change| {
@@ -233,46 +237,43 @@ impl Change {
 /// A change that is not judged yet.
 struct Unjudged {
     model: Competitor,
-    condition: Option<GridPoint>,
+    condition: Option<Condition>,
     metric: Metric,
     candidate: Candidate,
 }
 
-fn of_model(
-    sides: &[Side<'_>; 2],
-    model: &Competitor,
-    conditions: &[GridPoint],
-    floor: &Floor,
-) -> Vec<Unjudged> {
+fn of_model(sides: &[Side<'_>; 2], model: &Competitor, floor: &Floor) -> Vec<Unjudged> {
     let metric = floor.metric;
-    let client_bound = |condition: GridPoint| {
-        sides.iter().any(|side| side.bottlenecks.is_client_bound(metric, model, condition))
+    let client_bound = |place: usize| {
+        sides.iter().any(|side| side.bottlenecks.is_client_bound(metric, model, &side.conditions[place]))
     };
+    let places = 0..sides[0].conditions.len();
     let unjudged = |condition, client_bound, [base, new]: [Vec<f64>; 2], floor| {
         let compared = Some(Compared::unpaired(&new, &base)?);
         let candidate = Candidate { compared, floor, client_bound };
         Some(Unjudged { model: model.clone(), condition, metric, candidate })
     };
-    let free: Vec<_> = conditions.iter().copied().filter(|&condition| !client_bound(condition)).collect();
+    let free: Vec<_> = places.clone().filter(|&place| !client_bound(place)).collect();
     let overall =
         unjudged(None, false, sides.each_ref().map(|side| side.overall(model, &free, metric)), floor.all);
-    let cells = conditions.iter().filter_map(|&condition| {
-        let logs = sides.each_ref().map(|side| side.logs(model, condition, metric));
-        unjudged(Some(condition), client_bound(condition), logs, floor.cell)
+    let cells = places.filter_map(|place| {
+        let logs = sides.each_ref().map(|side| side.logs(model, &side.conditions[place], metric));
+        unjudged(Some(sides[0].conditions[place].clone()), client_bound(place), logs, floor.cell)
     });
     overall.into_iter().chain(cells).collect()
 }
 
 impl Side<'_> {
     /// The logarithm of `metric` for each valid block of a cell.
-    fn logs(&self, row: &Competitor, condition: GridPoint, metric: Metric) -> Vec<f64> {
+    fn logs(&self, row: &Competitor, condition: &Condition, metric: Metric) -> Vec<f64> {
         let valid = &self.summary.cell(row, condition).valid;
         valid.iter().filter_map(|trial| metric.of(trial)).map(f64::ln).filter(|log| log.is_finite()).collect()
     }
 
-    /// For each block in which `row` is valid under every one of `conditions`, the mean of the logarithms over them.
-    fn overall(&self, row: &Competitor, conditions: &[GridPoint], metric: Metric) -> Vec<f64> {
-        let log = |block, condition: GridPoint| {
+    /// For each block in which `row` is valid under every condition of `places`, the mean of the logarithms over them.
+    fn overall(&self, row: &Competitor, places: &[usize], metric: Metric) -> Vec<f64> {
+        let conditions: Vec<_> = places.iter().map(|&place| &self.conditions[place]).collect();
+        let log = |block, condition: &Condition| {
             let trial = self.summary.cell(row, condition).in_block(block)?;
             metric.of(trial).map(f64::ln).filter(|log| log.is_finite())
         };
@@ -286,18 +287,24 @@ impl Side<'_> {
         blocks.collect()
     }
 
-    /// Log-ratios of each A/A pair, under each of `conditions`, then over all of them.
-    fn aa_pairs(&self, conditions: &[GridPoint], metric: Metric) -> [Vec<Vec<f64>>; 2] {
+    /// All conditions.
+    fn places(&self) -> Vec<usize> {
+        (0..self.conditions.len()).collect()
+    }
+
+    /// Log-ratios of each A/A pair, under each condition, then over all of them.
+    fn aa_pairs(&self, metric: Metric) -> [Vec<Vec<f64>>; 2] {
         let pairs = self.summary.comparisons().replicates;
         let paired = |pair: &Pair, condition| {
             let both = (&pair.competitor, &pair.with);
             self.summary.log_ratios(both, condition, |trial| metric.of(trial))
         };
-        let cells =
-            pairs.iter().flat_map(|pair| conditions.iter().map(move |&condition| paired(pair, condition)));
+        let cells = pairs
+            .iter()
+            .flat_map(|pair| self.conditions.iter().map(move |condition| paired(pair, condition)));
         let all = pairs.iter().map(|pair| {
             let [ours, theirs] =
-                [&pair.competitor, &pair.with].map(|row| self.overall(row, conditions, metric));
+                [&pair.competitor, &pair.with].map(|row| self.overall(row, &self.places(), metric));
             // Where both have every block, these are pairs; else their difference would be of different blocks.
             if ours.len() == theirs.len() {
                 ours.iter().zip(&theirs).map(|(a, b)| a - b).collect()
@@ -310,16 +317,16 @@ impl Side<'_> {
 }
 
 /// What a change of `metric` must pass.
-fn floor(sides: &[Side<'_>; 2], conditions: &[GridPoint], metric: Metric) -> Floor {
+fn floor(sides: &[Side<'_>; 2], metric: Metric) -> Floor {
     let drift_metric = if metric == Metric::BalancerCpu { Metric::AllCpu } else { metric };
     let [before, after] =
-        sides.each_ref().map(|side| side.overall(&Competitor::direct(), conditions, drift_metric));
+        sides.each_ref().map(|side| side.overall(&Competitor::direct(), &side.places(), drift_metric));
     let drift = Compared::unpaired(&after, &before).map(|moved| {
         moved.mean.abs() + moved.estimate.map_or(0.0, |estimate| estimate.half_width(CONFIDENCE))
     });
     let [mut cell, mut all] = [None, None];
     for side in sides {
-        let [of_cells, of_all] = side.aa_pairs(conditions, metric).map(|pairs| noise_floor(&pairs));
+        let [of_cells, of_all] = side.aa_pairs(metric).map(|pairs| noise_floor(&pairs));
         cell = larger(cell, of_cells);
         all = larger(all, of_all);
     }
@@ -349,8 +356,7 @@ fn judged(unjudged: Vec<Unjudged>) -> Vec<Change> {
         let ratio = if change.condition.is_none() { overall.next() } else { cells.next() };
         Some(Change {
             model: change.model,
-            backends: change.condition.map(|condition| condition.backends),
-            concurrency: change.condition.map(|condition| condition.concurrency),
+            condition: change.condition,
             metric: change.metric,
             ratio: ratio??,
         })
@@ -367,23 +373,20 @@ fn outcome(changes: &[Change], lost: &[LostCell]) -> Outcome {
     if known && lost.is_empty() { Outcome::NoRegression } else { Outcome::CannotTell }
 }
 
-fn common_conditions(sides: &[Side<'_>; 2]) -> Vec<GridPoint> {
-    let [base, new] = sides.each_ref().map(|side| side.summary.conditions());
-    base.into_iter().filter(|condition| new.contains(condition)).collect()
-}
-
 /// Cells that BASE measured, that NEW was to measure too, and that have no valid trial there.
-fn lost(before: &Summary, after: &Summary) -> Vec<LostCell> {
-    let is_lost = |row: &Competitor, point| {
-        let there = after.cells.get(&after.key(row, point));
+fn lost(before: &Summary, after: &Summary, common: &[[Condition; 2]]) -> Vec<LostCell> {
+    let is_lost = |row: &Competitor, condition: &Condition| {
+        let counterpart = common.iter().find(|[base, _]| base == condition);
+        let there = counterpart
+            .and_then(|[_, new]| after.cells.get(&Cell { competitor: row.clone(), condition: new.clone() }));
         there.is_some_and(|there| there.valid.is_empty())
     };
     let measured = before.cells_in_order().filter(|(_, _, cell)| !cell.valid.is_empty());
     let mut lost: Vec<_> = measured
-        .filter(|(row, point, _)| is_lost(row, *point))
-        .map(|(row, condition, _)| LostCell { row: row.clone(), condition })
+        .filter(|(row, condition, _)| is_lost(row, condition))
+        .map(|(row, condition, _)| LostCell { row: row.clone(), condition: condition.clone() })
         .collect();
-    lost.sort_by(|a, b| (&a.row, a.condition).cmp(&(&b.row, b.condition)));
+    lost.sort_by(|a, b| (&a.row, &a.condition).cmp(&(&b.row, &b.condition)));
     lost
 }
 

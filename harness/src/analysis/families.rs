@@ -15,13 +15,14 @@ use thiserror::Error;
 
 use super::bottleneck::Bottlenecks;
 use super::findings::{Claim, Finding};
+use super::grid::Grid;
 use super::loop_kind::Loop;
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
-use super::summary::{GridPoint, Summary};
+use super::summary::Summary;
 use super::verdicts::Verdicts;
 use crate::plan::schedule::{self, Schedule};
-use crate::plan::{Competitor, Family};
+use crate::plan::{Competitor, Condition, Family};
 use crate::record::Stored;
 use crate::statistics::verdict::{CONFIDENCE, Compared, LEVEL};
 use crate::statistics::{geometric_mean, log_ratios, median};
@@ -67,16 +68,18 @@ pub struct Families {
     /// The asynchronous models.
     #[serde(rename = "async")]
     pub asynchronous: Vec<Competitor>,
-    /// Requests per second of the open loop; absent in a closed loop.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rate: Option<u64>,
+    /// How the load was driven.
+    pub load: Loop,
+    /// The factors in which the conditions differ.
+    #[serde(skip)]
+    pub grid: Grid,
     /// Level of the tests: the chance of any false verdict among the conditions, for each metric.
     pub level: f64,
     /// Level of each interval.
     pub confidence: f64,
     /// How far a model differed from itself in each metric, as a log-ratio; absent without an A/A pair.
     pub noise_floors: BTreeMap<Metric, Option<f64>>,
-    /// Every condition of the run, by backends and concurrency.
+    /// Every condition of the run.
     pub cells: Vec<FamiliesCell>,
 }
 
@@ -85,7 +88,7 @@ pub struct Families {
 pub struct FamiliesCell {
     /// What was done to both.
     #[serde(flatten)]
-    pub condition: GridPoint,
+    pub condition: Condition,
     /// Blocks with a valid trial of every model.
     pub blocks: usize,
     /// Async / threaded in each metric; a metric is absent where there is no such block, or where the requests of a
@@ -153,8 +156,7 @@ impl Families {
         let members = Members { threaded: &threaded, asynchronous: &asynchronous };
         let conditions = summary.conditions();
         // Every valid trial has a throughput, though an open loop's is no finding.
-        let blocks =
-            |&condition: &GridPoint| members.log_ratios(summary, condition, Metric::Throughput).len();
+        let blocks = |condition: &Condition| members.log_ratios(summary, condition, Metric::Throughput).len();
         let blocks: Vec<usize> = conditions.iter().map(blocks).collect();
         if blocks.iter().all(|&blocks| blocks == 0) {
             return Err(FamiliesError::NothingPaired { run: run.to_owned(), is_complete: true });
@@ -162,10 +164,10 @@ impl Families {
         let mut cells: Vec<_> = conditions
             .iter()
             .zip(blocks)
-            .map(|(&condition, blocks)| {
+            .map(|(condition, blocks)| {
                 let pairs = members.pairs(summary, condition);
                 FamiliesCell {
-                    condition,
+                    condition: condition.clone(),
                     blocks,
                     ratios: BTreeMap::new(),
                     lowest: pairs.first().cloned(),
@@ -177,7 +179,7 @@ impl Families {
         for &metric in compared_metrics(summary.load()) {
             let floor = verdicts.on(metric).and_then(|of| of.floor);
             noise_floors.insert(metric, floor);
-            let candidate = |&condition: &GridPoint| Candidate {
+            let candidate = |condition: &Condition| Candidate {
                 compared: Compared::paired(&members.log_ratios(summary, condition, metric)),
                 floor,
                 client_bound: members.all().any(|m| bottlenecks.is_client_bound(metric, m, condition)),
@@ -189,7 +191,8 @@ impl Families {
         }
         Ok(Families {
             run: run.to_owned(),
-            rate: summary.load().rate(),
+            load: summary.load(),
+            grid: summary.grid.clone(),
             level: LEVEL,
             confidence: CONFIDENCE,
             noise_floors,
@@ -199,27 +202,25 @@ impl Families {
         })
     }
 
-    /// How the load was driven.
-    pub fn load(&self) -> Loop {
-        Loop::of(self.rate)
-    }
-
     /// For each compared metric and each conclusion, under which conditions it holds.
     pub fn findings(&self) -> Vec<Finding> {
-        let each = self.load().main_metrics().iter().flat_map(|&metric| self.findings_on(metric));
+        let each = self.load.main_metrics().iter().flat_map(|&metric| self.findings_on(metric));
         each.collect()
     }
 
     /// The same, on one metric.
     pub fn findings_on(&self, metric: Metric) -> Vec<Finding> {
-        let ratios: Vec<_> =
-            self.cells.iter().filter_map(|cell| Some((cell.condition, *cell.ratios.get(&metric)?))).collect();
+        let ratios: Vec<_> = self
+            .cells
+            .iter()
+            .filter_map(|cell| Some((&cell.condition, *cell.ratios.get(&metric)?)))
+            .collect();
         Finding::by_conclusion(&ratios, |conclusion| Claim::AsyncToThreaded { metric, conclusion })
     }
 
     /// Pairs of single models that stand the other way round than their families, furthest first.
     pub fn exceptions(&self) -> Vec<&Pair> {
-        let leading = self.load().leading_metric();
+        let leading = self.load.leading_metric();
         let of = |conclusion| {
             self.cells.iter().filter(move |cell| {
                 cell.ratios.get(&leading).is_some_and(|ratio| ratio.conclusion() == conclusion)
@@ -255,7 +256,7 @@ impl Members<'_> {
     }
 
     /// Async / threaded, a log-ratio for each block with a valid trial of every model.
-    fn log_ratios(&self, summary: &Summary, condition: GridPoint, metric: Metric) -> Vec<f64> {
+    fn log_ratios(&self, summary: &Summary, condition: &Condition, metric: Metric) -> Vec<f64> {
         let mean = |family: &[Competitor], block| {
             let values: Option<Vec<_>> = family
                 .iter()
@@ -275,7 +276,7 @@ impl Members<'_> {
     }
 
     /// Each async model against each threaded one, lowest first.
-    fn pairs(&self, summary: &Summary, condition: GridPoint) -> Vec<Pair> {
+    fn pairs(&self, summary: &Summary, condition: &Condition) -> Vec<Pair> {
         let each = self.asynchronous.iter().flat_map(|a| self.threaded.iter().map(move |t| (a, t)));
         let metric = summary.load().leading_metric();
         let mut pairs: Vec<_> = each

@@ -5,11 +5,53 @@
 
 pub mod timeline;
 
-use crate::plan::Competitor;
 use crate::plan::fault::Event;
-use crate::record::faults::{FaultOutcome, StoredFaults};
+use crate::plan::{Competitor, Faults, Plan};
 use crate::record::timeline::{Episode, Errors, LeftOut, Observation};
+use crate::record::{Outcome, Reason, Stored, Trial};
 use crate::statistics::Spread;
+
+/// A run in which faults befell the backends: it has one condition.
+#[derive(Debug, Clone, Copy)]
+pub struct FaultRun<'a> {
+    /// The run.
+    pub stored: &'a Stored,
+    /// What befell them.
+    pub faults: &'a Faults,
+}
+
+impl<'a> FaultRun<'a> {
+    /// `stored`, if it is one.
+    pub fn of(stored: &'a Stored) -> Option<Self> {
+        Some(FaultRun { stored, faults: stored.environment.plan.base.fault.as_ref()? })
+    }
+
+    /// What was to be run.
+    pub fn plan(self) -> &'a Plan {
+        &self.stored.environment.plan
+    }
+
+    /// What was seen in each valid trial.
+    fn seen(self) -> impl Iterator<Item = (&'a Competitor, &'a Observation)> {
+        self.stored.trials.iter().filter_map(|trial| Some((&trial.cell.competitor, seen(trial).ok()?)))
+    }
+
+    /// The valid trials of `model`.
+    pub fn observations(self, model: &Competitor) -> impl Iterator<Item = &'a Observation> {
+        self.seen().filter(move |(of, _)| *of == model).map(|(_, seen)| seen)
+    }
+}
+
+/// What clients saw in `trial`, or why it does not count.
+pub fn seen(trial: &Trial) -> Result<&Observation, Vec<Reason>> {
+    match &trial.outcome {
+        Outcome::Measured(sample) => {
+            let missing = || vec![Reason::AlteredRecord { what: "nothing of what clients saw".to_owned() }];
+            sample.timeline.as_deref().ok_or_else(missing)
+        }
+        Outcome::Invalid { reasons } => Err(reasons.clone()),
+    }
+}
 
 /// One model and one of the script's faults.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,13 +91,12 @@ pub struct WholeTrial {
 }
 
 /// Every model with every fault of the script, in the plan's order.
-pub fn by_model(stored: &StoredFaults) -> Vec<ModelFault> {
-    let plan = &stored.environment.environment.plan;
-    let script = &stored.environment.fault.script;
+pub fn by_model(run: FaultRun<'_>) -> Vec<ModelFault> {
+    let script = &run.faults.script;
     let episodes = script.episodes();
     let several = episodes.len() > 1;
-    let each = plan.competitors.iter().flat_map(|model| {
-        let trials: Vec<_> = observations(stored, model).collect();
+    let each = run.plan().competitors.iter().flat_map(|model| {
+        let trials: Vec<_> = run.observations(model).collect();
         let of = |(index, (fault, _)): (usize, &(usize, Option<usize>))| ModelFault {
             model: model.clone(),
             fault: script.events.get(*fault).copied(),
@@ -67,24 +108,9 @@ pub fn by_model(stored: &StoredFaults) -> Vec<ModelFault> {
     each.collect()
 }
 
-/// The valid trials of `model`.
-pub fn observations<'a>(
-    stored: &'a StoredFaults,
-    model: &'a Competitor,
-) -> impl Iterator<Item = &'a Observation> {
-    stored.trials.iter().filter(move |trial| trial.model == *model).filter_map(|trial| match &trial.outcome {
-        FaultOutcome::Observed(observation) => Some(&**observation),
-        FaultOutcome::Invalid { .. } => None,
-    })
-}
-
 /// Valid trials in which answers were late before the first event already.
-pub fn noisy_trials(stored: &StoredFaults) -> usize {
-    let observed = stored.trials.iter().filter_map(|trial| match &trial.outcome {
-        FaultOutcome::Observed(seen) => Some(seen.late_before),
-        FaultOutcome::Invalid { .. } => None,
-    });
-    observed.filter(|late| *late > 0).count()
+pub fn noisy_trials(run: FaultRun<'_>) -> usize {
+    run.seen().filter(|(_, seen)| seen.late_before > 0).count()
 }
 
 /// From the fault to the end of the last request that suffered, ms; 0: none did.

@@ -6,8 +6,7 @@ use serde::Serialize;
 
 use super::metric::Metric;
 use super::ratio::{Conclusion, Ratio};
-use super::summary::GridPoint;
-use crate::plan::Competitor;
+use crate::plan::{Competitor, Condition};
 use crate::statistics::Spread;
 use crate::statistics::interval::Interval;
 
@@ -21,7 +20,7 @@ pub struct Finding {
     /// From the lowest to the highest end of these ratios' own intervals; absent where one of them has none.
     pub interval: Option<Interval>,
     /// Where it holds.
-    pub conditions: Vec<GridPoint>,
+    pub conditions: Vec<Condition>,
     /// How many conditions were looked at.
     pub of_conditions: usize,
     /// The id of the figure that shows it, where there is one.
@@ -73,7 +72,7 @@ impl Claim {
 impl Finding {
     /// For each conclusion, the conditions of `ratios` that it holds under.
     pub(super) fn by_conclusion(
-        ratios: &[(GridPoint, Ratio)],
+        ratios: &[(&Condition, Ratio)],
         claim: impl Fn(Conclusion) -> Claim,
     ) -> Vec<Self> {
         let of = |conclusion| {
@@ -84,7 +83,7 @@ impl Finding {
     }
 
     /// `claim`, which holds under the conditions of `ratios`, of `of_conditions`; `None` where it holds under none.
-    fn over(claim: Claim, ratios: &[(GridPoint, Ratio)], of_conditions: usize) -> Option<Self> {
+    fn over(claim: Claim, ratios: &[(&Condition, Ratio)], of_conditions: usize) -> Option<Self> {
         let middles: Vec<_> = ratios.iter().map(|(_, ratio)| ratio.judged.ratio).collect();
         let Spread { min: low, max: high, .. } = Spread::of(&middles)?;
         let ends: Option<Vec<_>> = ratios.iter().map(|(_, ratio)| ratio.judged.interval).collect();
@@ -97,7 +96,7 @@ impl Finding {
             claim,
             ratios: Interval { low, high },
             interval,
-            conditions: ratios.iter().map(|(condition, _)| *condition).collect(),
+            conditions: ratios.iter().map(|(condition, _)| (*condition).clone()).collect(),
             of_conditions,
         })
     }

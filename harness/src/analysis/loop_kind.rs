@@ -4,31 +4,39 @@
 //! same for all, and response times are what it is run for. What is *written* of either is
 //! [`crate::report`]'s.
 
+use serde::Serialize;
+
 use super::metric::Metric;
+use crate::plan::{Plan, factor};
 
 /// How the load generator decided when to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Loop {
     /// The next request when an answer has come: so many are outstanding at any time.
     Closed,
     /// Each request when it is due, whatever became of those before it.
     Open {
-        /// Requests per second.
-        rate: u64,
+        /// Requests per second; `None` where a run has several rates.
+        rate: Option<u64>,
     },
 }
 
 impl Loop {
-    /// Of a plan's rate.
-    pub fn of(rate: Option<u64>) -> Self {
-        rate.map_or(Loop::Closed, |rate| Loop::Open { rate })
+    /// Of a plan: all its conditions are of one kind.
+    pub fn of_plan(plan: &Plan) -> Self {
+        match (plan.base.rate, plan.values(&factor::RATE).as_slice()) {
+            (None, _) => Loop::Closed,
+            (rate, [_]) => Loop::Open { rate },
+            (Some(_), _) => Loop::Open { rate: None },
+        }
     }
 
-    /// Requests per second that were due; `None` in a closed loop.
+    /// The one rate of all requests, per second; `None` in a closed loop, and where there are several.
     pub fn rate(self) -> Option<u64> {
         match self {
             Loop::Closed => None,
-            Loop::Open { rate } => Some(rate),
+            Loop::Open { rate } => rate,
         }
     }
 
@@ -70,7 +78,7 @@ impl Loop {
 mod tests {
     use super::*;
 
-    const OPEN: Loop = Loop::Open { rate: 1 };
+    const OPEN: Loop = Loop::Open { rate: Some(1) };
 
     #[test]
     fn an_open_loop_says_nothing_of_throughput() {

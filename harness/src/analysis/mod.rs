@@ -4,13 +4,14 @@
 //! is written or drawn, which is [`crate::report`]'s. [`summary`] reduces the trials, [`bottleneck`] says what limited a cell,
 //! [`verdicts`] which differences are real, [`families`] sets threaded against async, [`difference`] two runs of one
 //! grid, [`published`] reads the tables of 2021, [`findings`] says what is claimed. A *cell* is one competitor under one
-//! [`GridPoint`](summary::GridPoint).
+//! condition; [`grid`] says in which factors conditions differ.
 
 pub mod bottleneck;
 pub mod difference;
 pub mod families;
 pub mod faults;
 pub mod findings;
+pub mod grid;
 pub mod loop_kind;
 pub mod metric;
 pub mod published;

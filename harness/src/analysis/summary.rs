@@ -8,34 +8,23 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use rayon::prelude::*;
-use serde::Serialize;
 
+use super::grid::Grid;
 use super::loop_kind::Loop;
 use super::trial::ValidTrial;
 use crate::load::latency;
 use crate::plan::comparisons::{self, Comparisons};
-use crate::plan::{Cell, Competitor, Condition, Connections, Family, Layout};
+use crate::plan::{Cell, Competitor, Condition, Family, Layout};
 use crate::record::{Reason, Stored, Trial};
 use crate::statistics::{self, Spread};
-
-/// Where the conditions of a report's grid differ: the rest of a [`Condition`] is the plan's, the same for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct GridPoint {
-    /// Number of backend servers.
-    pub backends: u32,
-    /// Number of requests outstanding at any time (closed loop), or at most (open loop).
-    pub concurrency: u32,
-}
 
 /// A run, reduced.
 #[derive(Debug, Clone)]
 pub struct Summary {
     /// The rows: the plan's in its order, then any other that has a trial.
     pub competitors: Vec<Competitor>,
-    /// Backend counts, ascending.
-    pub backends: Vec<u32>,
-    /// Concurrencies, ascending.
-    pub concurrency: Vec<u32>,
+    /// Its conditions.
+    pub grid: Grid,
     /// Every cell that was planned or run.
     pub cells: BTreeMap<Cell, CellSummary>,
     /// Every invalid trial, in the order in which they ended.
@@ -44,10 +33,9 @@ pub struct Summary {
     pub trials: usize,
     families: BTreeMap<Competitor, Family>,
     workers: BTreeMap<Competitor, u32>,
-    base: Condition,
+    /// Those that `workers` were described with.
+    described_with: Option<u32>,
     processors: u32,
-    connections: Connections,
-    layout: Layout,
     load: Loop,
 }
 
@@ -79,8 +67,7 @@ impl Summary {
         let plan = &stored.environment.plan;
         let mut summary = Summary {
             competitors: plan.competitors.clone(),
-            backends: plan.backends(),
-            concurrency: plan.concurrency(),
+            grid: Grid::of(stored),
             cells: BTreeMap::new(),
             invalid: Vec::new(),
             trials: stored.trials.len(),
@@ -92,18 +79,14 @@ impl Summary {
                 .filter_map(|m| Some((m.competitor.clone(), m.workers?)))
                 .collect(),
             processors: stored.environment.host.processors.max(1),
-            connections: plan.base.connections,
-            layout: plan.base.layout,
-            load: Loop::of(plan.base.rate),
-            base: plan.base.clone(),
+            described_with: plan.base.workers,
+            load: Loop::of_plan(plan),
         };
         for trial in &stored.trials {
-            let Cell { competitor, condition } = &trial.cell;
+            let competitor = &trial.cell.competitor;
             if !summary.competitors.contains(competitor) {
                 summary.competitors.push(competitor.clone());
             }
-            summary.backends.push(condition.backends);
-            summary.concurrency.push(condition.concurrency);
         }
         let mut seen = Vec::new();
         summary.competitors.retain(|model| {
@@ -111,16 +94,11 @@ impl Summary {
             seen.push(model.clone());
             new
         });
-        for axis in [&mut summary.backends, &mut summary.concurrency] {
-            axis.sort_unstable();
-            axis.dedup();
-        }
         for cell in plan.cells() {
             summary.cells.entry(cell).or_default();
         }
-        let (processors, rate) = (summary.processors, plan.base.rate);
-        let read: Vec<_> =
-            stored.trials.par_iter().map(|trial| ValidTrial::of(trial, processors, rate)).collect();
+        let processors = summary.processors;
+        let read: Vec<_> = stored.trials.par_iter().map(|trial| ValidTrial::of(trial, processors)).collect();
         for (trial, outcome) in stored.trials.iter().zip(read) {
             summary.admit(trial, outcome);
         }
@@ -149,14 +127,10 @@ impl Summary {
     }
 
     /// The cell of these coordinates; an empty one where it was neither planned nor run.
-    pub fn cell(&self, row: &Competitor, point: GridPoint) -> &CellSummary {
+    pub fn cell(&self, row: &Competitor, condition: &Condition) -> &CellSummary {
         static EMPTY: CellSummary = CellSummary { valid: Vec::new(), invalid: 0 };
-        self.cells.get(&self.key(row, point)).unwrap_or(&EMPTY)
-    }
-
-    /// The key of the cell of these coordinates.
-    pub fn key(&self, row: &Competitor, GridPoint { backends, concurrency }: GridPoint) -> Cell {
-        Cell { competitor: row.clone(), condition: Condition { backends, concurrency, ..self.base.clone() } }
+        let key = Cell { competitor: row.clone(), condition: condition.clone() };
+        self.cells.get(&key).unwrap_or(&EMPTY)
     }
 
     /// The model that ratios are taken to.
@@ -179,19 +153,16 @@ impl Summary {
         self.competitors.iter().filter(|competitor| !competitor.is_control())
     }
 
-    /// Every backend count with every concurrency, in the order of the tables.
-    pub fn conditions(&self) -> Vec<GridPoint> {
-        let with = |&backends: &u32| {
-            self.concurrency.iter().map(move |&concurrency| GridPoint { backends, concurrency })
-        };
-        self.backends.iter().flat_map(with).collect()
+    /// Every condition, in the order of the tables.
+    pub fn conditions(&self) -> &[Condition] {
+        self.grid.conditions()
     }
 
     /// Every competitor under every condition, in the order of the tables.
-    pub fn cells_in_order(&self) -> impl Iterator<Item = (&Competitor, GridPoint, &CellSummary)> {
+    pub fn cells_in_order(&self) -> impl Iterator<Item = (&Competitor, &Condition, &CellSummary)> {
         self.competitors.iter().flat_map(move |row| {
             let with = move |condition| (row, condition, self.cell(row, condition));
-            self.conditions().into_iter().map(with)
+            self.conditions().iter().map(with)
         })
     }
 
@@ -200,9 +171,12 @@ impl Summary {
         self.processors
     }
 
-    /// Worker threads of `row`, where it says a number.
-    pub fn workers(&self, row: &Competitor) -> Option<u32> {
-        self.workers.get(&row.as_it_is()).copied()
+    /// Worker threads of `row` under `condition`, where it says a number: the number that was asked for, if it took what
+    /// was asked for when it was described.
+    pub fn workers(&self, row: &Competitor, condition: &Condition) -> Option<u32> {
+        let described = self.workers.get(&row.as_it_is()).copied();
+        let follows = described == self.described_with;
+        if follows { condition.workers } else { described }
     }
 
     /// Threaded or async; [`Family::None`] for the direct row and for one that the run does not describe.
@@ -211,9 +185,9 @@ impl Summary {
         of(row).or_else(|| of(&row.as_it_is())).unwrap_or(Family::None)
     }
 
-    /// Processors that each role may use: the balancer, then each of the others.
-    pub fn processors_of_roles(&self) -> (u32, u32) {
-        match self.layout {
+    /// Processors that each role may use under `condition`: the balancer, then each of the others.
+    pub fn processors_of_roles(&self, condition: &Condition) -> (u32, u32) {
+        match condition.layout {
             Layout::Shared => (self.processors(), self.processors()),
             Layout::Pinned => (1, self.processors().saturating_sub(1).max(1)),
         }
@@ -222,11 +196,6 @@ impl Summary {
     /// How the load was driven.
     pub fn load(&self) -> Loop {
         self.load
-    }
-
-    /// Client connections.
-    pub fn connections(&self) -> Connections {
-        self.connections
     }
 
     /// Every valid trial, in the order of the cells.
@@ -245,7 +214,7 @@ impl Summary {
     pub fn log_ratios(
         &self,
         (row, with): (&Competitor, &Competitor),
-        condition: GridPoint,
+        condition: &Condition,
         figure: impl Fn(&ValidTrial) -> Option<f64>,
     ) -> Vec<f64> {
         let (ours, theirs) = (self.cell(row, condition), self.cell(with, condition));

@@ -29,6 +29,8 @@ pub(crate) struct Run {
     blocks: u32,
     requests: u64,
     rate: Option<u64>,
+    /// Other factors that are varied, each with its values.
+    swept: Vec<(&'static Factor, &'static str)>,
     invalid: Vec<(Cell, u32)>,
 }
 
@@ -42,6 +44,7 @@ impl Run {
             blocks: 3,
             requests: 10_000,
             rate: None,
+            swept: Vec::new(),
             invalid: Vec::new(),
         }
     }
@@ -72,6 +75,12 @@ impl Run {
         self
     }
 
+    /// With `factor` varied as well.
+    pub(crate) fn over(mut self, factor: &'static Factor, values: &'static str) -> Self {
+        self.swept.push((factor, values));
+        self
+    }
+
     pub(crate) fn invalid(mut self, model: &str, backends: u32, concurrency: u32, block: u32) -> Self {
         self.invalid.push((self.cell(model, backends, concurrency), block));
         self
@@ -87,18 +96,17 @@ impl Run {
     }
 
     pub(crate) fn build(&self) -> Stored {
+        let environment = self.environment();
         let mut trials = Vec::new();
         for block in 0..self.blocks {
-            for model in &self.models {
-                for &backends in &self.backends {
-                    for &concurrency in &self.concurrency {
-                        let cell = self.cell(model, backends, concurrency);
-                        trials.push(self.trial(block, trials.len() as u32, cell));
-                    }
+            for competitor in &environment.plan.competitors {
+                for condition in environment.plan.conditions() {
+                    let cell = Cell { competitor: competitor.clone(), condition };
+                    trials.push(self.trial(block, trials.len() as u32, cell));
                 }
             }
         }
-        Stored { name: "synthetic".into(), environment: self.environment(), trials }
+        Stored { name: "synthetic".into(), environment, trials }
     }
 
     fn trial(&self, block: u32, position: u32, cell: Cell) -> Trial {
@@ -123,9 +131,13 @@ impl Run {
         };
         let slowed = 1.0 + f64::from(competitor.slowdown_percent) / 100.0;
         let name: u64 = competitor.to_string().bytes().fold(7, |hash, b| hash * 31 + u64::from(b));
-        let seed = name
+        let mut seed = name
             .wrapping_add(u64::from(block) * 1_000_003)
             .wrapping_add(u64::from(condition.backends) * 10_007 + u64::from(condition.concurrency) * 101);
+        for (factor, _) in &self.swept {
+            let value = factor.get(condition).to_string();
+            seed = value.bytes().fold(seed, |hash, b| hash.wrapping_mul(31).wrapping_add(u64::from(b)));
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let noise = |rng: &mut ChaCha8Rng, width: f64| 1.0 + width * (rng.random::<f64>() - 0.5);
         let c = f64::from(condition.concurrency);
@@ -143,7 +155,7 @@ impl Run {
             latency.saturating_record_n(ns as u64, handful);
         }
         // An open loop's times are those of the closed one, and a tenth of a millisecond that each request was late.
-        let open_loop = self.rate.map(|rate| {
+        let open_loop = condition.rate.map(|rate| {
             let (mut since_due, mut late) = (latency::histogram(), latency::histogram());
             for value in latency.iter_recorded() {
                 since_due.saturating_record_n(value.value_iterated_to() + 100_000, value.count_at_value());
@@ -160,7 +172,8 @@ impl Run {
                 late_ns_hdr: latency::encode(&late),
             }
         });
-        let elapsed_ns = (self.requests as f64 / self.rate.map_or(rate, |rate| rate as f64) * 1e9) as u64;
+        let elapsed_ns =
+            (self.requests as f64 / condition.rate.map_or(rate, |rate| rate as f64) * 1e9) as u64;
         let usage = |user_us: f64, system_us: f64, rng: &mut ChaCha8Rng| Usage {
             user_ns: (user_us * noise(rng, 0.1) * 1e3 * self.requests as f64) as u64,
             system_ns: (system_us * noise(rng, 0.1) * 1e3 * self.requests as f64) as u64,
@@ -221,6 +234,10 @@ impl Run {
         };
         let plan = fixtures::over(plan, &factor::BACKENDS, &self.backends);
         let plan = fixtures::over(plan, &factor::CONCURRENCY, &self.concurrency);
+        let plan = self
+            .swept
+            .iter()
+            .fold(plan, |plan, (factor, values)| plan.over(factor, &factor.parse(values).unwrap()).unwrap());
         Environment {
             schema: SCHEMA,
             created: "2026-11-20T12:00:00Z".into(),

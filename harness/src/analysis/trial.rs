@@ -70,11 +70,19 @@ pub struct RateAdherence {
 
 impl RateAdherence {
     /// Of a window in which `completed` requests were answered; or why its times say nothing.
-    fn of(open: &OpenLoop, completed: u64) -> Result<Self, String> {
+    fn of(open: &OpenLoop, completed: u64) -> Result<Self, Reason> {
         if !open.sustained {
-            return Err(format!("the rate of {} per second was not sustained", open.rate));
+            return Err(Reason::NotSustained {
+                rate: open.rate,
+                achieved_milli_per_s: open.achieved_milli_per_s,
+                backlog_grew: open.backlog_grew,
+                waited: open.waited,
+                of: completed,
+                behind_ns: open.behind_ns,
+            });
         }
-        let late = latency::decode(&open.late_ns_hdr).map_err(|error| error.to_string())?;
+        let late = latency::decode(&open.late_ns_hdr);
+        let late = late.map_err(|error| Reason::AlteredRecord { what: error.to_string() })?;
         Ok(RateAdherence {
             rate: open.rate,
             achieved: open.achieved_per_second(),
@@ -105,37 +113,33 @@ impl ValidTrial {
         percentile_ms(&self.latency, percentile)
     }
 
-    /// Of `trial`, which `processors` took part in and which was to be at `rate`; or why it does not count.
-    pub(super) fn of(trial: &Trial, processors: u32, rate: Option<u64>) -> Result<Self, Vec<Reason>> {
+    /// Of `trial`, which `processors` took part in; or why it does not count.
+    pub(super) fn of(trial: &Trial, processors: u32) -> Result<Self, Vec<Reason>> {
         let sample = match &trial.outcome {
             Outcome::Measured(sample) => sample,
             Outcome::Invalid { reasons } => return Err(reasons.clone()),
         };
-        Self::of_sample(trial.block, sample, processors, rate).map_err(|reason| vec![Reason::Words(reason)])
+        let rate = trial.cell.condition.rate;
+        Self::of_sample(trial.block, sample, processors, rate).map_err(|reason| vec![reason])
     }
 
-    fn of_sample(block: u32, sample: &Sample, processors: u32, rate: Option<u64>) -> Result<Self, String> {
+    fn of_sample(block: u32, sample: &Sample, processors: u32, rate: Option<u64>) -> Result<Self, Reason> {
+        let altered = |what: String| Reason::AlteredRecord { what };
         if sample.completed == 0 || sample.elapsed_ns == 0 {
-            return Err(format!(
-                "the record says {} requests in {} ns: the trials file was altered: run the cell again",
-                sample.completed, sample.elapsed_ns
-            ));
+            return Err(altered(format!("{} requests in {} ns", sample.completed, sample.elapsed_ns)));
         }
         let open_loop = sample.open_loop.as_ref();
         let adherence = open_loop.map(|open| RateAdherence::of(open, sample.completed)).transpose()?;
         if adherence.map(|adherence| adherence.rate) != rate {
-            return Err(
-                "the record is of another rate than the plan: the files were altered: run the cell again"
-                    .into(),
-            );
+            return Err(altered("another rate than the plan's".into()));
         }
         let latency = open_loop.map_or(&sample.latency_ns_hdr, |open| &open.latency_ns_hdr);
-        let latency = latency::decode(latency).map_err(|error| error.to_string())?;
+        let latency = latency::decode(latency).map_err(|error| altered(error.to_string()))?;
         // A histogram of foreign bounds would not pool with the others.
         let mut fitting = latency::histogram();
         fitting
             .add(&latency)
-            .map_err(|error| format!("the latency histogram has foreign bounds ({error})"))?;
+            .map_err(|error| altered(format!("response times of foreign bounds ({error})")))?;
         let completed = sample.completed as f64;
         let whole = sample.elapsed_ns as f64 * f64::from(processors);
         let cpu_ns = |usage: &Usage| usage.cpu_ns() as f64;
@@ -170,12 +174,9 @@ impl ValidTrial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::summary::{GridPoint, Summary};
+    use crate::analysis::summary::Summary;
     use crate::analysis::synthetic::{Run, recondition};
     use crate::plan::Competitor;
-    use crate::record::in_words;
-
-    const POINT: GridPoint = GridPoint { backends: 1, concurrency: 10 };
 
     fn run() -> Run {
         let models = ["direct", "threads", "mio", "threads#2"];
@@ -192,9 +193,10 @@ mod tests {
             }
         }
         let summary = Summary::of(&stored);
-        assert_eq!(summary.cell(&Competitor::of("mio"), POINT).valid.len(), 0);
-        assert_eq!(summary.cell(&Competitor::of("mio"), POINT).invalid, 8);
-        assert_eq!(in_words(&summary.invalid[0].reasons), "the rate of 2000 per second was not sustained");
+        assert_eq!(summary.cell(&Competitor::of("mio"), &summary.conditions()[0]).valid.len(), 0);
+        assert_eq!(summary.cell(&Competitor::of("mio"), &summary.conditions()[0]).invalid, 8);
+        let reasons = &summary.invalid[0].reasons;
+        assert!(matches!(reasons[..], [Reason::NotSustained { rate: 2000, .. }]), "{reasons:?}");
     }
 
     #[test]
@@ -207,7 +209,7 @@ mod tests {
             let summary = Summary::of(&stored);
             assert_eq!(summary.valid().count(), 0);
             assert!(
-                summary.invalid[0].reasons[0].to_string().contains("another rate than the plan"),
+                summary.invalid[0].reasons[0].to_string().contains("another rate than the plan's"),
                 "{:?}",
                 summary.invalid[0]
             );
@@ -221,7 +223,7 @@ mod tests {
         let since_due = latency::decode(&sample.open_loop.as_ref().unwrap().latency_ns_hdr).unwrap();
         let since_sent = latency::decode(&sample.latency_ns_hdr).unwrap();
         let summary = Summary::of(&stored);
-        let trial = &summary.cell(&Competitor::direct(), POINT).valid[0];
+        let trial = &summary.cell(&Competitor::direct(), &summary.conditions()[0]).valid[0];
         assert_eq!(trial.percentile_ms(50.0), percentile_ms(&since_due, 50.0));
         assert_ne!(trial.percentile_ms(50.0), percentile_ms(&since_sent, 50.0));
         assert_eq!(trial.rate(), Some(2000.0));

@@ -10,9 +10,9 @@ use super::bottleneck::Bottlenecks;
 use super::findings::{Claim, Finding};
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
-use super::summary::{GridPoint, Summary};
-use crate::plan::Competitor;
+use super::summary::Summary;
 use crate::plan::comparisons::Pair;
+use crate::plan::{Competitor, Condition};
 use crate::statistics::bootstrap::{Bootstrap, RESAMPLES};
 use crate::statistics::verdict::{CONFIDENCE, Compared, noise_floor};
 
@@ -46,7 +46,7 @@ pub struct Comparison {
     /// What it is a ratio to.
     pub with: Competitor,
     /// What was done to both.
-    pub condition: GridPoint,
+    pub condition: Condition,
     /// Log-ratios, block by block.
     pub log_ratios: Vec<f64>,
     /// The client, not the balancer, may have set either side.
@@ -90,10 +90,10 @@ impl OfMetric {
     fn of(summary: &Summary, bottlenecks: &Bottlenecks, metric: Metric) -> Self {
         let compare = |pairs: &[Pair]| -> Vec<Comparison> {
             let each = pairs.iter().flat_map(|Pair { competitor: row, with }| {
-                summary.conditions().into_iter().map(move |condition| Comparison {
+                summary.conditions().iter().map(move |condition| Comparison {
                     row: row.clone(),
                     with: with.clone(),
-                    condition,
+                    condition: condition.clone(),
                     log_ratios: summary.log_ratios((row, with), condition, |trial| metric.of(trial)),
                     client_bound: [row, with]
                         .iter()
@@ -121,7 +121,7 @@ impl OfMetric {
         pairs.dedup();
         let of_pair = |(row, with): (&Competitor, &Competitor)| {
             let ratios = self.models.iter().filter(|of| (&of.row, &of.with) == (row, with));
-            let ratios: Vec<_> = ratios.filter_map(|of| Some((of.condition, of.ratio?))).collect();
+            let ratios: Vec<_> = ratios.filter_map(|of| Some((&of.condition, of.ratio?))).collect();
             Finding::by_conclusion(&ratios, |conclusion| Claim::ModelToReference {
                 model: row.clone(),
                 reference: with.clone(),
@@ -158,7 +158,7 @@ impl OfMetric {
             .filter_map(|comparison| {
                 let interval = comparison.ratio?.judged.interval?;
                 // A name of its own for each comparison seeds its resamples.
-                let GridPoint { backends, concurrency } = comparison.condition;
+                let Condition { backends, concurrency, .. } = comparison.condition;
                 let name = format!(
                     "{:?} {} {} {:?}",
                     self.metric,

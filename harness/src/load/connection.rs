@@ -14,12 +14,13 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use super::answer::Answer;
 use super::failure::Failure;
 use super::record::{End, Recorder};
-use super::response::{Fault, Head, Parser, Progress, Sink};
+use super::response::{Fault, Progress};
 use super::tally::Tally;
 use super::target::Target;
-use super::verify::{Check, Reference};
+use super::verify::Reference;
 
 /// What the connections of one engine share.
 pub(crate) struct Shared {
@@ -92,14 +93,7 @@ pub(crate) struct Connection {
     /// The same from when it was due.
     since_due: Option<Duration>,
     writing_watched: bool,
-    parser: Parser,
-    check: Check,
-    /// Status of the response in hand.
-    status: u16,
-    /// Where the backend that answers is counted.
-    backend: Option<usize>,
-    may_have_body: bool,
-    body_bytes: u64,
+    answer: Answer,
 }
 
 impl Connection {
@@ -116,12 +110,7 @@ impl Connection {
             took: Duration::ZERO,
             since_due: None,
             writing_watched: false,
-            parser: Parser::new(),
-            check: Check::new(),
-            status: 0,
-            backend: None,
-            may_have_body: false,
-            body_bytes: 0,
+            answer: Answer::new(),
         }
     }
 
@@ -142,12 +131,7 @@ impl Connection {
         }
         self.sent = 0;
         self.refused = false;
-        self.parser.begin(shared.head_only);
-        self.check.begin(reference);
-        self.status = 0;
-        self.backend = None;
-        self.may_have_body = false;
-        self.body_bytes = 0;
+        self.answer.begin(shared.head_only, reference);
         self.state = State::Sending;
         if self.stream.is_some() {
             return self.write(place, target, reference, shared);
@@ -314,19 +298,9 @@ impl Connection {
             }
             let progress = if bytes == 0 {
                 // The end after a reset says nothing about where the body ends.
-                let ended = if self.refused { Err(Fault::Cut) } else { self.parser.end() };
-                ended.map(|()| Progress::Complete { used: 0 })
+                if self.refused { Err(Fault::Cut) } else { self.answer.end() }
             } else {
-                let mut receiver = Receiver {
-                    check: &mut self.check,
-                    reference,
-                    tally: &mut shared.tally,
-                    status: &mut self.status,
-                    backend: &mut self.backend,
-                    may_have_body: &mut self.may_have_body,
-                    body_bytes: &mut self.body_bytes,
-                };
-                self.parser.read(&shared.buffer[..bytes], &mut receiver)
+                self.answer.read(&shared.buffer[..bytes], reference, &mut shared.tally)
             };
             match progress {
                 Ok(Progress::Partial) if emptied && !read_closed => return Step::Wait,
@@ -360,12 +334,8 @@ impl Connection {
     ) -> Step {
         let took = shared.now().saturating_duration_since(self.since);
         shared.barren = 0;
-        let is_2xx = (200..300).contains(&self.status);
-        if is_2xx
-            && self.may_have_body
-            && let Err(mismatch) = self.check.finish(reference)
-        {
-            return self.fail(mismatch.into(), None, shared);
+        if let Err(failure) = self.answer.verify(reference) {
+            return self.fail(failure, None, shared);
         }
         self.took = took;
         self.since_due = self.due.map(|due| shared.clock.saturating_duration_since(due));
@@ -373,7 +343,7 @@ impl Connection {
             // An early response. The rest of the request would be taken for the next one.
             return self.leave(shared);
         }
-        if shared.keep_alive && self.parser.persistent() && !read_closed {
+        if shared.keep_alive && self.answer.is_persistent() && !read_closed {
             self.settle(shared);
             shared.tally.keep_alive_requests += 1;
             self.state = State::Idle;
@@ -393,14 +363,14 @@ impl Connection {
             // While closing, `since` is when the response ended.
             let ended = if self.state == State::Closing { self.since } else { shared.clock };
             let sent = ended.checked_sub(self.took).unwrap_or(ended);
-            recorder.ended(self.due, sent, ended, self.backend, End::Status(self.status));
+            recorder.ended(self.due, sent, ended, self.answer.backend(), End::Status(self.answer.status()));
         }
         let tally = &mut shared.tally;
         tally.completed += 1;
-        tally.non_2xx += u64::from(!(200..300).contains(&self.status));
+        tally.non_2xx += u64::from(!self.answer.is_2xx());
         tally.answered(self.took, self.since_due);
-        tally.document_bytes.get_or_insert(self.body_bytes);
-        if let Some(place) = self.backend {
+        tally.document_bytes.get_or_insert(self.answer.body_bytes());
+        if let Some(place) = self.answer.backend() {
             tally.per_backend.count(place);
         }
     }
@@ -416,7 +386,7 @@ impl Connection {
         if shared.recorder.is_some() {
             let now = shared.now();
             if let Some(recorder) = &mut shared.recorder {
-                recorder.ended(self.due, self.since, now, self.backend, End::Failed(failure));
+                recorder.ended(self.due, self.since, now, self.answer.backend(), End::Failed(failure));
             }
         }
         if matches!(failure, Failure::Connect | Failure::Timeout) {
@@ -427,35 +397,6 @@ impl Connection {
         }
         self.close();
         Step::Free
-    }
-}
-
-/// Takes what a response is made of.
-struct Receiver<'a> {
-    check: &'a mut Check,
-    reference: &'a Reference,
-    tally: &'a mut Tally,
-    status: &'a mut u16,
-    backend: &'a mut Option<usize>,
-    may_have_body: &'a mut bool,
-    body_bytes: &'a mut u64,
-}
-
-impl Sink for Receiver<'_> {
-    fn head(&mut self, head: &Head<'_>) {
-        *self.status = head.status;
-        *self.may_have_body = head.may_have_body;
-        *self.backend = head.backend.and_then(|name| self.tally.per_backend.place(name));
-        if self.tally.server_software.is_none() {
-            let name = head.server.unwrap_or_default();
-            self.tally.server_software = Some(String::from_utf8_lossy(name).into_owned());
-        }
-    }
-
-    fn body(&mut self, piece: &[u8]) {
-        *self.body_bytes += piece.len() as u64;
-        self.tally.body_bytes += piece.len() as u64;
-        self.check.add(piece, self.reference);
     }
 }
 

@@ -32,6 +32,7 @@
 //! # Ok::<(), roundtable_harness::load::LoadError>(())
 //! ```
 
+mod answer;
 mod bounds;
 mod config;
 mod connection;

@@ -1,16 +1,18 @@
 //! The factors: every field of a [`Condition`] with its name, its bounds and how it is read and set.
 //!
 //! The one list from which the command line, the checks of a plan, what `--resume` and `compare` call a mismatch, and the
-//! provenance in a report are made. A new factor is a field of [`Condition`] and an entry here.
+//! provenance, the columns and the axes of a report are made. A new factor is a field of [`Condition`] and an entry in `list`.
 
-use std::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+mod axis;
+mod list;
+mod value;
 
 use super::PlanError;
-use super::condition::{Condition, Connections, Layout};
-use super::fault::{Draft, FaultError, Faults};
-use crate::load::MAX_RATE;
+use super::condition::Condition;
+
+pub use axis::Axis;
+pub use list::*;
+pub use value::Value;
 
 /// Values in one list.
 const MOST_VALUES: usize = 256;
@@ -20,16 +22,20 @@ const MOST_VALUES: usize = 256;
 pub struct Factor {
     /// As on the command line (`--body-bytes`) and in stored axes.
     pub name: &'static str,
-    /// As in a sentence or at the head of a column.
+    /// As in a sentence, or as the name of a fact.
     pub title: &'static str,
+    /// At the head of a column, with the unit of what stands there: the published tables' word where they have one.
+    pub heading: &'static str,
+    /// The same where room is short; its lines are set under each other.
+    pub short_heading: &'static str,
     /// What a number of it counts; empty where the title says so.
     pub unit: &'static str,
     /// What stands for its value in a usage line.
     pub placeholder: &'static str,
     /// What it is, for `--help`.
     pub help: &'static str,
-    /// Whether a report can show several of its values side by side.
-    pub is_axis: bool,
+    /// A number of it as part of a sentence, or as a heading of its own: "3 backends".
+    phrase: fn(u64) -> String,
     values: Values,
     get: fn(&Condition) -> Value,
     /// The value was checked before: `None` where a field cannot hold it all the same.
@@ -47,254 +53,13 @@ enum Values {
     Script,
 }
 
-/// A factor's value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Value {
-    /// A number of its unit.
-    Number(u64),
-    /// A word of its own.
-    Word(String),
-}
-
-impl Value {
-    fn word(text: &str) -> Value {
-        Value::Word(text.to_owned())
-    }
-
-    fn number(&self) -> Option<u64> {
-        match self {
-            Value::Number(number) => Some(*number),
-            Value::Word(_) => None,
-        }
-    }
-
-    fn whole<T: TryFrom<u64>>(&self) -> Option<T> {
-        T::try_from(self.number()?).ok()
+impl PartialEq for Factor {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
     }
 }
 
-impl From<u32> for Value {
-    fn from(number: u32) -> Value {
-        Value::Number(number.into())
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Value::Number(number) => number.fmt(f),
-            Value::Word(word) => f.write_str(word),
-        }
-    }
-}
-
-const CLOSED: &str = "closed";
-const DEFAULT: &str = "default";
-const NONE: &str = "none";
-
-/// Number of backend servers.
-pub static BACKENDS: Factor = Factor {
-    name: "backends",
-    title: "backends",
-    unit: "",
-    placeholder: "LIST",
-    help: "How many backends stand behind the balancer, as in 1-5 or 1,3,5 [default: 1-5]",
-    is_axis: true,
-    values: Values::Whole { least: 1, most: 64, unset: None },
-    get: |c| c.backends.into(),
-    set: |c, value| value.whole().map(|backends| c.backends = backends),
-};
-
-/// Requests outstanding.
-pub static CONCURRENCY: Factor = Factor {
-    name: "concurrency",
-    title: "concurrency",
-    unit: "",
-    placeholder: "LIST",
-    help: "How many requests are outstanding at any time (with --rate: at most), as in 2,5,10 [default: 2,5,10]",
-    is_axis: true,
-    values: Values::Whole { least: 1, most: 20_000, unset: None },
-    get: |c| c.concurrency.into(),
-    set: |c, value| value.whole().map(|concurrency| c.concurrency = concurrency),
-};
-
-/// Requests per second of the open loop.
-pub static RATE: Factor = Factor {
-    name: "rate",
-    title: "rate",
-    unit: "per second",
-    placeholder: "R|auto",
-    help: "Open loop: so many requests per second are due, evenly spaced, whatever became of those before, and latency \
-           counts from when each was due. For latencies; throughput is then the rate. auto looks for a rate that every row \
-           sustains at every condition, before the first trial: about two seconds for each row and condition \
-           [default: closed loop]",
-    is_axis: false,
-    values: Values::Whole { least: 1, most: MAX_RATE, unset: Some((CLOSED, "a closed loop")) },
-    get: |c| c.rate.map_or(Value::word(CLOSED), Value::Number),
-    set: |c, value| {
-        c.rate = value.number();
-        Some(())
-    },
-};
-
-/// Requests of the timed window.
-pub static REQUESTS: Factor = Factor {
-    name: "requests",
-    title: "requests a trial",
-    unit: "",
-    placeholder: "N",
-    help: "Requests that are timed in each trial [default: 10000; with --quick 4000; with --rate one second's, at least \
-           2000 so that a p99 is known, at most 30 s; with --rate and --quick half a second's, at least 2000, at most 15 s]",
-    is_axis: false,
-    values: Values::Whole { least: 1, most: MOST_REQUESTS, unset: None },
-    get: |c| Value::Number(c.requests),
-    set: |c, value| value.number().map(|requests| c.requests = requests),
-};
-
-/// Requests before the timed window.
-pub static WARMUP: Factor = Factor {
-    name: "warmup",
-    title: "warm-up requests",
-    unit: "",
-    placeholder: "N",
-    help: "Requests that are sent before and discarded [default: 10 for each connection of the largest concurrency, and \
-           at least a twentieth of --requests; with --rate at most ten seconds of it]",
-    is_axis: false,
-    values: Values::Whole { least: 0, most: MOST_REQUESTS, unset: None },
-    get: |c| Value::Number(c.warmup),
-    set: |c, value| value.number().map(|warmup| c.warmup = warmup),
-};
-
-/// How the client uses connections.
-pub static CONNECTIONS: Factor = Factor {
-    name: "connections",
-    title: "connections",
-    unit: "",
-    placeholder: "close|keepalive",
-    help: "One request on each client connection (close) or many (keepalive) [default: close]",
-    is_axis: false,
-    values: Values::Words(&[
-        ("close", "a new connection for each request"),
-        ("keepalive", "persistent connections"),
-    ]),
-    get: |c| {
-        Value::word(match c.connections {
-            Connections::Close => "close",
-            Connections::Keepalive => "keepalive",
-        })
-    },
-    set: |c, value| {
-        c.connections = match value {
-            Value::Word(word) if word == "close" => Connections::Close,
-            Value::Word(word) if word == "keepalive" => Connections::Keepalive,
-            _ => return None,
-        };
-        Some(())
-    },
-};
-
-/// Length of each response body.
-pub static BODY_BYTES: Factor = Factor {
-    name: "body-bytes",
-    title: "bytes a body",
-    unit: "",
-    placeholder: "N",
-    help: "Length of each response body, bytes [default: 1024]",
-    is_axis: false,
-    values: Values::Whole { least: 0, most: 64 << 20, unset: None },
-    get: |c| Value::Number(c.body_bytes),
-    set: |c, value| value.number().map(|bytes| c.body_bytes = bytes),
-};
-
-/// Which processors the roles may use.
-pub static LAYOUT: Factor = Factor {
-    name: "layout",
-    title: "layout",
-    unit: "",
-    placeholder: "shared|pinned",
-    help: "Let all processes use all processors (shared), or give the balancer one to itself (pinned) [default: shared]",
-    is_axis: false,
-    values: Values::Words(&[
-        ("shared", "every process may use every processor"),
-        ("pinned", "the balancer has one processor, client and backends have the others"),
-    ]),
-    get: |c| {
-        Value::word(match c.layout {
-            Layout::Shared => "shared",
-            Layout::Pinned => "pinned",
-        })
-    },
-    set: |c, value| {
-        c.layout = match value {
-            Value::Word(word) if word == "shared" => Layout::Shared,
-            Value::Word(word) if word == "pinned" => Layout::Pinned,
-            _ => return None,
-        };
-        Some(())
-    },
-};
-
-/// Worker threads of the models that have a fixed number of them.
-pub static WORKERS: Factor = Factor {
-    name: "workers",
-    title: "workers",
-    unit: "",
-    placeholder: "N",
-    help: "Worker threads of `pool` and `tokio`; the other models are measured without [default: each model's own]",
-    is_axis: false,
-    values: Values::Whole { least: 1, most: 1024, unset: Some((DEFAULT, "each model's own number")) },
-    get: |c| c.workers.map_or(Value::word(DEFAULT), Value::from),
-    set: |c, value| {
-        c.workers = match value {
-            Value::Number(_) => Some(value.whole()?),
-            Value::Word(_) => None,
-        };
-        Some(())
-    },
-};
-
-/// What befalls the backends.
-pub static FAULT: Factor = Factor {
-    name: "fault",
-    title: "faults",
-    unit: "",
-    placeholder: "SCRIPT",
-    help: "Let faults befall a backend while a load goes on at a fixed rate, and see how clients fare under each model, as in \
-           kill-backend@2s,restore@4s; there are kill-backend, slow-backend and refuse, and refuse=1@2s is of the first \
-           backend instead of the last; three times with 3 backends at 500 requests per second, unless --blocks, --backends \
-           and --rate say otherwise",
-    is_axis: false,
-    values: Values::Script,
-    get: |c| c.fault.as_ref().map_or(Value::word(NONE), |faults| Value::word(&faults.script.to_string())),
-    set: |c, value| {
-        c.fault = match value {
-            Value::Word(word) if word == NONE => None,
-            value => Some(Faults::of(draft(value).ok()?.over(c.backends).ok()?)),
-        };
-        Some(())
-    },
-};
-
-fn draft(value: &Value) -> Result<Draft, FaultError> {
-    value.to_string().parse()
-}
-
-const MOST_REQUESTS: u64 = 100_000_000;
-
-/// All of them; axes are crossed in this order, the first one outermost.
-pub static FACTORS: [&Factor; 10] = [
-    &BACKENDS,
-    &CONCURRENCY,
-    &RATE,
-    &REQUESTS,
-    &WARMUP,
-    &CONNECTIONS,
-    &BODY_BYTES,
-    &LAYOUT,
-    &WORKERS,
-    &FAULT,
-];
+impl Eq for Factor {}
 
 impl Factor {
     /// The one of that name.
@@ -351,9 +116,10 @@ impl Factor {
         matches!(self.values, Values::Whole { .. })
     }
 
-    /// The values that `text` names: of an axis a list, where ranges may stand for their numbers; else one.
+    /// The values that `text` names: a list, where ranges may stand for their numbers; of scripts, which have commas of
+    /// their own, one.
     pub fn parse(&self, text: &str) -> Result<Vec<Value>, PlanError> {
-        if !self.is_axis {
+        if matches!(self.values, Values::Script) {
             return Ok(vec![self.one(text.trim())?]);
         }
         let mut values = Vec::new();
@@ -404,12 +170,9 @@ impl Factor {
     /// What it may be, as an order.
     fn remedy(&self) -> String {
         match self.values {
-            Values::Whole { least, most, .. } if self.is_axis => {
-                format!("give numbers from {least} to {most}, as in 1-5 or 2,5,10")
-            }
             Values::Whole { least, most, unset } => {
                 let or = unset.map_or(String::new(), |(word, _)| format!(", or {word}"));
-                format!("give a whole number from {least} to {most}{or}")
+                format!("give whole numbers from {least} to {most}{or}, as in 2,5 or 2-5")
             }
             Values::Script => format!("give events, as in kill-backend@2s,restore@4s, or {NONE}"),
             Values::Words(words) => {
@@ -421,7 +184,25 @@ impl Factor {
 
     /// `value` as a reader is told it.
     pub fn told(&self, value: &Value) -> String {
-        let meaning = match (self.values, value) {
+        match self.meaning(value) {
+            Some(meaning) => meaning.to_owned(),
+            None if self.unit.is_empty() => value.to_string(),
+            None => format!("{value} {}", self.unit),
+        }
+    }
+
+    /// `value` as part of a sentence, or as a heading of its own: "3 backends", "persistent connections".
+    pub fn phrase(&self, value: &Value) -> String {
+        match (self.meaning(value), value) {
+            (Some(meaning), _) => meaning.to_owned(),
+            (None, Value::Number(number)) => (self.phrase)(*number),
+            (None, Value::Word(word)) => word.clone(),
+        }
+    }
+
+    /// What a word among its values stands for.
+    fn meaning(&self, value: &Value) -> Option<&'static str> {
+        match (self.values, value) {
             (Values::Words(words), Value::Word(given)) => {
                 words.iter().find(|(word, _)| word == given).map(|(_, meaning)| *meaning)
             }
@@ -429,51 +210,8 @@ impl Factor {
                 Some(meaning)
             }
             _ => None,
-        };
-        match meaning {
-            Some(meaning) => meaning.to_owned(),
-            None if self.unit.is_empty() => value.to_string(),
-            None => format!("{value} {}", self.unit),
         }
     }
-}
-
-/// A factor that a plan varies, with its values in their order: more than one.
-#[derive(Debug, Clone)]
-pub struct Axis {
-    /// Which.
-    pub factor: &'static Factor,
-    /// What it is, one after the other.
-    pub values: Vec<Value>,
-}
-
-impl PartialEq for Axis {
-    fn eq(&self, other: &Self) -> bool {
-        self.factor.name == other.factor.name && self.values == other.values
-    }
-}
-
-impl Eq for Axis {}
-
-impl Serialize for Axis {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Stored { factor: self.factor.name.to_owned(), values: self.values.clone() }.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Axis {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Stored { factor, values } = Stored::deserialize(deserializer)?;
-        let known = Factor::named(&factor);
-        let unknown = || serde::de::Error::custom(format!("this roundtable has no factor {factor:?}"));
-        Ok(Axis { factor: known.ok_or_else(unknown)?, values })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    factor: String,
-    values: Vec<Value>,
 }
 
 #[cfg(test)]
@@ -500,12 +238,33 @@ mod tests {
             ["", "1,", "x", "-1", "1,-2", "1-2-3", "1.5", "99999999999999999999", "0", "1-65", "0-4294967295"]
         {
             assert!(
-                told(text).ends_with("give numbers from 1 to 64, as in 1-5 or 2,5,10"),
+                told(text).ends_with("give whole numbers from 1 to 64, as in 2,5 or 2-5"),
                 "{text}: {}",
                 told(text)
             );
         }
         assert_eq!(CONCURRENCY.parse("1-300"), Err(PlanError::TooMany));
+    }
+
+    #[test]
+    fn every_factor_but_a_script_takes_a_list() {
+        let texts = |factor: &Factor, text: &str| -> Vec<String> {
+            factor.parse(text).unwrap().iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(texts(&CONNECTIONS, "keepalive, close,close"), ["keepalive", "close"]);
+        assert_eq!(texts(&BODY_BYTES, "0,65536"), ["0", "65536"]);
+        assert_eq!(texts(&WORKERS, "default,1-2"), ["default", "1", "2"]);
+        assert_eq!(texts(&FAULT, "refuse@1s,restore@2s"), ["refuse@1s,restore@2s"]);
+    }
+
+    #[test]
+    fn a_value_reads_as_a_part_of_a_sentence() {
+        let phrase = |factor: &Factor, text: &str| factor.phrase(&factor.parse(text).unwrap()[0]);
+        assert_eq!(phrase(&BACKENDS, "1"), "1 backend");
+        assert_eq!(phrase(&CONCURRENCY, "10"), "concurrency 10");
+        assert_eq!(phrase(&CONNECTIONS, "keepalive"), "persistent connections");
+        assert_eq!(phrase(&BODY_BYTES, "0"), "bodies of 0 bytes");
+        assert_eq!(phrase(&WORKERS, "default"), "each model's own number");
     }
 
     #[test]
@@ -551,19 +310,11 @@ mod tests {
         assert!(open.contains("possible values: close, keepalive"), "{open}");
         let none = WORKERS.set(&mut condition, &Value::Number(0)).unwrap_err().to_string();
         assert!(
-            none.contains("--workers cannot be 0: give a whole number from 1 to 1024, or default"),
+            none.contains(
+                "--workers cannot be 0: give whole numbers from 1 to 1024, or default, as in 2,5 or 2-5"
+            ),
             "{none}"
         );
         assert_eq!(condition, Condition::default());
-    }
-
-    #[test]
-    fn an_axis_survives_its_json_form_and_an_unknown_factor_is_told() {
-        let axis = Axis { factor: &BACKENDS, values: vec![Value::Number(1), Value::Number(5)] };
-        let text = serde_json::to_string(&axis).unwrap();
-        assert_eq!(text, r#"{"factor":"backends","values":[1,5]}"#);
-        assert_eq!(serde_json::from_str::<Axis>(&text).unwrap(), axis);
-        let unknown = serde_json::from_str::<Axis>(r#"{"factor":"weather","values":[1]}"#).unwrap_err();
-        assert!(unknown.to_string().contains("no factor \"weather\""), "{unknown}");
     }
 }

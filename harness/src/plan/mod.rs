@@ -4,8 +4,11 @@
 //! Owns the plan, its defaults and its checks; not the order in which cells are run ([`schedule`]). Rule: whatever passes
 //! [`Plan::check`] can be run on some machine.
 
+mod bounds;
 mod competitor;
 mod condition;
+mod error;
+mod rows;
 
 pub mod comparisons;
 pub mod factor;
@@ -14,33 +17,14 @@ pub mod precision;
 pub mod schedule;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
+pub use bounds::*;
 pub use competitor::{Competitor, DIRECT, Family, Kind, MOST_SLOWDOWN_PERCENT};
 pub use condition::{BODY_BYTES, Cell, Condition, Connections, Layout, REQUESTS, backend_name};
+pub use error::PlanError;
 pub use factor::{Axis, FACTORS, Factor, Value};
 pub use fault::{FaultScript, Faults};
-
-use crate::load::latency::REQUESTS_BEYOND_A_PERCENTILE;
-use comparisons::REFERENCE;
-
-/// Wall-clock budget unless told otherwise, milliseconds.
-pub const BUDGET_MS: u64 = 5 * 60 * 1000;
-/// Blocks that are run however short the budget is: fewer have no spread to speak of.
-pub const MINIMUM_BLOCKS: u32 = 3;
-/// Share of the processors' time that the hypervisor may take during a valid trial, percent, unless told otherwise.
-pub const STEAL_LIMIT_PERCENT: u32 = 25;
-
-/// Most blocks that can be asked for.
-pub const MOST_BLOCKS: u32 = 1000;
-/// Shortest budget, milliseconds.
-pub const LEAST_BUDGET_MS: u64 = 1000;
-/// Longest budget, milliseconds.
-pub const MOST_BUDGET_MS: u64 = 7 * 24 * 3600 * 1000;
-/// Longest window at a fixed rate, seconds.
-const MOST_SECONDS: u64 = 600;
-/// Shortest window at a fixed rate, milliseconds: a hundredth of it is what the last answer may be late.
-const LEAST_MS: u64 = 100;
+pub use rows::competitors;
 
 /// Who is measured under which conditions, and how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,166 +72,6 @@ pub enum Length {
         /// Blocks that are run even when the budget is too short.
         minimum_blocks: u32,
     },
-}
-
-/// A plan that cannot be run: the caller's doing.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PlanError {
-    /// Nothing in a list.
-    #[error("the list is empty; give numbers as 1-5 or 2,5,10")]
-    EmptyList,
-    /// A range that counts down.
-    #[error("the range {0}-{1} counts down; write {1}-{0}")]
-    Backwards(u64, u64),
-    /// A range of which nobody means every value.
-    #[error("the list has more than 256 values; name fewer")]
-    TooMany,
-    /// Something that a factor cannot be.
-    #[error("--{factor} cannot be {value}: {remedy}")]
-    NoValue {
-        /// The factor's name.
-        factor: &'static str,
-        /// What was given.
-        value: String,
-        /// What it can be.
-        remedy: String,
-    },
-    /// A number outside its bounds.
-    #[error("--{what} {value} is out of bounds; give {least} to {most}")]
-    OutOfBounds {
-        /// The option.
-        what: &'static str,
-        /// What was given.
-        value: u64,
-        /// Smallest value taken.
-        least: u64,
-        /// Largest value taken.
-        most: u64,
-    },
-    /// A fault script that cannot be carried out.
-    #[error(transparent)]
-    Fault(#[from] fault::FaultError),
-    /// A budget outside its bounds.
-    #[error("a --budget of {0} ms is out of bounds; give 1s to 7days")]
-    Budget(u64),
-    /// More connections than requests to send over them.
-    #[error(
-        "--concurrency {concurrency} is more than --requests {requests}: some connections would carry nothing; \
-         ask for at least as many requests"
-    )]
-    MoreConnectionsThanRequests {
-        /// The largest concurrency.
-        concurrency: u32,
-        /// Requests in a trial.
-        requests: u64,
-    },
-    /// A rate at which one trial takes too long.
-    #[error(
-        "{requests} requests at --rate {rate} take {} s, and neither window nor warm-up may take over {MOST_SECONDS} s; ask \
-         for a higher rate, or for fewer --requests or --warmup", .requests / .rate
-    )]
-    TooSlow {
-        /// Requests of the window, or of the warm-up where these are more.
-        requests: u64,
-        /// Requests per second.
-        rate: u64,
-    },
-    /// A rate at which one trial is over before it can show anything.
-    #[error(
-        "{requests} requests at --rate {rate} are sent in less than {LEAST_MS} ms, which does not show whether the rate is \
-         sustained; ask for at least {} requests", (.rate * LEAST_MS).div_ceil(1000)
-    )]
-    TooShort {
-        /// Requests of the window.
-        requests: u64,
-        /// Requests per second.
-        rate: u64,
-    },
-    /// A model with more extra work than there can be, or none.
-    #[error(
-        "{label:?} asks for extra CPU work that there cannot be; give 1 to {MOST_SLOWDOWN_PERCENT} percent, as in \
-         {model}+10%"
-    )]
-    Slowdown {
-        /// What was asked for.
-        label: String,
-        /// The model in it.
-        model: String,
-    },
-    /// A name that is no model.
-    #[error("there is no model {name:?}; the models are {known}")]
-    UnknownModel {
-        /// What was asked for.
-        name: String,
-        /// All of them.
-        known: String,
-    },
-}
-
-/// The competitors for a list of labels: `known` models when none is given; always led by the one without a balancer, each
-/// once, and with an A/A pair: the replicate of `again`, else of the reference model, else of the first model.
-pub fn competitors(
-    asked: Option<&str>,
-    again: Option<&str>,
-    known: &[&str],
-) -> Result<Vec<Competitor>, PlanError> {
-    let asked: Vec<&str> = match asked {
-        Some(list) => list.split(',').map(str::trim).collect(),
-        None => known.to_vec(),
-    };
-    let mut all = vec![Competitor::direct()];
-    for label in asked.into_iter().chain(again) {
-        let competitor = Competitor::of(label);
-        let is_known = match competitor.kind {
-            Kind::Direct => !competitor.is_control(),
-            Kind::Model => known.contains(&competitor.name.as_str()),
-            Kind::Peer => false,
-        };
-        if !is_known {
-            if let Some((model, _)) = label.split_once('+').filter(|(model, _)| known.contains(model)) {
-                return Err(PlanError::Slowdown { label: label.to_owned(), model: model.to_owned() });
-            }
-            let known = [known, &[DIRECT]].concat().join(", ");
-            return Err(PlanError::UnknownModel { name: label.to_owned(), known });
-        }
-        if !all.contains(&competitor) {
-            all.push(competitor);
-        }
-    }
-    let paired = match again {
-        Some(label) => Some(Competitor::of(label)),
-        None => {
-            let reference = all.iter().find(|c| c.name == REFERENCE && !c.is_control());
-            reference.or_else(|| all.iter().find(|c| !c.is_direct())).cloned()
-        }
-    };
-    if let Some(replicate) = paired.map(|competitor| competitor.again())
-        && !all.contains(&replicate)
-    {
-        all.push(replicate);
-    }
-    Ok(all)
-}
-
-/// Requests of a window at a fixed rate unless told otherwise: one second's, but at least as many as a p99 of one trial
-/// takes ([`REQUESTS_BEYOND_A_PERCENTILE`]), and at most half a minute's.
-pub fn requests_at(rate: u64) -> u64 {
-    const FOR_A_P99: u64 = 100 * REQUESTS_BEYOND_A_PERCENTILE;
-    const MOST_SECONDS_BY_DEFAULT: u64 = 30;
-    rate.max(FOR_A_P99).min(rate.saturating_mul(MOST_SECONDS_BY_DEFAULT))
-}
-
-/// Requests sent and discarded before the timed window: ten for each connection and at least 5 % of the window, so
-/// that connections, pools, threads and the allocator have been through a whole cycle.
-pub fn warmup(requests: u64, concurrency: u32) -> u64 {
-    let connections = u64::from(concurrency.max(1));
-    (10 * connections).max(requests.div_ceil(20))
-}
-
-/// The same at a fixed rate, where it may take ten seconds unless that were fewer than the connections.
-pub fn warmup_at(rate: u64, requests: u64, concurrency: u32) -> u64 {
-    let connections = u64::from(concurrency.max(1));
-    warmup(requests, concurrency).min(rate.saturating_mul(10)).max(connections)
 }
 
 impl Plan {
@@ -335,7 +159,14 @@ impl Plan {
             }
             Length::Budget { .. } => {}
         }
-        self.conditions().iter().try_for_each(Condition::check)
+        if let (Some(_), Some(axis)) = (&self.base.fault, self.axes.first()) {
+            return Err(PlanError::SweptWithFaults(axis.factor.name));
+        }
+        let conditions = self.conditions();
+        if conditions.iter().any(|of| of.rate.is_some()) && conditions.iter().any(|of| of.rate.is_none()) {
+            return Err(PlanError::MixedLoops);
+        }
+        conditions.iter().try_for_each(Condition::check)
     }
 
     /// The largest concurrency of the grid.
@@ -421,48 +252,6 @@ mod tests {
         plan.over(&factor::CONCURRENCY, &[2_u32, 5].map(Value::from)).unwrap()
     }
 
-    fn labels(asked: Option<&str>, again: Option<&str>, known: &[&str]) -> Result<Vec<String>, PlanError> {
-        Ok(competitors(asked, again, known)?.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn direct_leads_the_rows_whatever_is_asked() {
-        let known = ["threads", "mio"];
-        assert_eq!(labels(None, None, &known).unwrap(), ["direct", "threads", "mio", "threads#2"]);
-        assert_eq!(labels(Some("mio, mio"), None, &known).unwrap(), ["direct", "mio", "mio#2"]);
-        assert_eq!(labels(Some("direct"), None, &known).unwrap(), ["direct"]);
-    }
-
-    #[test]
-    fn every_run_carries_a_pair_and_the_pair_can_be_chosen() {
-        let known = ["threads", "mio"];
-        assert_eq!(
-            labels(Some("threads"), Some("mio"), &known).unwrap(),
-            ["direct", "threads", "mio", "mio#2"]
-        );
-        assert_eq!(
-            labels(Some("mio,mio#2,mio+10%"), None, &known).unwrap(),
-            ["direct", "mio", "mio#2", "mio+10%"]
-        );
-        assert!(labels(None, Some("thread"), &known).is_err());
-    }
-
-    #[test]
-    fn an_unknown_model_is_answered_with_the_known_ones() {
-        for asked in ["thread", "", "mio,", "mio#3", "direct+10%", "direct#2"] {
-            let error = labels(Some(asked), None, &["threads", "mio"]).unwrap_err();
-            assert!(error.to_string().ends_with("threads, mio, direct"), "{error}");
-        }
-    }
-
-    #[test]
-    fn extra_work_out_of_bounds_is_answered_with_the_bounds() {
-        for asked in ["mio+0%", "mio+1000000%", "mio+1001%", "mio+-5%", "mio+x%", "mio+10", "mio+0%#2"] {
-            let error = labels(Some(asked), None, &["threads", "mio"]).unwrap_err().to_string();
-            assert!(error.contains("give 1 to 1000 percent, as in mio+10%"), "{asked}: {error}");
-        }
-    }
-
     #[test]
     fn the_grid_is_every_combination() {
         let cells = plan().cells();
@@ -525,8 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_at_a_rate_takes_a_second_and_supports_a_p99_where_half_a_minute_allows_it() {
-        assert_eq!([5000, 2000, 700, 60, 1].map(requests_at), [5000, 2000, 2000, 1800, 30]);
+    fn a_trial_that_takes_too_long_or_is_over_too_soon_is_refused() {
         let at = |rate, requests| {
             let mut plan = plan();
             (plan.base.rate, plan.base.requests) = (Some(rate), requests);
@@ -534,15 +322,5 @@ mod tests {
         };
         assert!(at(1, 700).contains("take 700 s") && at(1, 700).contains("higher rate"), "{}", at(1, 700));
         assert!(at(10_000, 100).contains("ask for at least 1000 requests"), "{}", at(10_000, 100));
-    }
-
-    #[test]
-    fn the_warmup_serves_every_connection_ten_times_and_a_twentieth_of_the_window() {
-        assert_eq!(warmup(10_000, 10), 500);
-        assert_eq!(warmup(10_000, 100), 1000);
-        assert_eq!(warmup(1, 1), 10);
-        assert_eq!(warmup_at(2000, 2000, 10), 100);
-        assert_eq!(warmup_at(1, 30, 5), 10);
-        assert_eq!(warmup_at(1, 30, 20), 20);
     }
 }

@@ -2,7 +2,6 @@
 
 mod earlier;
 pub mod environment;
-pub mod faults;
 mod reason;
 mod sample;
 mod schema;
@@ -14,4 +13,4 @@ pub use environment::{Build, Environment, ModelInfo};
 pub use reason::{Reason, in_words};
 pub use sample::Sample;
 pub use schema::SCHEMA;
-pub use trial::{Outcome, Stored, Trial};
+pub use trial::{Outcome, Stored, Trial, left_invalid};

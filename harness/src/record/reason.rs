@@ -104,6 +104,11 @@ pub enum Reason {
         /// How long after it was due the latest was sent, nanoseconds.
         behind_ns: u64,
     },
+    /// What is stored of the trial cannot be: its file was altered since.
+    AlteredRecord {
+        /// What the record says.
+        what: String,
+    },
     /// Requests failed while no fault was there to blame.
     FailedBeforeFault {
         /// How many.
@@ -111,8 +116,7 @@ pub enum Reason {
         /// By what the client got, in words.
         kinds: Vec<(String, u64)>,
     },
-    /// A process did not do its part; or the reason of a trial that an earlier roundtable stored, or of a file that was
-    /// altered.
+    /// A process did not do its part; or the reason of a trial that an earlier roundtable stored.
     #[serde(rename = "words")]
     Words(String),
 }
@@ -171,6 +175,9 @@ impl fmt::Display for Reason {
                     *achieved_milli_per_s as f64 / 1e3,
                     *behind_ns as f64 / 1e6
                 )
+            }
+            Reason::AlteredRecord { what } => {
+                write!(f, "the record says {what}: the trials file was altered: run the cell again")
             }
             Reason::FailedBeforeFault { requests, kinds } => {
                 write!(f, "{requests} requests failed before the first event ({})", listed(kinds))

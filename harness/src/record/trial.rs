@@ -78,6 +78,19 @@ impl Outcome {
     }
 }
 
+/// The cells of a block that no attempt could measure, each once, with the reasons of the last attempt.
+pub fn left_invalid(trials: &[Trial]) -> Vec<&Trial> {
+    let same = |a: &Trial, b: &Trial| a.block == b.block && a.cell == b.cell;
+    let measured: Vec<&Trial> =
+        trials.iter().filter(|trial| matches!(trial.outcome, Outcome::Measured(_))).collect();
+    let unmeasured = |trial: &&Trial| {
+        matches!(trial.outcome, Outcome::Invalid { .. })
+            && !trials.iter().any(|other| same(other, trial) && other.attempt > trial.attempt)
+            && !measured.iter().any(|other| same(other, trial))
+    };
+    trials.iter().filter(unmeasured).collect()
+}
+
 impl Attempted for Trial {
     fn block(&self) -> u32 {
         self.block

@@ -28,9 +28,9 @@ use self::figures::{Figure, FigureError};
 use self::section::Document;
 use self::sections::Source;
 use crate::analysis::Analysis;
+use crate::analysis::faults::FaultRun;
 use crate::probes::Passes;
 use crate::record::Stored;
-use crate::record::faults::StoredFaults;
 pub use crate::text::wrapped;
 
 /// Why there is no report, or not all of it.
@@ -68,10 +68,10 @@ pub fn write(stored: &Stored, passes: &Passes, reports: &Path) -> Result<Vec<Pat
 }
 
 /// The same of a fault run, with a timeline of each model.
-pub fn write_faults(stored: &StoredFaults, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
-    let figures = figures::of_faults(stored);
-    let document = sections::faults::document(stored, &figures);
-    let dir = reports.join(&stored.name);
+pub fn write_faults(run: FaultRun<'_>, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let figures = figures::of_faults(run);
+    let document = sections::faults::document(run, &figures);
+    let dir = reports.join(&run.stored.name);
     let drawn_before = timelines_in(&dir);
     put(&dir, files(&document, &figures)?, drawn_before)
 }

@@ -3,10 +3,11 @@
 //! What is written differently of a closed and of an open loop stands in [`load`].
 
 pub(super) mod findings;
+pub(super) mod grid;
 pub(super) mod load;
 
 use crate::analysis::summary::{InvalidTrial, Summary};
-use crate::plan::{Cell, Competitor, Connections};
+use crate::plan::{Cell, Competitor};
 use crate::record::in_words;
 use crate::text::counted;
 
@@ -33,14 +34,6 @@ pub(super) fn blocks(summary: &Summary) -> String {
 /// Why a chart has gaps, where it has any.
 pub(super) fn empty_cells(summary: &Summary) -> &'static str {
     if summary.cells.values().any(|cell| cell.valid.is_empty()) { " A gap: no valid trial." } else { "" }
-}
-
-/// How the client uses connections.
-pub(super) fn connections(connections: Connections) -> &'static str {
-    match connections {
-        Connections::Close => "a new connection for each request",
-        Connections::Keepalive => "persistent connections",
-    }
 }
 
 /// How much the number of blocks supports.
@@ -76,14 +69,13 @@ pub(super) fn gaps(summary: &Summary) -> Option<String> {
     (!parts.is_empty()).then(|| format!("This run is not complete: {}.", parts.join("; ")))
 }
 
-/// An invalid trial, in one line.
-pub(super) fn invalid_trial(trial: &InvalidTrial) -> String {
+/// An invalid trial of `summary`, in one line.
+pub(super) fn invalid_trial(summary: &Summary, trial: &InvalidTrial) -> String {
     let InvalidTrial { cell: Cell { competitor, condition }, block, attempt, reasons } = trial;
     format!(
-        "{}, {}, concurrency {}, block {}, attempt {attempt}: {}",
+        "{}, {}, block {}, attempt {attempt}: {}",
         row(competitor),
-        counted(condition.backends as usize, "server"),
-        condition.concurrency,
+        grid::named(&summary.grid, condition).replace("backend", "server"),
         u64::from(*block) + 1,
         in_words(reasons)
     )

@@ -1,9 +1,8 @@
 //! What a run prints at its end: its main tables, how to read them, and what was invalid.
 
 use crate::analysis::Analysis;
-use crate::record::Stored;
-use crate::record::faults::StoredFaults;
-use crate::record::faults::{left_invalid, place};
+use crate::analysis::faults::FaultRun;
+use crate::record::{Stored, left_invalid};
 use crate::report::prose;
 use crate::report::render::terminal;
 use crate::report::sections::{conditions, faults, ratios};
@@ -23,7 +22,7 @@ pub fn of_run(stored: &Stored) -> String {
         .map_or(String::new(), |load| format!("{}:\n\n", capitalised(&load)));
     text.push_str(&terminal::table(&conditions::table(&analysis.summary, &analysis.bottlenecks), WIDTH));
     for of in load.main_metrics().iter().filter_map(|&metric| analysis.verdicts.on(metric)) {
-        if let Some(table) = ratios::table(of) {
+        if let Some(table) = ratios::table(&analysis.summary.grid, of) {
             let floor = of.floor.map_or("unknown: no A/A pair".into(), noise_floor);
             text.push_str(&format!(
                 "\n{}, ratios with 95 % intervals; noise floor {floor}\n",
@@ -52,7 +51,7 @@ fn invalid(analysis: &Analysis) -> String {
         text.push_str(&format!("{}:\n", counted(invalid.len(), "invalid trial")));
     }
     for trial in invalid.by_ref().take(NAMED) {
-        text.push_str(&format!("  {}\n", printable(&prose::invalid_trial(trial))));
+        text.push_str(&format!("  {}\n", printable(&prose::invalid_trial(&analysis.summary, trial))));
     }
     if invalid.len() > 0 {
         text.push_str(&format!("  and {} more, listed in the report\n", invalid.len()));
@@ -61,16 +60,16 @@ fn invalid(analysis: &Analysis) -> String {
 }
 
 /// What `roundtable run --fault` prints at its end.
-pub fn of_faults(stored: &StoredFaults) -> String {
-    let mut text = terminal::table(&faults::table(stored), WIDTH);
+pub fn of_faults(run: FaultRun<'_>) -> String {
+    let mut text = terminal::table(&faults::table(run), WIDTH);
     text.push('\n');
-    text.push_str(&wrapped(&faults::reading(stored), WIDTH.into()));
-    if let Some(noise) = faults::noise(stored) {
+    text.push_str(&wrapped(&faults::reading(run), WIDTH.into()));
+    if let Some(noise) = faults::noise(run) {
         text.push('\n');
         text.push_str(&wrapped(&noise, WIDTH.into()));
     }
-    for trial in left_invalid(&stored.trials) {
-        text.push_str(&format!("invalid: {}\n", printable(&place(trial))));
+    for trial in left_invalid(&run.stored.trials) {
+        text.push_str(&format!("invalid: {}\n", printable(&faults::place(trial))));
     }
     text
 }

@@ -5,6 +5,7 @@ use std::fs;
 
 use super::*;
 use crate::analysis::synthetic::Run;
+use crate::plan::factor;
 use crate::record::{Outcome, Reason};
 
 fn small() -> Run {
@@ -206,6 +207,41 @@ fn a_run_of_any_shape_has_a_report() {
         for text in written {
             assert!(!text.contains("NaN") && !text.contains("inf"), "{case}");
         }
+    }
+}
+
+#[test]
+fn whatever_a_run_varies_stands_in_its_tables_and_charts() {
+    let at_one = || small().backends(&[3]).concurrency(&[10]);
+    let cases = [
+        (at_one().over(&factor::BODY_BYTES, "0,1024,65536"), "bodies of 65536 bytes", "| body, bytes |"),
+        (at_one().over(&factor::CONNECTIONS, "close,keepalive"), "persistent connections", "| connections |"),
+        (small().over(&factor::CONNECTIONS, "close,keepalive"), "persistent connections", "| connections |"),
+        (
+            at_one().rate(2000).over(&factor::RATE, "2000,4000"),
+            "4000 requests per second",
+            "| rate, per second |",
+        ),
+    ];
+    for (run, phrase, column) in cases {
+        let stored = run.build();
+        let analysis = Analysis::of(&stored);
+        let conditions = analysis.summary.conditions();
+        assert!(analysis.summary.competitors.iter().all(|row| {
+            conditions.iter().all(|condition| analysis.summary.cell(row, condition).valid.len() == 2)
+        }));
+        let figures = figures::of_run(&stored, &analysis);
+        assert_eq!(figures.len(), 5);
+        let (report, page) = texts(&stored, &analysis, &figures);
+        assert!(report.contains(column) && report.contains(phrase), "{column} {phrase}: {report}");
+        assert!(page.contains(phrase) && !report.contains("not run"), "{phrase}");
+        for figure in &figures {
+            let svg = figure.svg().unwrap();
+            assert!(svg.contains(phrase), "{} has no {phrase}", figure.id());
+            let data = figure.data();
+            assert!(data.columns.iter().any(|of| column.contains(&of.title)), "{}", figure.id());
+        }
+        assert!(terminal::of_run(&stored).contains(if column.contains("body") { "bytes" } else { "mio" }));
     }
 }
 

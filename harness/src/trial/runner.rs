@@ -134,19 +134,6 @@ pub fn run(
     Ok(Ending::Complete)
 }
 
-/// The cells of a block that no attempt could measure, each once, with the reasons of the last attempt.
-pub fn left_invalid(trials: &[Trial]) -> Vec<&Trial> {
-    let same = |a: &Trial, b: &Trial| a.block == b.block && a.cell == b.cell;
-    let measured: Vec<&Trial> =
-        trials.iter().filter(|trial| matches!(trial.outcome, Outcome::Measured(_))).collect();
-    let unmeasured = |trial: &&Trial| {
-        matches!(trial.outcome, Outcome::Invalid { .. })
-            && !trials.iter().any(|other| same(other, trial) && other.attempt > trial.attempt)
-            && !measured.iter().any(|other| same(other, trial))
-    };
-    trials.iter().filter(unmeasured).collect()
-}
-
 /// A trial's cell, block and attempt in words.
 pub fn place(trial: &Trial) -> String {
     let Cell { competitor, condition: Condition { backends, concurrency, .. } } = &trial.cell;

@@ -21,6 +21,9 @@ const BUDGETS: RangeInclusive<Duration> =
 
 /// Arguments of `roundtable run`.
 #[derive(Debug, Default, clap::Args)]
+#[command(after_long_help = "\
+What is done to a trial can be varied: --backends, --concurrency, --rate, --requests, --warmup, --connections, --body-bytes, \
+--layout and --workers take a list, as in --connections close,keepalive, and every combination is measured.")]
 pub(crate) struct Args {
     /// Models to measure, as in threads,mio; mio+10% is mio with 10 % more CPU work for each request; `direct` (no
     /// balancer) is always added [default: all]
@@ -94,8 +97,9 @@ impl Args {
         let grid = grid.over(&factor::BACKENDS, &[1_u32, 2, 3, 4, 5].map(Value::from))?;
         let grid = grid.over(&factor::CONCURRENCY, &[2_u32, 5, 10].map(Value::from))?;
         let mut plan = self.factors.over(grid)?;
-        if let Some(rate) = plan.base.rate {
-            return Ok(self.at_rate(plan, rate)?);
+        let highest = plan.conditions().iter().filter_map(|condition| condition.rate).max();
+        if let Some(rate) = highest {
+            return Ok(self.lasting(plan, rate)?);
         }
         if self.factors.of(&factor::WARMUP).is_none() {
             plan.base.warmup = plan::warmup(plan.base.requests, plan.most_concurrency());
@@ -105,8 +109,12 @@ impl Args {
     }
 
     /// `plan` at so many requests per second, with the length of a trial that belongs to it unless one was asked for.
-    pub(super) fn at_rate(&self, mut plan: Plan, rate: u64) -> Result<Plan, PlanError> {
-        plan = plan.over(&factor::RATE, &[Value::Number(rate)])?;
+    pub(super) fn at_rate(&self, plan: Plan, rate: u64) -> Result<Plan, PlanError> {
+        self.lasting(plan.over(&factor::RATE, &[Value::Number(rate)])?, rate)
+    }
+
+    /// `plan`, at no more than `rate` requests per second, with the length of a trial that belongs to it.
+    fn lasting(&self, mut plan: Plan, rate: u64) -> Result<Plan, PlanError> {
         if self.factors.of(&factor::REQUESTS).is_none() {
             plan.base.requests = plan::requests_at(if self.quick { rate.div_ceil(2) } else { rate });
         }
@@ -249,6 +257,16 @@ mod tests {
     }
 
     #[test]
+    fn any_factor_can_be_varied() {
+        let plan =
+            plan_of("--backends 3 --concurrency 10 --connections close,keepalive --body-bytes 0,65536");
+        let names: Vec<_> = plan.axes.iter().map(|axis| axis.factor.name).collect();
+        assert_eq!((names, plan.conditions().len()), (vec!["connections", "body-bytes"], 4));
+        let rates = plan_of("--rate 500,4000");
+        assert_eq!((rates.values(&factor::RATE).len(), rates.base.requests), (2, 4000));
+    }
+
+    #[test]
     fn a_rate_makes_trials_of_a_second_and_auto_is_left_to_be_found() {
         let paced = |line: &str| {
             let plan = plan_of(line);
@@ -284,14 +302,14 @@ mod tests {
     fn a_value_that_means_nothing_is_refused_with_its_remedy() {
         for (line, told) in [
             ("--backends 5-1", "write 1-5"),
-            ("--concurrency x", "give numbers from 1 to 20000"),
+            ("--concurrency x", "give whole numbers from 1 to 20000"),
             ("--connections open", "possible values: close, keepalive"),
             ("--budget soon", "--budget"),
             ("--requests many", "--requests"),
             ("--rate fast", "give requests per second, 1 to 1000000, or auto"),
             ("--rate 0", "or auto"),
-            ("--backends 0", "cannot be 0: give numbers from 1 to 64"),
-            ("--requests 0", "give a whole number from 1 to 100000000"),
+            ("--backends 0", "cannot be 0: give whole numbers from 1 to 64"),
+            ("--requests 0", "give whole numbers from 1 to 100000000"),
             ("--blocks 0", "give a whole number from 1 to 1000"),
             ("--budget 0s", "give 1s to 7days"),
         ] {
@@ -302,6 +320,7 @@ mod tests {
             ("--models thread", "the models are threads, mio, direct"),
             ("--concurrency 20 --requests 10", "ask for at least as many requests"),
             ("--rate 1 --requests 1000", "ask for a higher rate, or for fewer --requests"),
+            ("--rate closed,500", "a closed loop or an open one, not both"),
             ("--rate 10000 --requests 100", "ask for at least 1000 requests"),
             ("--rate 1 --concurrency 100", "ask for at least as many requests"),
         ] {

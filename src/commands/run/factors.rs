@@ -25,7 +25,7 @@ impl FactorArgs {
         given.map(|(_, values)| values.as_slice())
     }
 
-    /// The rate that was asked for.
+    /// The one rate that was asked for.
     pub(super) fn rate(&self) -> Option<Rate> {
         match self.of(&factor::RATE)? {
             [Value::Number(rate)] => Some(Rate::Fixed(*rate)),
@@ -48,7 +48,7 @@ impl FactorArgs {
 }
 
 fn parse(factor: &'static Factor, text: &str) -> anyhow::Result<Vec<Value>> {
-    if factor.name != factor::RATE.name {
+    if factor.name != factor::RATE.name || text.contains(',') {
         return Ok(factor.parse(text)?);
     }
     Ok(vec![match text.parse::<Rate>()? {

@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use roundtable_harness::analysis::faults::FaultRun;
 use roundtable_harness::plan::{self, Competitor, Condition, Factor, Gates, Length, Plan, factor};
 use roundtable_harness::record::environment::random_seed;
-use roundtable_harness::record::faults::StoredFaults;
 use roundtable_harness::report;
 use roundtable_harness::trial::rate_search::Rate;
 
@@ -24,9 +24,9 @@ const CONNECTIONS: u32 = 256;
 const BLOCKS: u32 = 3;
 
 /// The tables on standard output, and the paths of what was written.
-pub(super) fn print_report(stored: &StoredFaults, dir: &Path, reports: &Path) -> anyhow::Result<()> {
-    let written: Vec<PathBuf> = report::write_faults(stored, reports)?;
-    let mut text = format!("{}\nobserved: {}\n", report::terminal::of_faults(stored), dir.display());
+pub(super) fn print_report(run: FaultRun<'_>, dir: &Path, reports: &Path) -> anyhow::Result<()> {
+    let written: Vec<PathBuf> = report::write_faults(run, reports)?;
+    let mut text = format!("{}\nobserved: {}\n", report::terminal::of_faults(run), dir.display());
     text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
     print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
 }
@@ -162,6 +162,7 @@ mod tests {
         for (line, told) in [
             ("--backends 1-5", "give --backends one number"),
             ("--concurrency 2,5", "give --concurrency one number"),
+            ("--connections close,keepalive", "give --connections one value"),
             ("--models mio+10%", "name models alone"),
             ("--models direct", "give --models a model"),
             ("--models none", "the models are threads, mio"),

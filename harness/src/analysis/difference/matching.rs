@@ -2,8 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::{Competitor, FACTORS, Plan};
+use crate::analysis::grid::Grid;
+use crate::plan::{Competitor, Condition, FACTORS, Factor, Plan};
 use crate::record::Environment;
+
+/// The conditions that both runs have, BASE's and NEW's of each: alike in every factor that either run varies. What else
+/// differs is the same for all conditions of a run, and was let pass as a mismatch.
+pub(super) fn common_conditions(base: &Grid, new: &Grid) -> Vec<[Condition; 2]> {
+    let varied: Vec<&Factor> = base.dimensions().iter().chain(new.dimensions()).map(|of| of.factor).collect();
+    let alike = |a: &Condition, b: &Condition| varied.iter().all(|factor| factor.get(a) == factor.get(b));
+    let both = base.conditions().iter().filter_map(|condition| {
+        let counterpart = new.conditions().iter().find(|other| alike(condition, other))?;
+        Some([condition.clone(), counterpart.clone()])
+    });
+    both.collect()
+}
 
 /// What makes two runs no runs of the same thing. Another build is what they are compared for.
 pub(super) fn mismatches(base: &Environment, new: &Environment) -> Vec<String> {

@@ -29,11 +29,11 @@ fn against(new: &Stored) -> Difference {
 }
 
 fn overall(difference: &Difference) -> impl Iterator<Item = &Change> {
-    difference.changes.iter().filter(|change| change.backends.is_none())
+    difference.changes.iter().filter(|change| change.condition.is_none())
 }
 
 fn changed_cells(difference: &Difference) -> Vec<&Change> {
-    let cells = difference.changes.iter().filter(|change| change.backends.is_some());
+    let cells = difference.changes.iter().filter(|change| change.condition.is_some());
     cells.filter(|change| change.is_worse() || change.is_better()).collect()
 }
 
@@ -81,7 +81,8 @@ fn one_block_cannot_tell_and_neither_can_a_run_that_lost_a_cell() {
     }
     let difference = against(&lost);
     assert_eq!(difference.outcome, Outcome::CannotTell);
-    let condition = |concurrency| GridPoint { backends: 2, concurrency };
+    let base = base().environment.plan.base;
+    let condition = |concurrency| Condition { backends: 2, concurrency, ..base.clone() };
     let lost = |concurrency| LostCell { row: Competitor::of("mio"), condition: condition(concurrency) };
     assert_eq!(difference.lost, [lost(2), lost(10)]);
 }
@@ -150,7 +151,7 @@ fn another_rate_is_another_load_and_of_two_kinds_of_loop_only_cpu_time_is_compar
     let error = Difference::of(&paced_base, &other, false).unwrap_err().to_string();
     assert!(error.contains("rate 2000 per second against 1000 per second"), "{error}");
     let forced = Difference::of(&paced_base, &other, true).unwrap();
-    assert_eq!(forced.rates, [Some(2000), Some(1000)]);
+    assert_eq!(forced.loads.map(Loop::rate), [Some(2000), Some(1000)]);
     let error = Difference::of(&base(), &paced_base, false).unwrap_err().to_string();
     assert!(error.contains("rate a closed loop against 2000 per second"), "{error}");
     let forced = Difference::of(&base(), &paced_base, true).unwrap();

@@ -12,9 +12,7 @@ fn small() -> Run {
 fn a_ratio_is_of_geometric_means_within_the_block() {
     let stored = small().blocks(1).build();
     let summary = Summary::of(&stored);
-    let rate = |model| {
-        summary.cell(&Competitor::of(model), GridPoint { backends: 1, concurrency: 10 }).valid[0].rate
-    };
+    let rate = |model| summary.cell(&Competitor::of(model), &summary.conditions()[0]).valid[0].rate;
     let truth = ((rate("mio") * rate("tokio")) / (rate("threads") * rate("pool"))).sqrt();
     let cell = &Families::of(&stored).unwrap().cells[0];
     assert!((cell.ratios[&Metric::Throughput].judged.ratio - truth).abs() < 1e-12);

@@ -1,10 +1,9 @@
 //! One model's means over its repetitions, interval by interval, while faults come and go.
 
-use super::observations;
+use super::FaultRun;
 use crate::plan::Competitor;
 use crate::plan::backend_name;
 use crate::plan::fault::{Act, Event};
-use crate::record::faults::StoredFaults;
 use crate::record::timeline::Bucket;
 
 /// One model's means, per second.
@@ -45,16 +44,15 @@ impl Backends {
 
 impl Timeline {
     /// Of each model that has a valid trial, in the plan's order.
-    pub fn of_each(stored: &StoredFaults, backends: &Backends) -> Vec<Self> {
-        let models = &stored.environment.environment.plan.competitors;
-        models.iter().filter_map(|model| Timeline::of(stored, model, backends)).collect()
+    pub fn of_each(run: FaultRun<'_>, backends: &Backends) -> Vec<Self> {
+        run.plan().competitors.iter().filter_map(|model| Timeline::of(run, model, backends)).collect()
     }
 
-    fn of(stored: &StoredFaults, model: &Competitor, backends: &Backends) -> Option<Self> {
-        let trials: Vec<_> = observations(stored, model).collect();
+    fn of(run: FaultRun<'_>, model: &Competitor, backends: &Backends) -> Option<Self> {
+        let trials: Vec<_> = run.observations(model).collect();
         let events = trials.first()?.applied.len();
         let intervals = trials.iter().map(|trial| trial.buckets.len()).max()?;
-        let per_second = 1e3 / stored.environment.fault.bucket_ms.max(1) as f64 / trials.len() as f64;
+        let per_second = 1e3 / run.faults.bucket_ms.max(1) as f64 / trials.len() as f64;
         let mean = |count: &dyn Fn(&Bucket) -> u64| -> Vec<f64> {
             let sum = |interval: usize| -> u64 {
                 trials.iter().filter_map(|trial| trial.buckets.get(interval)).map(count).sum()
@@ -97,17 +95,16 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::faults::FaultOutcome;
-    use crate::trial::faults::fixtures::{environment, observed, trial};
+    use crate::fixtures::invalid;
+    use crate::trial::faults::fixtures::{observed, stored, trial};
 
     #[test]
     fn each_model_with_a_valid_trial_has_the_means_of_its_trials() {
-        let invalid = trial("threads", 0, FaultOutcome::Invalid { reasons: vec!["x".into()] });
-        let trials = vec![invalid, observed("mio", 0), observed("mio", 1)];
-        let environment = environment("kill-backend@1s,restore@2s");
-        let stored = StoredFaults { name: "faulty".into(), environment, trials };
-        let backends = Backends::of(&stored.environment.fault.script.events, 2);
-        let [mio] = &Timeline::of_each(&stored, &backends)[..] else { panic!("mio alone") };
+        let trials = vec![trial("threads", 0, invalid("x")), observed("mio", 0), observed("mio", 1)];
+        let stored = stored("kill-backend@1s,restore@2s", trials);
+        let run = FaultRun::of(&stored).unwrap();
+        let backends = Backends::of(&run.faults.script.events, 2);
+        let [mio] = &Timeline::of_each(run, &backends)[..] else { panic!("mio alone") };
         assert_eq!((mio.model.name.as_str(), mio.trials, mio.intervals()), ("mio", 2, 30));
         let events: Vec<_> = mio.events.iter().map(|(event, at)| (event.act.name(), *at)).collect();
         assert_eq!(events, [("kill-backend", 1.0), ("restore", 2.001)]);

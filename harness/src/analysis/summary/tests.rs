@@ -5,6 +5,11 @@ use crate::analysis::synthetic::Run;
 use crate::load::latency::percentile_ms;
 use crate::record::{Outcome, Sample};
 
+/// One backend, concurrency 2.
+fn first(summary: &Summary) -> &Condition {
+    &summary.conditions()[0]
+}
+
 fn of(label: &str) -> Competitor {
     Competitor::of(label)
 }
@@ -13,7 +18,7 @@ fn of(label: &str) -> Competitor {
 fn a_figure_is_the_median_over_valid_blocks() {
     let stored = Run::new().blocks(3).models(&["direct", "threads"]).build();
     let summary = Summary::of(&stored);
-    let cell = summary.cell(&of("threads"), GridPoint { backends: 1, concurrency: 2 });
+    let cell = summary.cell(&of("threads"), first(&summary));
     let mut rates: Vec<_> = cell.valid.iter().map(|m| m.rate).collect();
     rates.sort_by(f64::total_cmp);
     assert_eq!(cell.spread(ValidTrial::rate).unwrap().median, rates[1]);
@@ -25,10 +30,8 @@ fn an_invalid_trial_is_counted_and_enters_no_figure() {
     let run = Run::new().blocks(3);
     let clean = Summary::of(&run.build());
     let summary = Summary::of(&run.invalid("threads", 1, 2, 1).build());
-    let (before, after) = (
-        clean.cell(&of("threads"), GridPoint { backends: 1, concurrency: 2 }),
-        summary.cell(&of("threads"), GridPoint { backends: 1, concurrency: 2 }),
-    );
+    let (before, after) =
+        (clean.cell(&of("threads"), first(&clean)), summary.cell(&of("threads"), first(&summary)));
     assert_eq!((after.valid.len(), after.invalid), (2, 1));
     assert_eq!(after.valid[0].rate, before.valid[0].rate);
     assert!(after.in_block(1).is_none());
@@ -44,7 +47,7 @@ fn a_cell_run_again_after_an_invalid_trial_has_both() {
     again.attempt = 2;
     stored.trials.push(again);
     let summary = Summary::of(&stored);
-    let cell = summary.cell(&of("direct"), GridPoint { backends: 1, concurrency: 2 });
+    let cell = summary.cell(&of("direct"), first(&summary));
     assert_eq!((cell.valid.len(), cell.invalid), (1, 1));
 }
 
@@ -69,7 +72,7 @@ fn an_altered_record_is_invalid_not_a_number() {
 fn p99_9_needs_more_than_one_trial_of_10000() {
     let stored = Run::new().blocks(2).build();
     let summary = Summary::of(&stored);
-    let cell = summary.cell(&of("threads"), GridPoint { backends: 1, concurrency: 2 });
+    let cell = summary.cell(&of("threads"), first(&summary));
     assert!(cell.valid[0].percentile_ms(99.0).is_some());
     assert!(cell.valid[0].percentile_ms(99.9).is_none());
     assert!(percentile_ms(&cell.pooled().unwrap(), 99.9).is_some());
@@ -90,13 +93,8 @@ fn the_reference_is_threads_else_the_first_balancer() {
 fn ratios_pair_only_blocks_that_both_have() {
     let stored = Run::new().blocks(4).invalid("mio", 1, 2, 0).invalid("threads", 1, 2, 3).build();
     let summary = Summary::of(&stored);
-    let ratios = summary.log_ratios(
-        (&of("mio"), &of("threads")),
-        GridPoint { backends: 1, concurrency: 2 },
-        ValidTrial::rate,
-    );
+    let ratios = summary.log_ratios((&of("mio"), &of("threads")), first(&summary), ValidTrial::rate);
     assert_eq!(ratios.len(), 2);
-    let cell =
-        |model| summary.cell(&of(model), GridPoint { backends: 1, concurrency: 2 }).in_block(1).unwrap().rate;
+    let cell = |model| summary.cell(&of(model), first(&summary)).in_block(1).unwrap().rate;
     assert_eq!(ratios[0], (cell("mio") / cell("threads")).ln());
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of pixels or models.
 
+use crate::plan::Value;
 use crate::text::grouped;
 
 /// One axis: a range, linear in the coordinate that is drawn, and the ticks in that coordinate.
@@ -38,20 +39,34 @@ impl Axis {
         Axis { from, to, ticks: ticks.into_iter().map(|v| (v.ln(), trimmed(v))).collect() }
     }
 
-    /// A given tick for each of `values`, at ln of it, with half a step of room on either side.
-    pub(super) fn of_counts(values: &[u32]) -> Self {
-        let at: Vec<f64> = values.iter().map(|&value| f64::from(value.max(1)).ln()).collect();
+    /// A tick for each of `levels`: at ln of them where they are numbers over zero, with half a step of room on either
+    /// side; else a place each.
+    pub(super) fn of_levels(levels: &[Value]) -> Self {
+        let Some(at) = logarithms(levels) else { return Axis::of_groups(levels) };
         let (first, last) = (at.first().copied().unwrap_or(0.0), at.last().copied().unwrap_or(0.0));
         let room = if last > first { (last - first) * 0.16 } else { 1.0 };
-        let ticks = at.into_iter().zip(values).map(|(at, value)| (at, value.to_string())).collect();
+        let ticks = at.into_iter().zip(levels).map(|(at, value)| (at, value.to_string())).collect();
         Axis { from: first - room, to: last + room, ticks }
     }
 
-    /// A place of width 1 for each of `values`: 0, 1, 2, …
-    pub(super) fn of_groups(values: &[u32]) -> Self {
-        let ticks = values.iter().enumerate().map(|(i, value)| (i as f64, value.to_string())).collect();
-        Axis { from: -0.5, to: values.len().max(1) as f64 - 0.5, ticks }
+    /// A place of width 1 for each of `levels`: 0, 1, 2, …
+    pub(super) fn of_groups(levels: &[Value]) -> Self {
+        let ticks = levels.iter().enumerate().map(|(i, value)| (i as f64, value.to_string())).collect();
+        Axis { from: -0.5, to: levels.len().max(1) as f64 - 0.5, ticks }
     }
+}
+
+/// Whether [`Axis::of_levels`] is logarithmic.
+pub(super) fn has_logarithms(levels: &[Value]) -> bool {
+    logarithms(levels).is_some()
+}
+
+fn logarithms(levels: &[Value]) -> Option<Vec<f64>> {
+    let logarithm = |level: &Value| match level {
+        Value::Number(number) if *number > 0 => Some((*number as f64).ln()),
+        _ => None,
+    };
+    levels.iter().map(logarithm).collect()
 }
 
 /// The smallest of 1, 2, 2.5, 5, 10 times a power of ten that is at least `rough`.

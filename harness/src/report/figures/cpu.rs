@@ -6,12 +6,13 @@ use super::axis::Axis;
 use super::frame::{Content, Frame, Panel};
 use super::palette::{self, Look};
 use super::shape::{Mark, Shape, Tags};
-use super::{Figure, PANELS, backends_heading, columns, left_out, legend, named, some_of};
+use super::{Figure, columns, factors, heading, left_out, legend, named, panels, tagged};
 use crate::analysis::Analysis;
+use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
-use crate::analysis::summary::{GridPoint, Summary};
+use crate::analysis::summary::Summary;
 use crate::analysis::trial::ValidTrial;
-use crate::plan::{Competitor, Plan};
+use crate::plan::{Competitor, Condition, Plan};
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::{Digits, Value};
@@ -32,11 +33,11 @@ struct Stack {
 
 pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
     let summary = &analysis.summary;
-    let backends = some_of(&summary.backends, PANELS);
+    let grid = &summary.grid;
+    let (across, rows) = (grid.across(), panels(grid));
     let looks: Vec<_> = palette::looks(summary).into_iter().filter(|(row, _)| !row.is_direct()).collect();
     let shown = || {
-        let conditions =
-            summary.conditions().into_iter().filter(|condition| backends.contains(&condition.backends));
+        let conditions = rows.iter().flat_map(|row| row.conditions.iter().copied().flatten());
         conditions.flat_map(|condition| looks.iter().map(move |&(row, _)| (row, condition)))
     };
     let highest = shown()
@@ -49,29 +50,32 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
             "Pale: user mode; full colour: kernel; each a median over {}. Whiskers: smallest to largest sum in a \
              block. The time of client and backends is not in it. {}",
             prose::blocks(summary),
-            prose::load::of_a_trial(plan)
-                + prose::empty_cells(summary)
-                + left_out(summary, &backends, &summary.concurrency)
+            prose::load::of_a_trial(plan) + prose::empty_cells(summary) + left_out(grid, &rows)
         ),
         legend: legend(summary, &looks),
         y_title: "CPU time per request (µs, user + system)".into(),
-        x_title: format!("concurrency ({})", prose::load::concurrency(summary.load())),
-        x: Axis::of_groups(&summary.concurrency),
+        x_title: prose::load::across(summary.load(), across, ""),
+        x: Axis::of_groups(&across.levels),
         y: Axis::from_zero(highest),
-        panels: backends.iter().map(|&b| backends_heading(b)).collect(),
-        columns: columns(backends.len()),
+        panels: rows.iter().map(heading).collect(),
+        columns: columns(rows.len()),
         panel_height: 420,
         feet: 24,
     });
     let mut marks = Vec::new();
-    for (index, &backends) in backends.iter().enumerate() {
-        for (group, &concurrency) in summary.concurrency.iter().enumerate() {
-            let condition = GridPoint { backends, concurrency };
+    for (index, of) in rows.iter().enumerate() {
+        for (group, condition) in of.conditions.iter().enumerate() {
+            let &Some(condition) = condition else { continue };
             for (place, &(row, look)) in looks.iter().enumerate() {
                 let Some(stack) = Stack::of(summary, row, condition) else { continue };
                 let width = FILLED / looks.len() as f64;
                 let left = group as f64 - FILLED / 2.0 + place as f64 * width;
-                marks.push(stack.mark((row, look), condition, frame.panel(index), (left, left + width)));
+                marks.push(stack.mark(
+                    (row, look),
+                    (grid, condition),
+                    frame.panel(index),
+                    (left, left + width),
+                ));
             }
         }
     }
@@ -83,11 +87,19 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
         Column::numbers("largest sum of a block"),
     ];
     let sentence = prose::findings::of_medians(analysis, Metric::BalancerCpu);
-    Some(Figure { id: String::new(), frame, sentence, columns, under: Vec::new(), marks })
+    Some(Figure {
+        id: String::new(),
+        frame,
+        sentence,
+        factors: factors(grid),
+        columns,
+        under: Vec::new(),
+        marks,
+    })
 }
 
 impl Stack {
-    fn of(summary: &Summary, row: &Competitor, condition: GridPoint) -> Option<Self> {
+    fn of(summary: &Summary, row: &Competitor, condition: &Condition) -> Option<Self> {
         let cell = summary.cell(row, condition);
         Some(Stack {
             user: cell.spread(|trial| trial.user_us)?.median,
@@ -100,7 +112,7 @@ impl Stack {
     fn mark(
         &self,
         (row, look): (&Competitor, Look),
-        condition: GridPoint,
+        (grid, condition): (&Grid, &Condition),
         panel: Panel,
         (from, to): (f64, f64),
     ) -> Mark {
@@ -123,13 +135,13 @@ impl Stack {
         Mark {
             tags: Tags {
                 competitor: row.to_string(),
-                condition: Some(condition),
+                condition: tagged(grid, condition),
                 metric: Some(Metric::BalancerCpu),
                 series: None,
             },
             says: format!(
                 "{}: {} µs of CPU per request; user {user}, kernel {system}",
-                named(row, condition),
+                named(row, grid, condition),
                 total.plain()
             ),
             rows: vec![[self.user, self.system, median, min, max].map(Value::figure).to_vec()],

@@ -192,7 +192,7 @@ impl Frame {
             ];
             let tags = entry.competitor.clone().map(|competitor| Tags {
                 competitor,
-                condition: None,
+                condition: Vec::new(),
                 metric: None,
                 series: None,
             });

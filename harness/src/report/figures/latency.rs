@@ -10,12 +10,13 @@ use super::axis::Axis;
 use super::frame::{Content, Frame, Panel};
 use super::palette::{self, Look};
 use super::shape::{Mark, Shape, Tags};
-use super::{Figure, backends_heading, columns, left_out, legend, named, some_of};
+use super::{Figure, columns, factors, left_out, legend, named, some_of, tagged};
 use crate::analysis::Analysis;
+use crate::analysis::grid::{Dimension, Grid, Row};
 use crate::analysis::metric::Metric;
-use crate::analysis::summary::{GridPoint, Summary};
+use crate::analysis::summary::Summary;
 use crate::load::latency::{REQUESTS_BEYOND_A_PERCENTILE, percentile_ms};
-use crate::plan::{Competitor, Plan};
+use crate::plan::{Competitor, Condition, Plan, factor};
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::Value;
@@ -37,7 +38,7 @@ const TICKS: [(f64, &str); 7] = [
 
 /// The nines of the last tick.
 const NINES: u8 = 6;
-/// Backend counts, and concurrencies, that are drawn at most.
+/// Panels in a row, and rows of them, that are drawn at most.
 const PANELS_A_SIDE: usize = 6;
 
 /// (nines, milliseconds)
@@ -63,21 +64,21 @@ impl<'a> Times<'a> {
 }
 
 /// Every model's curve under one condition; `None` fills a row of panels up.
-type Curves<'a> = Option<(GridPoint, Vec<Times<'a>>)>;
+type Curves<'a> = Option<(&'a Condition, Vec<Times<'a>>)>;
 
-pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
+pub(super) fn figure<'a>(plan: &Plan, analysis: &'a Analysis) -> Option<Figure> {
     let summary = &analysis.summary;
     let looks = palette::looks(summary);
-    let (backends, concurrency) =
-        (some_of(&summary.backends, PANELS_A_SIDE), some_of(&summary.concurrency, PANELS_A_SIDE));
-    let columns = columns(backends.len());
-    let curves = |condition: &Option<GridPoint>| -> Curves<'_> {
-        let of = |&(row, look): &(_, Look)| {
-            Some(Times::of(row, look, &summary.cell(row, (*condition)?).pooled()?))
-        };
-        Some(((*condition)?, looks.iter().filter_map(of).collect()))
+    let grid = &summary.grid;
+    let rows = thinned(grid);
+    let columns = columns(rows.len());
+    let curves = |condition: Option<&'a Condition>| -> Curves<'a> {
+        let condition = condition?;
+        let of =
+            |&(row, look): &(_, Look)| Some(Times::of(row, look, &summary.cell(row, condition).pooled()?));
+        Some((condition, looks.iter().filter_map(of).collect()))
     };
-    let panels: Vec<_> = in_rows(&backends, &concurrency, columns).par_iter().map(curves).collect();
+    let panels: Vec<_> = in_rows(&rows, columns).into_par_iter().map(curves).collect();
     let points = || panels.iter().flatten().flat_map(|(_, times)| times).flat_map(|times| &times.curve);
     let longest = points().map(|&(nines, _)| nines).reduce(f64::max)?;
     let (fastest, slowest) =
@@ -85,12 +86,11 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
     let to = longest.max(1.0) + 0.12;
     let ticks = TICKS.iter().filter(|(nines, _)| *nines <= to);
     let heading = |curves: &Curves<'_>| {
-        let heading = |of: &GridPoint| format!("{}, c = {}", backends_heading(of.backends), of.concurrency);
-        curves.as_ref().map_or_else(String::new, |(condition, _)| heading(condition))
+        curves.as_ref().map_or_else(String::new, |(condition, _)| heading(grid, condition))
     };
     let frame = Frame::lay_out(Content {
         title: prose::load::titled("Response time by percentile", summary.load()),
-        subtitle: subtitle(plan, summary) + left_out(summary, &backends, &concurrency),
+        subtitle: subtitle(plan, summary) + left_out(grid, &rows),
         legend: legend(summary, &looks),
         y_title: "response time (ms, log scale)".into(),
         x_title: "percentile of requests (log scale in 1 / (1 − p))".into(),
@@ -112,12 +112,20 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
         for (place, times) in curves.iter().enumerate() {
             // No two models' markers at the same percentile: the last would hide the rest.
             let first = MEDIAN + STEP * 4.0 + place as f64 / curves.len() as f64;
-            marks.extend(mark(times, *condition, frame.panel(index), first));
+            marks.extend(mark(times, (grid, condition), frame.panel(index), first));
         }
     }
     let columns = vec![Column::numbers("percentile"), Column::numbers("response time, ms")];
     let sentence = prose::findings::of_models(analysis, Metric::P50);
-    Some(Figure { id: String::new(), frame, sentence, columns, under: Vec::new(), marks })
+    Some(Figure {
+        id: String::new(),
+        frame,
+        sentence,
+        factors: factors(grid),
+        columns,
+        under: Vec::new(),
+        marks,
+    })
 }
 
 fn subtitle(plan: &Plan, summary: &Summary) -> String {
@@ -129,13 +137,29 @@ fn subtitle(plan: &Plan, summary: &Summary) -> String {
     )
 }
 
-/// Conditions row by row: a concurrency's panels stand side by side.
-fn in_rows(backends: &[u32], concurrency: &[u32], columns: usize) -> Vec<Option<GridPoint>> {
+/// "2 backends, c = 10": what stands over a panel.
+fn heading(grid: &Grid, condition: &Condition) -> String {
+    let of = |of: &Dimension| match of.factor.get(condition) {
+        value if *of.factor == factor::CONCURRENCY => format!("c = {value}"),
+        value => of.factor.phrase(&value),
+    };
+    grid.dimensions().iter().map(of).collect::<Vec<_>>().join(", ")
+}
+
+/// Not more panels than can be read.
+fn thinned(grid: &Grid) -> Vec<Row<'_>> {
+    let rows = some_of(&grid.along(grid.across()), PANELS_A_SIDE);
+    let thinned =
+        |Row { common, conditions }| Row { common, conditions: some_of(&conditions, PANELS_A_SIDE) };
+    rows.into_iter().map(thinned).collect()
+}
+
+/// Conditions row by row: those that have the same on the horizontal axis of other charts stand side by side.
+fn in_rows<'a>(rows: &[Row<'a>], columns: usize) -> Vec<Option<&'a Condition>> {
     let mut conditions = Vec::new();
-    for &concurrency in concurrency {
-        for backends in backends.chunks(columns) {
-            let condition = |i: usize| Some(GridPoint { backends: *backends.get(i)?, concurrency });
-            conditions.extend((0..columns).map(condition));
+    for place in 0..rows.first().map_or(0, |row| row.conditions.len()) {
+        for some in rows.chunks(columns) {
+            conditions.extend((0..columns).map(|i| some.get(i)?.conditions[place]));
         }
     }
     while conditions.last() == Some(&None) {
@@ -145,7 +169,7 @@ fn in_rows(backends: &[u32], concurrency: &[u32], columns: usize) -> Vec<Option<
 }
 
 /// A curve, with a marker a nine from `first` on; `None` where it has no point.
-fn mark(times: &Times<'_>, condition: GridPoint, panel: Panel, first: f64) -> Option<Mark> {
+fn mark(times: &Times<'_>, (grid, condition): (&Grid, &Condition), panel: Panel, first: f64) -> Option<Mark> {
     let Times { row, look, curve, percentiles } = times;
     let look = *look;
     let at = |(nines, ms): (f64, f64)| panel.at(nines, ms.ln());
@@ -162,11 +186,11 @@ fn mark(times: &Times<'_>, condition: GridPoint, panel: Panel, first: f64) -> Op
     Some(Mark {
         tags: Tags {
             competitor: row.to_string(),
-            condition: Some(condition),
+            condition: tagged(grid, condition),
             metric: Some(Metric::P50),
             series: None,
         },
-        says: format!("{}: {}", named(row, condition), says.join(", ")),
+        says: format!("{}: {}", named(row, grid, condition), says.join(", ")),
         rows: percentiles.iter().map(|&(name, ms)| vec![name.into(), Value::figure(ms)]).collect(),
         shapes,
     })

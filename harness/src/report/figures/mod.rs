@@ -26,17 +26,17 @@ use self::frame::{Entry, Frame};
 use self::palette::Look;
 use self::shape::{Group, Mark};
 use crate::analysis::Analysis;
+use crate::analysis::faults::FaultRun;
+use crate::analysis::grid::{Grid, Row};
 use crate::analysis::loop_kind::Loop;
 use crate::analysis::metric::Metric;
-use crate::analysis::summary::{GridPoint, Summary};
-use crate::plan::{Competitor, Family, Plan};
+use crate::analysis::summary::Summary;
+use crate::plan::{self, Competitor, Condition, Factor, Family, Plan};
 use crate::record::Stored;
-use crate::record::faults::StoredFaults;
 use crate::report::prose;
 use crate::report::render;
 use crate::report::section::{Column, FigureLink, Table};
 use crate::report::value::Value;
-use crate::text::counted;
 
 /// A figure that could not be drawn: a fault of roundtable.
 #[derive(Debug, Error)]
@@ -89,8 +89,8 @@ pub fn of_run(stored: &Stored, analysis: &Analysis) -> Vec<Figure> {
 }
 
 /// The timeline of each model in a fault run that has a valid trial.
-pub fn of_faults(stored: &StoredFaults) -> Vec<Figure> {
-    timeline::figures(stored)
+pub fn of_faults(run: FaultRun<'_>) -> Vec<Figure> {
+    timeline::figures(run)
 }
 
 /// The ids of all figures of a run that there can be.
@@ -105,6 +105,8 @@ pub struct Figure {
     frame: Frame,
     /// The sentence that it supports.
     sentence: Option<String>,
+    /// The factors that tell its marks apart.
+    factors: Vec<&'static Factor>,
     /// The columns of its data, after those that say what a mark stands for.
     columns: Vec<Column>,
     /// Lines that the marks lie on.
@@ -157,19 +159,13 @@ impl Figure {
 
     /// The data behind its marks.
     pub fn data(&self) -> Table {
-        let mut columns =
-            vec![Column::words("model"), Column::numbers("HTTP servers"), Column::numbers("concurrency")];
+        let mut columns = vec![Column::words("model")];
+        columns.extend(self.factors.iter().map(|factor| prose::grid::column(factor)));
         columns.extend(self.columns.iter().cloned());
         let rows = self.marks.iter().flat_map(|mark| {
-            let condition = |number: fn(GridPoint) -> u32| {
-                Value::or_nothing(mark.tags.condition, |condition| Value::count(number(condition)))
-            };
-            let of = [
-                mark.tags.competitor.as_str().into(),
-                condition(|condition| condition.backends),
-                condition(|condition| condition.concurrency),
-            ];
-            mark.rows.iter().map(move |row| of.iter().chain(row).cloned().collect())
+            let mut of = vec![Value::from(mark.tags.competitor.as_str())];
+            of.extend(mark.tags.condition.iter().map(|(_, value)| prose::grid::value(value)));
+            mark.rows.iter().map(move |row| of.iter().chain(row).cloned().collect::<Vec<_>>())
         });
         Table::new(columns, rows)
     }
@@ -204,17 +200,22 @@ impl Figure {
 }
 
 /// At most `limit` of `all`, spread evenly, the first and the last among them: a plan may be larger than a picture.
-fn some_of(all: &[u32], limit: usize) -> Vec<u32> {
+fn some_of<T: Clone>(all: &[T], limit: usize) -> Vec<T> {
     if all.len() <= limit {
         return all.to_vec();
     }
-    (0..limit).map(|i| all[i * (all.len() - 1) / (limit - 1)]).collect()
+    (0..limit).map(|i| all[i * (all.len() - 1) / (limit - 1)].clone()).collect()
 }
 
-/// A remark on what [`some_of`] left out.
-fn left_out(summary: &Summary, backends: &[u32], concurrency: &[u32]) -> &'static str {
-    let all = summary.backends.len() == backends.len() && summary.concurrency.len() == concurrency.len();
-    if all { "" } else { " Not every cell is drawn: the tables have all." }
+/// The panels of a figure: a row of conditions along its horizontal axis each.
+fn panels(grid: &Grid) -> Vec<Row<'_>> {
+    some_of(&grid.along(grid.across()), PANELS)
+}
+
+/// A remark on what [`some_of`] left out of `grid`.
+fn left_out(grid: &Grid, drawn: &[Row<'_>]) -> &'static str {
+    let drawn: usize = drawn.iter().map(|row| row.conditions.iter().flatten().count()).sum();
+    if grid.conditions().len() == drawn { "" } else { " Not every cell is drawn: the tables have all." }
 }
 
 /// Panels side by side.
@@ -226,18 +227,24 @@ fn columns(panels: usize) -> usize {
     }
 }
 
-fn backends_heading(backends: u32) -> String {
-    counted(backends as usize, "backend")
+/// What stands over a panel.
+fn heading(row: &Row<'_>) -> String {
+    prose::grid::phrase(row.common.iter().cloned())
 }
 
 /// "mio, 2 backends, concurrency 10": what a mark stands for, in words.
-fn named(row: &Competitor, condition: GridPoint) -> String {
-    format!(
-        "{}, {}, concurrency {}",
-        prose::row(row),
-        backends_heading(condition.backends),
-        condition.concurrency
-    )
+fn named(row: &Competitor, grid: &Grid, condition: &Condition) -> String {
+    format!("{}, {}", prose::row(row), prose::grid::named(grid, condition))
+}
+
+/// The factors of `grid`, with what they are in `condition`.
+fn tagged(grid: &Grid, condition: &Condition) -> Vec<(&'static Factor, plan::Value)> {
+    grid.dimensions().iter().map(|of| (of.factor, of.factor.get(condition))).collect()
+}
+
+/// The factors of `grid`.
+fn factors(grid: &Grid) -> Vec<&'static Factor> {
+    grid.dimensions().iter().map(|of| of.factor).collect()
 }
 
 fn legend(summary: &Summary, looks: &[(&Competitor, Look)]) -> Vec<Entry> {

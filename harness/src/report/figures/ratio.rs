@@ -7,13 +7,13 @@ use super::axis::Axis;
 use super::frame::{Content, Frame};
 use super::palette::{self, Look};
 use super::shape::{Group, Mark, Shape, Tags};
-use super::{Figure, PANELS, backends_heading, columns, left_out, legend, named, some_of};
+use super::{Figure, columns, factors, heading, left_out, legend, named, panels, tagged};
 use crate::analysis::Analysis;
+use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::Ratio;
-use crate::analysis::summary::GridPoint;
 use crate::analysis::verdicts::OfMetric;
-use crate::plan::{Competitor, Plan};
+use crate::plan::{Competitor, Condition, Plan};
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::{Value, noise_floor};
@@ -27,11 +27,14 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis, metric: Metric) -> Option
     let summary = &analysis.summary;
     let verdicts = analysis.verdicts.on(metric)?;
     let reference = summary.reference()?;
-    let backends = some_of(&summary.backends, PANELS);
+    let grid = &summary.grid;
+    let (across, rows) = (grid.across(), panels(grid));
     let is_compared = |row: &Competitor| !row.is_direct() && row != reference;
     let looks: Vec<_> = palette::looks(summary).into_iter().filter(|(row, _)| is_compared(row)).collect();
     let whiskers = || {
-        let shown = verdicts.models.iter().filter(|of| backends.contains(&of.condition.backends));
+        let drawn = || rows.iter().flat_map(|row| row.conditions.iter().flatten());
+        let shown =
+            verdicts.models.iter().filter(move |of| drawn().any(|condition| **condition == of.condition));
         shown.filter_map(|of| of.ratio).map(|ratio| whisker(&ratio))
     };
     // The line at 1 is always in sight.
@@ -45,34 +48,32 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis, metric: Metric) -> Option
              that one ratio (Student's t on the logarithms).{} {}",
             prose::blocks(summary),
             remarks(verdicts),
-            prose::load::of_a_trial(plan)
-                + prose::empty_cells(summary)
-                + left_out(summary, &backends, &summary.concurrency)
+            prose::load::of_a_trial(plan) + prose::empty_cells(summary) + left_out(grid, &rows)
         ),
         legend: legend(summary, &looks),
         y_title: format!("{} (log scale; {} than {reference})", words.axis, words.better),
-        x_title: format!("concurrency ({})", prose::load::concurrency(summary.load())),
-        x: Axis::of_groups(&summary.concurrency),
+        x_title: prose::load::across(summary.load(), across, ""),
+        x: Axis::of_groups(&across.levels),
         y: Axis::logarithmic(smallest, largest),
-        panels: backends.iter().map(|&b| backends_heading(b)).collect(),
-        columns: columns(backends.len()),
+        panels: rows.iter().map(heading).collect(),
+        columns: columns(rows.len()),
         panel_height: 380,
         feet: 0,
     });
     let (mut under, mut marks) = (Vec::new(), Vec::new());
-    for (index, &backends) in backends.iter().enumerate() {
+    for (index, of) in rows.iter().enumerate() {
         let panel = frame.panel(index);
         let (_, one) = panel.at(0.0, 0.0);
         let shapes = vec![Shape::line([(panel.left, one), (panel.right, one)], palette::INK, 3)];
         under.push(Group { class: "reference", shapes, ..Group::default() });
-        for (group, &concurrency) in summary.concurrency.iter().enumerate() {
-            let condition = GridPoint { backends, concurrency };
+        for (group, condition) in of.conditions.iter().enumerate() {
+            let &Some(condition) = condition else { continue };
             for (place, &(row, look)) in looks.iter().enumerate() {
-                let found = verdicts.models.iter().find(|of| of.row == *row && of.condition == condition);
+                let found = verdicts.models.iter().find(|of| of.row == *row && of.condition == *condition);
                 let Some(ratio) = found.and_then(|of| of.ratio) else { continue };
                 let offset = (place as f64 + 0.5) / looks.len() as f64 - 0.5;
                 let at = |ratio: f64| panel.at(group as f64 + offset * FILLED, ratio.ln());
-                marks.push(mark((row, look), condition, metric, &ratio, at));
+                marks.push(mark((row, look), (grid, condition), metric, &ratio, at));
             }
         }
     }
@@ -83,12 +84,12 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis, metric: Metric) -> Option
         Column::words("verdict"),
     ];
     let sentence = prose::findings::of_models(analysis, metric);
-    Some(Figure { id: String::new(), frame, sentence, columns, under, marks })
+    Some(Figure { id: String::new(), frame, sentence, factors: factors(grid), columns, under, marks })
 }
 
 fn mark(
     (row, look): (&Competitor, Look),
-    condition: GridPoint,
+    (grid, condition): (&Grid, &Condition),
     metric: Metric,
     ratio: &Ratio,
     at: impl Fn(f64) -> (i32, i32),
@@ -102,11 +103,11 @@ fn mark(
     Mark {
         tags: Tags {
             competitor: row.to_string(),
-            condition: Some(condition),
+            condition: tagged(grid, condition),
             metric: Some(metric),
             series: None,
         },
-        says: format!("{}: {}", named(row, condition), Value::concluded(ratio, word).plain()),
+        says: format!("{}: {}", named(row, grid, condition), Value::concluded(ratio, word).plain()),
         rows: vec![vec![
             Value::figure(ratio.judged.ratio),
             Value::or_nothing(interval, |interval| Value::figure(interval.low)),

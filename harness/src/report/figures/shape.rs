@@ -13,7 +13,7 @@ use plotters::style::{Color, IntoFont, RGBAColor, RGBColor, ShapeStyle};
 use super::palette::{Look, Marker, PAPER};
 use super::text;
 use crate::analysis::metric::Metric;
-use crate::analysis::summary::GridPoint;
+use crate::plan::{self, Factor};
 use crate::report::value::Value;
 
 /// Where shapes are drawn.
@@ -53,8 +53,8 @@ pub(super) struct Group {
 pub(super) struct Tags {
     /// The label of the row.
     pub(super) competitor: String,
-    /// `None`: over a whole fault run, or in a legend.
-    pub(super) condition: Option<GridPoint>,
+    /// The factors of the run's grid, with their values; nothing of a whole fault run, or in a legend.
+    pub(super) condition: Vec<(&'static Factor, plan::Value)>,
     /// `None`: in a legend.
     pub(super) metric: Option<Metric>,
     /// Which of several series of one competitor; `None` where there is one.

@@ -14,6 +14,7 @@ use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 
 use super::shape::{Group, Tags};
 use super::text;
+use crate::plan::{Factor, Value};
 
 type Done = Result<(), DrawingErrorKind<io::Error>>;
 type Xml = Writer<Vec<u8>>;
@@ -71,23 +72,22 @@ fn write_all(xml: &mut Xml, names: &Names<'_>, size: (u32, u32), groups: &[Group
 }
 
 /// The class of a group, and what it stands for.
-fn attributes(figure: &str, group: &Group) -> Attributes {
-    let mut attributes = vec![("class", group.class.to_owned())];
+fn attributes(figure: &str, group: &Group) -> Vec<(String, String)> {
+    let mut attributes = vec![("class".to_owned(), group.class.to_owned())];
     if let Some(tags) = &group.tags {
-        attributes.push(("id", id(figure, group.class, tags)));
-        attributes.push(("data-competitor", tags.competitor.clone()));
-        if let Some(condition) = tags.condition {
-            attributes.push(("data-backends", condition.backends.to_string()));
-            attributes.push(("data-concurrency", condition.concurrency.to_string()));
-        }
-        attributes.extend(tags.metric.map(|metric| ("data-metric", metric.name().to_owned())));
-        attributes.extend(tags.series.clone().map(|series| ("data-series", series)));
+        attributes.push(("id".to_owned(), id(figure, group.class, tags)));
+        attributes.push(("data-competitor".to_owned(), tags.competitor.clone()));
+        let of_condition =
+            |(factor, value): &(&Factor, Value)| (format!("data-{}", factor.name), value.to_string());
+        attributes.extend(tags.condition.iter().map(of_condition));
+        attributes.extend(tags.metric.map(|metric| ("data-metric".to_owned(), metric.name().to_owned())));
+        attributes.extend(tags.series.clone().map(|series| ("data-series".to_owned(), series)));
     }
     attributes
 }
 
-fn start(xml: &mut Xml, element: &str, attributes: &[(&'static str, String)]) -> io::Result<()> {
-    let attributes = attributes.iter().map(|(name, value)| (*name, value.as_str()));
+fn start(xml: &mut Xml, element: &str, attributes: &[(impl AsRef<str>, String)]) -> io::Result<()> {
+    let attributes = attributes.iter().map(|(name, value)| (name.as_ref(), value.as_str()));
     xml.write_event(Event::Start(BytesStart::new(element).with_attributes(attributes)))
 }
 
@@ -110,9 +110,8 @@ fn with_text(
 fn id(figure: &str, class: &str, tags: &Tags) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     let name = |text: &str| text.chars().map(safe).collect::<String>();
-    let condition = tags
-        .condition
-        .map_or(String::new(), |condition| format!("-{}x{}", condition.backends, condition.concurrency));
+    let values: Vec<_> = tags.condition.iter().map(|(_, value)| name(&value.to_string())).collect();
+    let condition = if values.is_empty() { String::new() } else { format!("-{}", values.join("x")) };
     let series = tags.series.as_ref().map_or(String::new(), |series| format!("-{}", name(series)));
     format!("{figure}-{class}-{}{condition}{series}", name(&tags.competitor))
 }
@@ -276,7 +275,7 @@ impl DrawingBackend for Svg<'_> {
 mod tests {
     use super::*;
     use crate::analysis::metric::Metric;
-    use crate::analysis::summary::GridPoint;
+    use crate::plan::factor;
     use crate::report::figures::palette::INK;
     use crate::report::figures::shape::Shape;
 
@@ -294,7 +293,7 @@ mod tests {
     fn a_mark_can_be_found_by_what_it_stands_for() {
         let tags = Tags {
             competitor: "mio+10%".into(),
-            condition: Some(GridPoint { backends: 2, concurrency: 10 }),
+            condition: vec![(&factor::BACKENDS, 2_u32.into()), (&factor::CONCURRENCY, 10_u32.into())],
             metric: Some(Metric::P99),
             series: None,
         };

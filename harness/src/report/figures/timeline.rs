@@ -11,10 +11,10 @@ use super::frame::{Content, Entry, Frame, LINE, Panel, TYPE, write};
 use super::palette::{FAINT_INK, INK, Look, Marker};
 use super::shape::{Mark, Shape, Tags};
 use super::{Figure, TIMELINE, text};
+use crate::analysis::faults::FaultRun;
 use crate::analysis::faults::timeline::{Backends, Timeline};
 use crate::plan::backend_name;
 use crate::plan::fault::Event;
-use crate::record::faults::StoredFaults;
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::Value;
@@ -40,23 +40,21 @@ const HEADROOM: f64 = 1.16;
 const CLOSE: f64 = 0.15;
 
 /// A figure for each model that has a valid trial, in the plan's order.
-pub(super) fn figures(stored: &StoredFaults) -> Vec<Figure> {
-    let backends = Backends::of(
-        &stored.environment.fault.script.events,
-        stored.environment.environment.plan.most_backends(),
-    );
-    let timelines = Timeline::of_each(stored, &backends);
+pub(super) fn figures(run: FaultRun<'_>) -> Vec<Figure> {
+    let backends = Backends::of(&run.faults.script.events, run.plan().most_backends());
+    let timelines = Timeline::of_each(run, &backends);
     let intervals = timelines.iter().map(Timeline::intervals).max().unwrap_or(0);
     let tallest = timelines.iter().map(Timeline::tallest).fold(0.0, f64::max);
-    let interval = stored.environment.fault.bucket_ms as f64 / 1e3;
+    let interval = run.faults.bucket_ms as f64 / 1e3;
     let figure = |of: &Timeline| {
         let end = intervals as f64 * interval;
         let highest = if is_crowded(of, end) { tallest * HEADROOM } else { tallest };
-        let frame = frame(stored, of, &backends, (end, highest));
+        let frame = frame(run, of, &backends, (end, highest));
         let drawn = Drawn { of, interval, panel: frame.panel(0) };
         Figure {
             id: id(&of.model.to_string()),
             sentence: None,
+            factors: Vec::new(),
             columns: vec![Column::numbers("seconds"), Column::words("series"), Column::numbers("per second")],
             under: Vec::new(),
             marks: drawn.marks(&backends),
@@ -66,8 +64,8 @@ pub(super) fn figures(stored: &StoredFaults) -> Vec<Figure> {
     timelines.iter().map(figure).collect()
 }
 
-fn frame(stored: &StoredFaults, of: &Timeline, backends: &Backends, (end, highest): (f64, f64)) -> Frame {
-    let (plan, fault) = (&stored.environment.environment.plan, &stored.environment.fault);
+fn frame(run: FaultRun<'_>, of: &Timeline, backends: &Backends, (end, highest): (f64, f64)) -> Frame {
+    let (plan, fault) = (run.plan(), run.faults);
     let entry = |name: String, look| Entry { name, look, competitor: None };
     let square = |color| Look { color, marker: Marker::Square };
     let stacked = backends.names.iter().cloned().zip(colors(backends));
@@ -189,7 +187,7 @@ impl Drawn<'_> {
         Mark {
             tags: Tags {
                 competitor: self.of.model.to_string(),
-                condition: None,
+                condition: Vec::new(),
                 metric: None,
                 series: Some(what.clone()),
             },
@@ -225,24 +223,25 @@ fn id(model: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::faults::FaultOutcome;
-    use crate::trial::faults::fixtures::{environment, observed, trial};
+    use crate::fixtures::invalid;
+    use crate::record::{Stored, Trial};
+    use crate::trial::faults::fixtures::{self, observed, trial};
 
-    fn stored(trials: Vec<crate::record::faults::FaultTrial>) -> StoredFaults {
-        let environment = environment("kill-backend@1s,restore@2s");
-        StoredFaults { name: "faulty".into(), environment, trials }
+    fn stored(trials: Vec<Trial>) -> Stored {
+        fixtures::stored("kill-backend@1s,restore@2s", trials)
     }
 
     #[test]
     fn each_model_with_a_valid_trial_has_a_timeline_of_its_own() {
-        let invalid = trial("threads", 0, FaultOutcome::Invalid { reasons: vec!["x".into()] });
-        let figures = figures(&stored(vec![invalid, observed("mio", 0), observed("mio", 1)]));
+        let invalid = trial("threads", 0, invalid("x"));
+        let stored = stored(vec![invalid, observed("mio", 0), observed("mio", 1)]);
+        let figures = figures(FaultRun::of(&stored).unwrap());
         assert_eq!(figures.iter().map(Figure::id).collect::<Vec<_>>(), ["timeline-mio"]);
         let (content, data) = (&figures[0].frame.content, figures[0].data());
         assert_eq!((content.legend.len(), content.x.to), (4, 3.0));
         // Two backends, late answers and errors, in each of thirty intervals.
         assert_eq!(data.rows.len(), 4 * 30);
-        let row = |index: usize| data.plain_row(index)[3..].to_vec();
+        let row = |index: usize| data.plain_row(index)[1..].to_vec();
         assert_eq!(row(5), ["0.500", "good answers of b1", "50.00"]);
         assert_eq!(row(3 * 30 + 10), ["1.000", "errors", "10.00"]);
         let svg = figures[0].svg().unwrap();

@@ -38,7 +38,7 @@ pub(in crate::report) fn of_medians(analysis: &Analysis, metric: Metric) -> Opti
             let spread = summary.cell(row, condition).spread(|trial| metric.of(trial))?;
             Some(spread.median)
         };
-        let medians: Vec<f64> = summary.conditions().into_iter().filter_map(median).collect();
+        let medians: Vec<f64> = summary.conditions().iter().filter_map(median).collect();
         let Spread { min, max, .. } = Spread::of(&medians)?;
         let [low, high] = [min, max].map(|value| grouped(&Value::figure(value).plain()));
         Some(format!("{} {low} to {high}", prose::row(row)))

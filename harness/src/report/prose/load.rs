@@ -1,17 +1,22 @@
 //! What is written of a closed loop, and what of an open one: the one place where the words differ.
 
+use crate::analysis::grid::Dimension;
 use crate::analysis::loop_kind::Loop;
 use crate::analysis::metric::Metric;
-use crate::analysis::summary::Summary;
 use crate::load::latency::REQUESTS_BEYOND_A_PERCENTILE;
-use crate::plan::{Connections, Plan};
-use crate::report::prose;
-use crate::text::{capitalised, counted, grouped, listed};
+use crate::plan::{Condition, Connections, Plan, factor};
+use crate::report::prose::grid;
+use crate::text::{capitalised, counted, grouped};
 
 /// "open loop at 2,000 requests per second"; nothing of a closed one, which is what a reader expects.
 pub(in crate::report) fn name(load: Loop) -> Option<String> {
-    let rate = load.rate()?;
-    Some(format!("open loop at {} requests per second", grouped(&rate.to_string())))
+    match load {
+        Loop::Closed => None,
+        Loop::Open { rate: Some(rate) } => {
+            Some(format!("open loop at {} requests per second", grouped(&rate.to_string())))
+        }
+        Loop::Open { rate: None } => Some("open loop at several rates".to_owned()),
+    }
 }
 
 /// The same, and since when its response times count.
@@ -37,20 +42,23 @@ pub(in crate::report) fn remark_on(metric: Metric, load: Loop) -> String {
 
 /// What load a trial was, in one sentence.
 pub(in crate::report) fn of_a_trial(plan: &Plan) -> String {
-    let requests = grouped(&plan.base.requests.to_string());
-    let kind = match name_with_times(Loop::of(plan.base.rate)) {
+    let [requests, connections] =
+        [&factor::REQUESTS, &factor::CONNECTIONS].map(|of| grid::of_plan_grouped(plan, of));
+    let kind = match name_with_times(Loop::of_plan(plan)) {
         None => "Closed loop,".to_owned(),
         Some(open) => format!("{};", capitalised(&open)),
     };
-    format!("{kind} {requests} requests a trial, {}.", prose::connections(plan.base.connections))
+    format!("{kind} {requests} requests a trial, {connections}.")
 }
 
-/// What the concurrency of a cell is, on an axis.
-pub(in crate::report) fn concurrency(load: Loop) -> &'static str {
-    match load {
+/// What lies across a chart whose scale is remarked on, where that says something.
+pub(in crate::report) fn across(load: Loop, across: &Dimension, scale: &str) -> String {
+    let outstanding = match load {
+        _ if *across.factor != factor::CONCURRENCY => "",
         Loop::Closed => "requests outstanding at any time",
         Loop::Open { .. } => "requests outstanding at most",
-    }
+    };
+    grid::axis_title(across, &[outstanding, scale])
 }
 
 /// What a terminal's reader must know of the response times.
@@ -77,19 +85,19 @@ pub(in crate::report) fn times_in_a_figure(load: Loop) -> &'static str {
 }
 
 /// What the load generator did, as the end of a sentence.
-pub(in crate::report) fn driven(summary: &Summary) -> String {
-    let (concurrency, connections) =
-        (listed(&summary.concurrency), prose::connections(summary.connections()));
-    match summary.load() {
+pub(in crate::report) fn driven(plan: &Plan) -> String {
+    let [concurrency, connections] =
+        [&factor::CONCURRENCY, &factor::CONNECTIONS].map(|of| grid::of_plan(plan, of));
+    match Loop::of_plan(plan) {
         Loop::Closed => format!(
             "kept {concurrency} requests outstanding (concurrency), {connections}, and began a new one only when an old \
              one was answered: a closed loop, as ab and wrk have it"
         ),
-        Loop::Open { rate } => format!(
+        Loop::Open { .. } => format!(
             "sent {} requests per second, evenly spaced, each when it was due, whatever had become of those before it: an open \
              loop, as wrk2 has it. It had at most {concurrency} requests outstanding (concurrency), {connections}; one that \
              came due while as many were outstanding waited for its turn",
-            grouped(&rate.to_string()),
+            grid::of_plan_grouped(plan, &factor::RATE),
         ),
     }
 }
@@ -137,9 +145,10 @@ pub(in crate::report) fn throughput(load: Loop) -> Option<&'static str> {
     }
 }
 
-/// What the direct row shows.
-pub(in crate::report) fn direct(load: Loop, connections: Connections) -> &'static str {
-    match (load, connections) {
+/// What the direct row shows under `conditions`.
+pub(in crate::report) fn direct(load: Loop, conditions: &[Condition]) -> &'static str {
+    let kept = conditions.iter().all(|condition| condition.connections == Connections::Keepalive);
+    match (load, if kept { Connections::Keepalive } else { Connections::Close }) {
         (Loop::Closed, Connections::Keepalive) => {
             "It is the ceiling of client, servers and machine: where a model comes near it, they may be the limit \
              rather than the model."
@@ -166,6 +175,6 @@ pub(in crate::report) fn of_faults(plan: &Plan) -> String {
         "Open loop: {} requests per second are due, on up to {} connections, {}; {backends}.",
         plan.base.rate.unwrap_or(0),
         plan.most_concurrency(),
-        prose::connections(plan.base.connections)
+        grid::of_plan(plan, &factor::CONNECTIONS)
     )
 }

@@ -6,13 +6,12 @@
 use super::Source;
 use crate::analysis::bottleneck::Bottlenecks;
 use crate::analysis::loop_kind::Loop;
-use crate::analysis::summary::{CellSummary, GridPoint, Summary};
+use crate::analysis::summary::{CellSummary, Summary};
 use crate::analysis::trial::ValidTrial;
 use crate::report::prose;
 use crate::report::section::{Column, Section, Table};
 use crate::report::value::{Digits, Missing, Value};
 use crate::statistics::Spread;
-use crate::text::counted;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     let (summary, bottlenecks) = (&source.analysis.summary, &source.analysis.bottlenecks);
@@ -51,11 +50,8 @@ fn table_of(
     of_the_loop: Vec<Column>,
     figures: fn(&CellSummary) -> Vec<Value>,
 ) -> Table {
-    let mut columns = vec![
-        Column::words("model"),
-        Column::numbers("HTTP servers").short("HTTP\nservers"),
-        Column::numbers("concurrency").short("conc."),
-    ];
+    let mut columns = vec![Column::words("model")];
+    columns.extend(prose::grid::columns(&summary.grid));
     columns.extend(of_the_loop);
     columns.extend([
         Column::numbers("CPU per request, µs").short("CPU µs\n/request"),
@@ -63,11 +59,8 @@ fn table_of(
         Column::words("valid blocks").short("valid\nblocks"),
     ]);
     let rows = summary.cells_in_order().map(|(label, condition, cell)| {
-        let mut row = vec![
-            prose::row(label).into(),
-            Value::count(condition.backends),
-            Value::count(condition.concurrency),
-        ];
+        let mut row = vec![prose::row(label).into()];
+        row.extend(prose::grid::values(&summary.grid, condition));
         row.extend(figures(cell));
         row.push(median(cell.spread(ValidTrial::cpu_us)));
         row.push(Value::or_nothing(bottlenecks.cell(label, condition), |limits| limits.bound.name().into()));
@@ -117,16 +110,23 @@ fn open_loop_figures(cell: &CellSummary) -> Vec<Value> {
     vec![rate_or_why_not(cell), median(p50), range(p50), median(p99), range(p99)]
 }
 
-/// The figures that the run is made for, alone: a row a concurrency and model, a column a backend count.
+/// The figures that the run is made for, alone: a column for each value of one factor, a row for what the conditions
+/// have else in common and each model.
 pub(in crate::report) fn main_figures(summary: &Summary) -> Table {
-    let mut columns = vec![Column::numbers("concurrency"), Column::words("model")];
-    columns.extend(summary.backends.iter().map(|&b| Column::numbers(counted(b as usize, "server"))));
+    let across = summary.grid.columns();
+    let rest = summary.grid.dimensions().iter().filter(|of| of.factor.name != across.factor.name);
+    let mut columns: Vec<_> = rest.map(|of| prose::grid::column(of.factor)).collect();
+    columns.push(Column::words("model"));
+    let heading = |level| Column::numbers(across.factor.phrase(level).replace("backend", "server"));
+    columns.extend(across.levels.iter().map(heading));
     let mut rows = Vec::new();
-    for &concurrency in &summary.concurrency {
+    for of in summary.grid.along(across) {
         for row in summary.shown() {
-            let mut values = vec![Value::count(concurrency), prose::row(row).into()];
-            values.extend(summary.backends.iter().map(|&backends| {
-                let cell = summary.cell(row, GridPoint { backends, concurrency });
+            let mut values: Vec<_> = of.common.iter().map(|(_, value)| prose::grid::value(value)).collect();
+            values.push(prose::row(row).into());
+            values.extend(of.conditions.iter().map(|condition| {
+                let Some(condition) = condition else { return Value::Missing(Missing::NotMeasured) };
+                let cell = summary.cell(row, condition);
                 let value = main_figure(summary.load(), cell);
                 // Some of its trials were invalid: the text beside the table says so.
                 let starred = cell.invalid > 0 && !cell.valid.is_empty();

@@ -1,6 +1,7 @@
 //! What changed between two runs: its tables, how to read them, and the sentence that says it.
 
 use crate::analysis::difference::{Change, Difference, LostCell, Outcome};
+use crate::analysis::grid::Grid;
 use crate::analysis::loop_kind::Loop;
 use crate::analysis::metric::Metric;
 use crate::report::prose::{self, load};
@@ -13,37 +14,39 @@ const NAMED: usize = 5;
 
 /// Each model over all its cells, a row a metric.
 pub fn overall(difference: &Difference) -> Table {
-    table(difference, |change| change.backends.is_none())
+    table(difference, |change| change.condition.is_none())
 }
 
 /// The cells that changed; `None` when none did.
 pub fn cells(difference: &Difference) -> Option<Table> {
     let table =
-        table(difference, |change| change.backends.is_some() && (change.is_worse() || change.is_better()));
+        table(difference, |change| change.condition.is_some() && (change.is_worse() || change.is_better()));
     (!table.rows.is_empty()).then_some(table)
 }
 
 fn table(difference: &Difference, shown: impl Fn(&Change) -> bool) -> Table {
-    let columns = vec![
-        Column::words("model"),
-        Column::numbers("HTTP servers").short("HTTP\nservers"),
-        Column::numbers("concurrency").short("conc."),
+    let grid = &difference.grid;
+    let mut columns = vec![Column::words("model")];
+    columns.extend(prose::grid::columns(grid));
+    columns.extend([
         Column::words("metric"),
         Column::numbers("NEW / BASE"),
         Column::numbers("p"),
         Column::words("verdict"),
-    ];
-    let count = |count: Option<u32>| count.map_or("all".into(), Value::count);
+    ]);
     let rows = difference.changes.iter().filter(|change| shown(change)).map(|change| {
-        vec![
-            prose::row(&change.model).into(),
-            count(change.backends),
-            count(change.concurrency),
+        let mut row = vec![prose::row(&change.model).into()];
+        row.extend(match &change.condition {
+            Some(condition) => prose::grid::values(grid, condition),
+            None => vec!["all".into(); grid.dimensions().len()],
+        });
+        row.extend([
             change.metric.name().into(),
             Value::ratio(&change.ratio),
             Value::p(change.ratio.judged.p_holm),
             change.metric.word(change.conclusion()).into(),
-        ]
+        ]);
+        row
     });
     Table::new(columns, rows)
 }
@@ -67,7 +70,7 @@ pub fn method(difference: &Difference) -> String {
 
 /// What the loops of the two runs make of their figures.
 fn loops(difference: &Difference) -> String {
-    match difference.loads() {
+    match difference.loads {
         [Loop::Closed, Loop::Closed] => "Response times are of the runs' own kind of load. Client-bound: the load generator \
                                          was the limit in either run."
             .into(),
@@ -87,12 +90,17 @@ fn loops(difference: &Difference) -> String {
 /// What it comes to, in one sentence.
 pub fn sentence(difference: &Difference) -> String {
     let (base, new) = (&difference.base, &difference.new);
-    let worse: Vec<_> = difference.changes.iter().filter(|change| change.is_worse()).map(named).collect();
+    let worse: Vec<_> = difference
+        .changes
+        .iter()
+        .filter(|change| change.is_worse())
+        .map(|change| named(&difference.grid, change))
+        .collect();
     let better = difference.changes.iter().filter(|change| change.is_better()).count();
     let lost = match difference.lost.as_slice() {
         [] => String::new(),
         lost => {
-            let cells: Vec<_> = lost.iter().map(lost_cell).collect();
+            let cells: Vec<_> = lost.iter().map(|lost| lost_cell(&difference.grid, lost)).collect();
             format!(" Measured in {base} and not valid in {new}: {}.", cells.join(", "))
         }
     };
@@ -120,7 +128,7 @@ pub fn sentence(difference: &Difference) -> String {
 /// The smallest changes that could be seen.
 fn resolution(difference: &Difference) -> String {
     // Of two kinds of loop, what an open one is run for says most.
-    let open = difference.loads().into_iter().find(|load| !load.is_closed());
+    let open = difference.loads.into_iter().find(|load| !load.is_closed());
     let metrics: &[Metric] = open.unwrap_or(Loop::Closed).main_metrics();
     let known: Vec<_> = metrics
         .iter()
@@ -132,17 +140,15 @@ fn resolution(difference: &Difference) -> String {
     if known.is_empty() { "nothing for certain".into() } else { known.join(" and ") }
 }
 
-fn lost_cell(cell: &LostCell) -> String {
-    format!("{} {}x{}", prose::row(&cell.row), cell.condition.backends, cell.condition.concurrency)
+fn lost_cell(grid: &Grid, LostCell { row, condition }: &LostCell) -> String {
+    format!("{} ({})", prose::row(row), prose::grid::named(grid, condition))
 }
 
 /// "mio (all cells) dearer in CPU per request, balancer, 1.20 (1.14–1.27)".
-fn named(change: &Change) -> String {
-    let place = match (change.backends, change.concurrency) {
-        (Some(backends), Some(concurrency)) => {
-            format!("{}, concurrency {concurrency}", counted(backends as usize, "server"))
-        }
-        _ => "all cells".into(),
+fn named(grid: &Grid, change: &Change) -> String {
+    let place = match &change.condition {
+        Some(condition) => prose::grid::named(grid, condition),
+        None => "all cells".into(),
     };
     let (name, word) = (change.metric.name(), change.metric.word(change.conclusion()));
     format!(
@@ -192,7 +198,12 @@ mod tests {
             };
         }
         let text = sentence(&of(&base, &new));
-        assert!(text.contains("not valid in new: mio 2x2, mio 2x10."), "{text}");
+        assert!(
+            text.contains(
+                "not valid in new: mio (2 backends, concurrency 2), mio (2 backends, concurrency 10)."
+            ),
+            "{text}"
+        );
     }
 
     #[test]

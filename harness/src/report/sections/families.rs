@@ -24,25 +24,19 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
 
 /// A row a condition.
 pub fn table(families: &Families) -> Table {
-    let mut columns = vec![
-        Column::numbers("HTTP servers").short("HTTP\nservers"),
-        Column::numbers("concurrency").short("conc."),
-        Column::numbers("blocks"),
-    ];
-    columns.extend(match families.load() {
+    let mut columns = prose::grid::columns(&families.grid);
+    columns.push(Column::numbers("blocks"));
+    columns.extend(match families.load {
         Loop::Closed => closed_loop_columns(),
         Loop::Open { .. } => open_loop_columns(),
     });
     let rows = families.cells.iter().map(|cell| {
         let FamiliesCell { condition, blocks, ratios, .. } = cell;
-        let mut row = vec![
-            Value::count(condition.backends),
-            Value::count(condition.concurrency),
-            Value::count(*blocks),
-        ];
-        for &metric in families.load().main_metrics() {
+        let mut row = prose::grid::values(&families.grid, condition);
+        row.push(Value::count(*blocks));
+        for &metric in families.load.main_metrics() {
             let ratio = ratios.get(&metric);
-            match families.load() {
+            match families.load {
                 Loop::Closed => row.extend(in_three_columns(metric, ratio)),
                 Loop::Open { .. } => row.push(in_one_column(metric, ratio)),
             }
@@ -105,12 +99,12 @@ pub fn method(families: &Families) -> String {
         Metric::P99 => "p99",
     };
     let floors: Vec<_> = families
-        .load()
+        .load
         .main_metrics()
         .iter()
         .map(|metric| format!("{} for {}", floor(*metric), short(metric)))
         .collect();
-    let (tests, end) = match prose::load::name_with_times(families.load()) {
+    let (tests, end) = match prose::load::name_with_times(families.load) {
         None => (
             "p: Student's t on the logarithms,",
             "Client-bound: the load generator was the limit for one of the models, so the cell has no rank."
@@ -143,7 +137,7 @@ pub fn sentence(families: &Families) -> String {
         "it {cpu}: this holds for these models on this machine under this load, and for the means of the families{}.",
         exceptions(families)
     );
-    let Some(load) = prose::load::name_with_times(families.load()) else {
+    let Some(load) = prose::load::name_with_times(families.load) else {
         let rate = of(Metric::Throughput).written([
             (Conclusion::Above, "served more requests per second than threaded"),
             (Conclusion::Below, "fewer"),
@@ -175,7 +169,7 @@ fn exceptions(families: &Families) -> String {
             "; in {} of these cells single models stood the other way round{}, furthest {asynchronous} at {median:.2} of \
              {threaded}",
             pairs.len(),
-            if families.load().is_closed() { "" } else { " in p50" },
+            if families.load.is_closed() { "" } else { " in p50" },
         ),
     }
 }

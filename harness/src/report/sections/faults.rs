@@ -1,13 +1,14 @@
 //! The sections of a fault run's report.
 
 use super::{charts, invalid, models, provenance};
-use crate::analysis::faults::{self, ModelFault, Seen, WholeTrial, calm_ms, left_out_ms, used_again_ms};
+use crate::analysis::faults::{
+    self, FaultRun, ModelFault, Seen, WholeTrial, calm_ms, left_out_ms, used_again_ms,
+};
 use crate::plan::backend_name;
 use crate::plan::fault::{Act, Event, SLOW_BY};
-use crate::record::faults::{FaultOutcome, FaultTrial, StoredFaults};
-use crate::record::faults::{left_invalid, place};
 use crate::record::timeline::{Episode, Errors, Observation};
 use crate::record::timeline::{SETTLED_US, answered, in_words};
+use crate::record::{self, Trial, left_invalid};
 use crate::report::figures::Figure;
 use crate::report::prose;
 use crate::report::section::{Column, Content, Document, Section, Table};
@@ -16,53 +17,57 @@ use crate::statistics::Spread;
 use crate::text::counted;
 
 /// The report of a fault run.
-pub(in crate::report) fn document(stored: &StoredFaults, figures: &[Figure]) -> Document {
-    let environment = &stored.environment.environment;
+pub(in crate::report) fn document(run: FaultRun<'_>, figures: &[Figure]) -> Document {
+    let environment = &run.stored.environment;
     let mut sections = vec![
-        opening(stored),
+        opening(run),
         charts::of("Timelines", figures),
         Section::new("method", "What was done, and how")
-            .with(method(stored).into_iter().map(Content::Paragraph)),
-        Section::new("trials", "Every trial").table(trials(stored)),
-        invalid::of(stored.trials.iter().filter_map(refused).collect()),
+            .with(method(run).into_iter().map(Content::Paragraph)),
+        Section::new("trials", "Every trial").table(trials(run)),
+        invalid::of(run.stored.trials.iter().filter_map(refused).collect()),
         provenance::of(environment),
     ];
     sections.extend(models::of(environment));
     Document {
-        title: format!("roundtable: the fault run {}", stored.name),
-        command: format!("roundtable report {}", stored.name),
+        title: format!("roundtable: the fault run {}", run.stored.name),
+        command: format!("roundtable report {}", run.stored.name),
         sections,
     }
 }
 
-fn opening(stored: &StoredFaults) -> Section {
-    let left = left_invalid(&stored.trials);
+fn opening(run: FaultRun<'_>) -> Section {
+    let left = left_invalid(&run.stored.trials);
     let invalid = (!left.is_empty()).then(|| {
         let places: Vec<_> = left.into_iter().map(place).collect();
         format!("Not every trial is valid: {}.", places.join("; "))
     });
     let warnings = invalid
         .into_iter()
-        .chain(provenance::warnings(&stored.environment.environment))
-        .chain(noise(stored))
+        .chain(provenance::warnings(&run.stored.environment))
+        .chain(noise(run))
         .map(Content::Warning);
     Section::opening()
         .with(warnings)
-        .paragraph(script(stored))
-        .table(table(stored).quoted_as("faults"))
-        .paragraph(reading(stored))
+        .paragraph(script(run))
+        .table(table(run).quoted_as("faults"))
+        .paragraph(reading(run))
 }
 
-fn refused(trial: &FaultTrial) -> Option<String> {
-    match &trial.outcome {
-        FaultOutcome::Invalid { reasons } => Some(format!("{}: {}", place(trial), reasons.join("; "))),
-        FaultOutcome::Observed(_) => None,
-    }
+fn refused(trial: &Trial) -> Option<String> {
+    let reasons = faults::seen(trial).err()?;
+    Some(format!("{}: {}", place(trial), record::in_words(&reasons)))
+}
+
+/// A trial's model, block and attempt in words.
+pub(in crate::report) fn place(trial: &Trial) -> String {
+    let again = if trial.attempt > 1 { format!(", attempt {}", trial.attempt) } else { String::new() };
+    format!("{}, block {}{again}", trial.cell.competitor, u64::from(trial.block) + 1)
 }
 
 /// A row a model, or a row a model and fault.
-pub(in crate::report) fn table(stored: &StoredFaults) -> Table {
-    let several = stored.environment.fault.script.episodes().len() > 1;
+pub(in crate::report) fn table(run: FaultRun<'_>) -> Table {
+    let several = run.faults.script.episodes().len() > 1;
     let mut columns = vec![Column::words("model")];
     if several {
         columns.push(Column::words("fault"));
@@ -76,7 +81,7 @@ pub(in crate::report) fn table(stored: &StoredFaults) -> Table {
         Column::numbers("used again after (ms)").short("used again\nafter (ms)"),
         Column::numbers("calm after (ms)").short("calm\nafter (ms)"),
     ]);
-    let by_model = faults::by_model(stored);
+    let by_model = faults::by_model(run);
     let rows = by_model.iter().enumerate().map(|(index, of)| {
         // The rows of a model stand together: the first of them names it.
         let named = index > 0 && by_model[index - 1].model == of.model;
@@ -111,7 +116,7 @@ fn spread(spread: Option<Spread>) -> Value {
 }
 
 /// A row a trial, valid or not.
-fn trials(stored: &StoredFaults) -> Table {
+fn trials(run: FaultRun<'_>) -> Table {
     let columns = vec![
         Column::numbers("block"),
         Column::words("model"),
@@ -126,16 +131,17 @@ fn trials(stored: &StoredFaults) -> Table {
         Column::words("good answers by backend"),
     ];
     let width = columns.len();
-    let row = |trial: &FaultTrial| {
-        let mut row = vec![Value::count(u64::from(trial.block) + 1), trial.model.to_string().into()];
-        match &trial.outcome {
-            FaultOutcome::Invalid { .. } => row.push(Value::Missing(Missing::Invalid)),
-            FaultOutcome::Observed(seen) => row.extend(of_trial(seen)),
+    let row = |trial: &Trial| {
+        let mut row =
+            vec![Value::count(u64::from(trial.block) + 1), trial.cell.competitor.to_string().into()];
+        match faults::seen(trial) {
+            Err(_) => row.push(Value::Missing(Missing::Invalid)),
+            Ok(seen) => row.extend(of_trial(seen)),
         }
         row.resize(width, Value::Missing(Missing::NotMeasured));
         row
     };
-    let mut order: Vec<_> = stored.trials.iter().collect();
+    let mut order: Vec<_> = run.stored.trials.iter().collect();
     order.sort_by_key(|trial| (trial.block, trial.position, trial.attempt));
     Table::new(columns, order.into_iter().map(row))
 }
@@ -172,8 +178,8 @@ fn described(event: &Event) -> String {
 }
 
 /// How the table is to be read.
-pub(in crate::report) fn reading(stored: &StoredFaults) -> String {
-    let late = stored.environment.fault.late_ms;
+pub(in crate::report) fn reading(run: FaultRun<'_>) -> String {
+    let late = run.faults.late_ms;
     format!(
         "Medians over a model's repetitions, in brackets the range. A request suffers when it has no good answer (a whole, \
          right 2xx response) or a late one, which ends more than {late} ms after the request was due. Left out after: \
@@ -186,8 +192,8 @@ pub(in crate::report) fn reading(stored: &StoredFaults) -> String {
 }
 
 /// A remark where answers were late without a fault to blame.
-pub(in crate::report) fn noise(stored: &StoredFaults) -> Option<String> {
-    let noisy = faults::noisy_trials(stored);
+pub(in crate::report) fn noise(run: FaultRun<'_>) -> Option<String> {
+    let noisy = faults::noisy_trials(run);
     (noisy > 0).then(|| {
         format!(
             "In {} answers were late before the first event already: the machine was busy with other things, and later \
@@ -197,18 +203,13 @@ pub(in crate::report) fn noise(stored: &StoredFaults) -> Option<String> {
     })
 }
 
-fn script(stored: &StoredFaults) -> String {
-    let events: Vec<_> = stored.environment.fault.script.events.iter().map(described).collect();
-    format!(
-        "The fault script: {}. {}",
-        events.join(", "),
-        prose::load::of_faults(&stored.environment.environment.plan)
-    )
+fn script(run: FaultRun<'_>) -> String {
+    let events: Vec<_> = run.faults.script.events.iter().map(described).collect();
+    format!("The fault script: {}. {}", events.join(", "), prose::load::of_faults(run.plan()))
 }
 
-fn method(stored: &StoredFaults) -> Vec<String> {
-    let plan = &stored.environment.environment.plan;
-    let fault = &stored.environment.fault;
+fn method(run: FaultRun<'_>) -> Vec<String> {
+    let (plan, fault) = (run.plan(), run.faults);
     let mut acts = Vec::new();
     for event in &fault.script.events {
         if !acts.contains(&event.act) {

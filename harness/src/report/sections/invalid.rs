@@ -5,7 +5,8 @@ use crate::report::prose;
 use crate::report::section::{Content, Section};
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
-    let invalid = source.analysis.summary.invalid.iter().map(prose::invalid_trial);
+    let summary = &source.analysis.summary;
+    let invalid = summary.invalid.iter().map(|trial| prose::invalid_trial(summary, trial));
     vec![of(invalid.collect())]
 }
 

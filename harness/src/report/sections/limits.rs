@@ -4,7 +4,7 @@ use super::Source;
 use crate::analysis::bottleneck::{Bottleneck, Bottlenecks, IDLE, LITTLE, Remark, SATURATED, STOLEN};
 use crate::analysis::loop_kind::Loop;
 use crate::analysis::summary::{CellSummary, Summary};
-use crate::plan::Connections;
+use crate::plan::{Condition, Connections};
 use crate::report::prose;
 use crate::report::section::{Column, Section, Table};
 use crate::report::value::Value;
@@ -19,17 +19,10 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
 }
 
 fn table(summary: &Summary, bottlenecks: &Bottlenecks) -> Table {
-    let mut columns = vec![
-        Column::words("model"),
-        Column::numbers("HTTP servers"),
-        Column::numbers("concurrency"),
-        Column::words("bound by"),
-        Column::numbers("client"),
-        Column::numbers("balancer"),
-        Column::numbers("backends"),
-        Column::numbers("idle"),
-        Column::numbers("stolen"),
-    ];
+    let mut columns = vec![Column::words("model")];
+    columns.extend(prose::grid::columns(&summary.grid));
+    columns.push(Column::words("bound by"));
+    columns.extend(["client", "balancer", "backends", "idle", "stolen"].map(Column::numbers));
     columns.extend(match summary.load() {
         Loop::Closed => ["of direct", "X·R / c"].map(Column::numbers),
         Loop::Open { .. } => ["waited", "sent late, p99, ms"].map(Column::numbers),
@@ -38,17 +31,16 @@ fn table(summary: &Summary, bottlenecks: &Bottlenecks) -> Table {
     let share = |value: Option<f64>| Value::or_nothing(value, |value| Value::decimal(value, 2));
     let rows = summary.cells_in_order().filter_map(|(label, condition, cell)| {
         let limits = bottlenecks.cell(label, condition)?;
-        let mut row = vec![
-            prose::row(label).into(),
-            Value::count(condition.backends),
-            Value::count(condition.concurrency),
+        let mut row = vec![prose::row(label).into()];
+        row.extend(prose::grid::values(&summary.grid, condition));
+        row.extend([
             limits.bound.name().into(),
             Value::decimal(limits.client, 2),
             share(limits.balancer),
             Value::decimal(limits.backends, 2),
             Value::percent(limits.idle, 0),
             Value::percent(limits.steal, 0),
-        ];
+        ]);
         row.extend(match summary.load() {
             Loop::Closed => [share(limits.of_direct), share(limits.little)],
             Loop::Open { .. } => lateness(cell),
@@ -79,9 +71,13 @@ fn remarks(limits: &Bottleneck) -> String {
 }
 
 fn closed_loop(summary: &Summary) -> String {
-    let direct = match summary.connections() {
-        Connections::Keepalive => " or when it reaches that share of the direct row's throughput,",
-        Connections::Close => "",
+    let keeps = |condition: &Condition| condition.connections == Connections::Keepalive;
+    let direct = match summary.conditions().iter().filter(|condition| keeps(condition)).count() {
+        0 => "",
+        all if all == summary.conditions().len() => {
+            " or when it reaches that share of the direct row's throughput,"
+        }
+        _ => " or, with persistent connections, when it reaches that share of the direct row's throughput,",
     };
     format!(
         "Client, balancer and backends: processors used, CPU time over elapsed time; idle and stolen: of {} processors' time; \

@@ -2,11 +2,11 @@
 
 use super::Source;
 use crate::analysis::summary::Summary;
-use crate::plan::{Competitor, Condition, DIRECT, Plan};
-use crate::report::prose::load;
+use crate::plan::{Competitor, DIRECT, Plan, factor};
+use crate::report::prose::{grid, load};
 use crate::report::section::{Content, Section};
 use crate::statistics::verdict::LEVEL;
-use crate::text::{counted, listed};
+use crate::text::counted;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     let environment = &source.stored.environment;
@@ -35,7 +35,7 @@ fn paragraphs(summary: &Summary, plan: &Plan) -> Vec<String> {
     if summary.competitors.iter().any(Competitor::is_direct) {
         paragraphs.push(format!(
             "The row {DIRECT} has no balancer and is no competitor: the client talks to the servers in turn. {}",
-            load::direct(summary.load(), plan.base.connections)
+            load::direct(summary.load(), &plan.conditions())
         ));
     }
     paragraphs
@@ -46,14 +46,15 @@ fn what_was_run(summary: &Summary, plan: &Plan) -> String {
         "One round-robin HTTP load balancer was run under {}, in front of {} servers (the \
          backends). A load generator {}. Every answer was verified; each body is {} bytes long.",
         counted(summary.balancers().count(), "concurrency model"),
-        listed(&summary.backends),
-        load::driven(summary),
-        plan.base.body_bytes,
+        grid::of_plan(plan, &factor::BACKENDS),
+        load::driven(plan),
+        grid::of_plan(plan, &factor::BODY_BYTES),
     )
 }
 
 fn what_a_trial_is(plan: &Plan) -> String {
-    let (Condition { requests, warmup, .. }, seed) = (&plan.base, plan.seed);
+    let [requests, warmup] = [&factor::REQUESTS, &factor::WARMUP].map(|of| grid::of_plan(plan, of));
+    let seed = plan.seed;
     format!(
         "The sample is the trial, not the request: one fresh balancer process that serves one cell (model, \
          number of servers, concurrency) with {requests} timed requests, after {warmup} that are discarded. A \

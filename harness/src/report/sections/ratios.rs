@@ -1,13 +1,14 @@
 //! A table of ratios and verdicts for each metric; and what was found of slowdowns that were injected on purpose.
 
 use super::Source;
+use crate::analysis::grid::Grid;
 use crate::analysis::verdicts::{Comparison, OfMetric};
 use crate::report::prose;
 use crate::report::section::{Column, Content, Section, Table};
 use crate::report::value::{Missing, Value, noise_floor};
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
-    let load = source.analysis.summary.load();
+    let (load, grid) = (source.analysis.summary.load(), &source.analysis.summary.grid);
     let section = |of: &OfMetric| {
         let floor = match of.floor {
             Some(floor) => format!("Noise floor: {}.", noise_floor(floor)),
@@ -23,7 +24,7 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
             "Geometric mean of the ratios within each block, in brackets its 95 % interval, then the verdict. \
              {floor}{client_bound}"
         ));
-        Some(section.table(table(of)?))
+        Some(section.table(table(grid, of)?))
     };
     source.analysis.verdicts.iter().filter_map(section).collect()
 }
@@ -33,7 +34,7 @@ pub(super) fn slowdowns(source: &Source<'_>) -> Vec<Section> {
         .analysis
         .verdicts
         .iter()
-        .filter_map(|of| Some((of.metric, by_condition(of, &of.slowdowns)?)))
+        .filter_map(|of| Some((of.metric, by_condition(&source.analysis.summary.grid, of, &of.slowdowns)?)))
         .collect();
     if tables.is_empty() {
         return Vec::new();
@@ -49,28 +50,22 @@ pub(super) fn slowdowns(source: &Source<'_>) -> Vec<Section> {
 }
 
 /// Each model to the reference: a row a condition, a column a model. `None` where there is no pair.
-pub(in crate::report) fn table(of: &OfMetric) -> Option<Table> {
-    by_condition(of, &of.models)
+pub(in crate::report) fn table(grid: &Grid, of: &OfMetric) -> Option<Table> {
+    by_condition(grid, of, &of.models)
 }
 
-fn by_condition(of: &OfMetric, comparisons: &[Comparison]) -> Option<Table> {
+fn by_condition(grid: &Grid, of: &OfMetric, comparisons: &[Comparison]) -> Option<Table> {
     comparisons.iter().find(|comparison| comparison.ratio.is_some())?;
     let mut pairs: Vec<_> = comparisons.iter().map(|c| (&c.row, &c.with)).collect();
     pairs.dedup();
-    let mut columns = vec![
-        Column::numbers("HTTP servers").short("HTTP\nservers"),
-        Column::numbers("concurrency").short("conc."),
-    ];
+    let mut columns = prose::grid::columns(grid);
     columns.extend(
         pairs.iter().map(|(row, with)| Column::words(format!("{} / {}", prose::row(row), prose::row(with)))),
     );
-    let mut conditions: Vec<_> = comparisons.iter().map(|comparison| comparison.condition).collect();
-    conditions.sort_unstable();
-    conditions.dedup();
-    let rows = conditions.into_iter().map(|condition| {
-        let mut row = vec![Value::count(condition.backends), Value::count(condition.concurrency)];
+    let rows = grid.conditions().iter().map(|condition| {
+        let mut row = prose::grid::values(grid, condition);
         row.extend(pairs.iter().map(|pair| {
-            let found = comparisons.iter().find(|c| c.condition == condition && (&c.row, &c.with) == *pair);
+            let found = comparisons.iter().find(|c| c.condition == *condition && (&c.row, &c.with) == *pair);
             Value::or_nothing(found, |comparison| value(of, comparison))
         }));
         row
@@ -98,14 +93,15 @@ mod tests {
         Run::new().models(models).backends(&[1, 2]).concurrency(&[10]).blocks(8)
     }
 
-    fn of(run: &Run, metric: Metric) -> OfMetric {
-        Analysis::of(&run.build()).verdicts.on(metric).unwrap().clone()
+    fn made(run: &Run, metric: Metric, make: impl Fn(&Grid, &OfMetric) -> Option<Table>) -> Table {
+        let analysis = Analysis::of(&run.build());
+        make(&analysis.summary.grid, analysis.verdicts.on(metric).unwrap()).unwrap()
     }
 
     #[test]
     fn the_ratios_with_their_verdicts() {
-        let throughput = of(&run(&["direct", "threads", "mio", "threads#2"]), Metric::Throughput);
-        insta::assert_snapshot!(markdown::table(&table(&throughput).unwrap()), @r"
+        let throughput = made(&run(&["direct", "threads", "mio", "threads#2"]), Metric::Throughput, table);
+        insta::assert_snapshot!(markdown::table(&throughput), @r"
         | HTTP servers | concurrency | mio / threads |
         | ---: | ---: | --- |
         | 1 | 10 | 1.35 (1.28–1.43) faster |
@@ -116,15 +112,15 @@ mod tests {
     #[test]
     fn a_pair_without_a_common_valid_block_is_invalid() {
         let run = (0..8).fold(run(&["threads", "mio"]), |run, block| run.invalid("mio", 1, 10, block));
-        let table = table(&of(&run, Metric::Throughput)).unwrap();
+        let table = made(&run, Metric::Throughput, table);
         assert_eq!(table.plain_row(0)[2], "invalid");
         assert_ne!(table.plain_row(1)[2], "invalid");
     }
 
     #[test]
     fn a_slowed_model_is_named_by_what_was_added() {
-        let of = of(&run(&["threads", "mio", "mio+10%"]), Metric::BalancerCpu);
-        let table = by_condition(&of, &of.slowdowns).unwrap();
+        let slowdowns = |grid: &Grid, of: &OfMetric| by_condition(grid, of, &of.slowdowns);
+        let table = made(&run(&["threads", "mio", "mio+10%"]), Metric::BalancerCpu, slowdowns);
         assert_eq!(table.columns[2].title, "mio +10 % CPU / mio");
     }
 }

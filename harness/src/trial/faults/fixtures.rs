@@ -7,10 +7,9 @@ use super::observe::observe;
 use crate::fixtures;
 use crate::load::{End, Recorded, Recording};
 use crate::plan::fault::{Draft, Event, FaultScript, Faults};
-use crate::plan::{Competitor, Length, Plan, factor};
-use crate::record::Environment;
-use crate::record::faults::{FaultEnvironment, FaultOutcome, FaultTrial};
+use crate::plan::{Cell, Competitor, Length, Plan, factor};
 use crate::record::timeline::{Applied, Observation};
+use crate::record::{Environment, Outcome, Stored, Trial};
 
 const EVERY_US: u64 = 10_000;
 const TAKES_US: u64 = 1_000;
@@ -23,14 +22,19 @@ pub(crate) fn plan(text: &str) -> Faults {
     Faults { script: script(text), after_ms: 1000, late_ms: 100, timeout_ms: 5000, bucket_ms: 100 }
 }
 
-pub(crate) fn environment(text: &str) -> FaultEnvironment {
+pub(crate) fn environment(text: &str) -> Environment {
     let load = fixtures::plan(Length::Blocks(2));
     let load = fixtures::over(load, &factor::BACKENDS, &[2]);
     let load = fixtures::over(fixtures::over(load, &factor::CONCURRENCY, &[16]), &factor::RATE, &[100]);
     let plan_of_load = Plan { competitors: ["threads", "mio"].map(Competitor::of).to_vec(), ..load };
     let mut environment = Environment { plan: plan_of_load, ..fixtures::environment() };
     environment.plan.base.fault = Some(plan(text));
-    FaultEnvironment { environment, fault: plan(text) }
+    environment
+}
+
+/// A run of that script.
+pub(crate) fn stored(text: &str, trials: Vec<Trial>) -> Stored {
+    Stored { name: "faulty".into(), environment: environment(text), trials }
 }
 
 /// Each event at its time, and effective a millisecond later.
@@ -67,17 +71,25 @@ pub(crate) fn seen(text: &str, change: impl Fn(&mut Recorded)) -> Observation {
 }
 
 /// A model for which one request failed, ten milliseconds after the fault, and none later.
-pub(crate) fn observed(model: &str, block: u32) -> FaultTrial {
+pub(crate) fn observed(model: &str, block: u32) -> Trial {
     let observation = seen("kill-backend@1s,restore@2s", |request| {
         if request.due_us == 1_010_000 {
             (request.end, request.backend) = (End::Status(502), None);
         }
     });
-    trial(model, block, FaultOutcome::Observed(Box::new(observation)))
+    trial(model, block, outcome(observation))
 }
 
-pub(crate) fn trial(model: &str, block: u32, outcome: FaultOutcome) -> FaultTrial {
-    FaultTrial { block, position: 0, attempt: 1, model: Competitor::of(model), outcome }
+/// A valid trial's, in which clients saw that.
+pub(crate) fn outcome(observation: Observation) -> Outcome {
+    let Outcome::Measured(mut sample) = fixtures::measured() else { unreachable!("a sample was made") };
+    sample.timeline = Some(Box::new(observation));
+    Outcome::Measured(sample)
+}
+
+pub(crate) fn trial(model: &str, block: u32, outcome: Outcome) -> Trial {
+    let cell = Cell { competitor: Competitor::of(model), ..fixtures::cell(model, 2, 16) };
+    Trial { cell, ..fixtures::trial(block, outcome) }
 }
 
 /// Good answers by backend.

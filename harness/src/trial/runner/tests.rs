@@ -7,6 +7,7 @@ use tempfile::{TempDir, tempdir};
 use super::*;
 use crate::fixtures::{environment, invalid, measured, plan, trial};
 use crate::plan::Length;
+use crate::record::left_invalid;
 use crate::record::store;
 
 /// What the executor is to make of the next attempts; after them everything is measured.

@@ -7,25 +7,30 @@ use std::path::PathBuf;
 use tempfile::tempdir;
 
 use super::*;
+use crate::fixtures::invalid;
 use crate::load::End;
-use crate::record::faults::{FaultOutcome, FaultTrial};
+use crate::record::Stored;
 use crate::report::render::markdown;
-use crate::report::terminal::of_faults as terminal;
-use crate::report::write_faults as write;
-use crate::trial::faults::fixtures::{environment, observed, seen, trial};
+use crate::report::terminal::of_faults;
+use crate::report::write_faults;
+use crate::trial::faults::fixtures::{observed, outcome, seen, stored, trial};
 
-fn stored(text: &str, trials: Vec<FaultTrial>) -> StoredFaults {
-    StoredFaults { name: "faulty".into(), environment: environment(text), trials }
+fn of(stored: &Stored) -> FaultRun<'_> {
+    FaultRun::of(stored).unwrap()
 }
 
-fn simple() -> StoredFaults {
+fn terminal(stored: &Stored) -> String {
+    of_faults(of(stored))
+}
+
+fn simple() -> Stored {
     let trials = ["threads", "mio"].into_iter().flat_map(|model| [observed(model, 0), observed(model, 1)]);
     stored("kill-backend@1s,restore@2s", trials.collect())
 }
 
-fn written(stored: &StoredFaults) -> BTreeMap<String, Vec<u8>> {
+fn written(stored: &Stored) -> BTreeMap<String, Vec<u8>> {
     let dir = tempdir().unwrap();
-    let files = write(stored, dir.path()).unwrap();
+    let files = write_faults(of(stored), dir.path()).unwrap();
     let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
     files.iter().map(|path| (name(path), fs::read(path).unwrap())).collect()
 }
@@ -49,7 +54,7 @@ fn the_same_run_gives_the_same_bytes_and_a_timeline_for_each_model() {
 
 #[test]
 fn the_table_has_what_clients_saw_of_each_model() {
-    insta::assert_snapshot!(markdown::table(&table(&simple())), @r"
+    insta::assert_snapshot!(markdown::table(&table(of(&simple()))), @r"
     | model | errors | errors by kind, all repetitions | late answers | slowest answer (ms) | left out after (ms) | used again after (ms) | calm after (ms) |
     | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |
     | threads | 1 | status 5xx 2 | 0 | 1 | 11 | 10 | 0 |
@@ -65,8 +70,8 @@ fn several_faults_have_a_row_each() {
             request.ended_us = request.due_us + 500_000;
         }
     });
-    let trials = vec![trial("mio", 0, FaultOutcome::Observed(Box::new(slow)))];
-    let table = super::table(&stored(text, trials));
+    let trials = vec![trial("mio", 0, outcome(slow))];
+    let table = super::table(of(&stored(text, trials)));
     let row = |index: usize| table.plain_row(index);
     assert_eq!(row(0)[..3], ["threads", "refuse b2 at 1 s", "–"]);
     assert_eq!(row(2), ["mio", "refuse b2 at 1 s", "0", "none", "0", "500", "0", "10", "0"]);
@@ -75,9 +80,9 @@ fn several_faults_have_a_row_each() {
 
 #[test]
 fn invalid_trials_are_told_and_counted_nowhere() {
-    let invalid = trial("mio", 0, FaultOutcome::Invalid { reasons: vec!["<b>moody</b>".into()] });
+    let invalid = trial("mio", 0, invalid("<b>moody</b>"));
     let stored = stored("kill-backend@1s,restore@2s", vec![invalid, observed("threads", 0)]);
-    assert_eq!(table(&stored).plain_row(1)[1], "–");
+    assert_eq!(table(of(&stored)).plain_row(1)[1], "–");
     let files = written(&stored);
     assert!(!files.contains_key("timeline-mio.svg"));
     let page = String::from_utf8_lossy(&files["index.html"]);
@@ -95,7 +100,7 @@ fn a_timeline_that_is_no_longer_drawn_is_removed_and_no_other_file() {
     for name in ["timeline-gone.svg", "timeline-gone.png", "timeline-notes.txt"] {
         fs::write(folder.join(name), "x").unwrap();
     }
-    write(&simple(), dir.path()).unwrap();
+    write_faults(of(&simple()), dir.path()).unwrap();
     assert!(!folder.join("timeline-gone.svg").exists() && !folder.join("timeline-gone.png").exists());
     assert!(folder.join("timeline-notes.txt").exists());
 }
@@ -109,7 +114,7 @@ fn answers_that_were_late_without_a_fault_are_warned_of() {
             request.ended_us = 700_000;
         }
     });
-    let stored = stored(text, vec![trial("mio", 0, FaultOutcome::Observed(Box::new(paused)))]);
+    let stored = stored(text, vec![trial("mio", 0, outcome(paused))]);
     assert!(terminal(&stored).contains("In 1 trial answers were late before the first event already"));
     let markdown = String::from_utf8(written(&stored).remove("report.md").unwrap()).unwrap();
     assert!(markdown.contains("> **Note:** In 1 trial answers were late"), "{markdown}");
@@ -124,7 +129,7 @@ fn errors_of_every_kind_are_named() {
         1_020_000 => request.end = End::Status(503),
         _ => {}
     });
-    let stored = stored(text, vec![trial("mio", 0, FaultOutcome::Observed(Box::new(errors)))]);
-    assert_eq!(table(&stored).plain_row(1)[2], "cut or reset 1, status 5xx 1, timeout 1");
-    assert_eq!(table(&stored).plain_row(1)[6], "–");
+    let stored = stored(text, vec![trial("mio", 0, outcome(errors))]);
+    assert_eq!(table(of(&stored)).plain_row(1)[2], "cut or reset 1, status 5xx 1, timeout 1");
+    assert_eq!(table(of(&stored)).plain_row(1)[6], "–");
 }
