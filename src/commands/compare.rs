@@ -9,6 +9,7 @@ use roundtable_harness::analysis::families::Families;
 use roundtable_harness::analysis::findings::Finding;
 use roundtable_harness::analysis::published::{self, Published};
 use roundtable_harness::record::{Stored, store};
+use roundtable_harness::report::export::comparison::Comparison;
 use roundtable_harness::report::render::terminal;
 use roundtable_harness::report::sections;
 use serde::Serialize;
@@ -50,13 +51,6 @@ struct Answer<'a> {
     sentence: String,
     findings: Vec<Finding>,
     published: &'a [Published],
-}
-
-#[derive(Serialize)]
-struct Changed<'a> {
-    #[serde(flatten)]
-    difference: &'a Difference,
-    sentence: String,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -116,7 +110,7 @@ fn two_runs(results: &Path, [base, new]: [&str; 2], force: bool, json: bool) -> 
     let difference = Difference::of(&base, &new, force)?;
     let sentence = sections::difference::sentence(&difference);
     let text = if json {
-        object(&Changed { difference: &difference, sentence })?
+        object(&Comparison::of(&difference))?
     } else {
         let cells = match sections::difference::cells(&difference) {
             Some(cells) => format!("Cells that changed:\n{}", terminal::table(&cells, WIDTH)),

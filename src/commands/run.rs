@@ -11,7 +11,7 @@ mod passes;
 mod rate;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -91,18 +91,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The tables on standard output, and the paths of what was written.
 fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<()> {
     if let Some(run) = FaultRun::of(stored) {
-        return fault::print_report(run, dir, reports);
+        return fault::print_report(run, reports);
     }
     let passes = Passes::read(dir)?;
-    let (tables, written) = write_report(stored, &passes, reports)?;
-    let mut text = format!("{tables}\nmeasured: {}\n", dir.display());
-    text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
-    print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
-}
-
-/// Tables for the terminal, and the files of the report.
-fn write_report(stored: &Stored, passes: &Passes, reports: &Path) -> anyhow::Result<(String, Vec<PathBuf>)> {
-    Ok((report::terminal::of_run(stored), report::write(stored, passes, reports)?))
+    report::write(stored, &passes, reports)?;
+    print(&(report::terminal::of_run(stored) + &super::report::place(stored, reports)))
+        .with_context(|| format!("the report is whole in {}", reports.display()))
 }
 
 /// What is left when a report could not be made, and how to have one.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::config::LoadConfig;
@@ -21,7 +22,7 @@ use crate::load::latency;
 const PERCENTS: [u32; 8] = [50, 66, 75, 80, 90, 95, 98, 99];
 
 /// The result of one timed window.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadReport {
     /// Why this is not the whole of what was asked for; absent when it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,7 +85,7 @@ pub struct LoadReport {
 }
 
 /// Why a report does not hold all that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Incomplete {
     /// In words, with what to do about it.
     pub reason: String,
@@ -93,7 +94,7 @@ pub struct Incomplete {
 }
 
 /// How long the fastest so many percent of the completed responses took at most, nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentile {
     /// So many percent; 100: all.
     pub percent: u32,
@@ -105,7 +106,7 @@ pub struct Percentile {
 }
 
 /// A window at a fixed rate: how its schedule was kept, and the times from when each request was due.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenLoop {
     /// Requests per second that were due, evenly spaced.
     pub rate: u64,
@@ -153,7 +154,8 @@ impl OpenLoop {
 }
 
 /// A report as `load --json` prints it: with what a reader would otherwise have to compute.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(title = "roundtable load")]
 pub struct Told<'a> {
     /// The report.
     #[serde(flatten)]

@@ -45,7 +45,8 @@ pub(super) fn splice(text: &str, report: &Document) -> Result<String, SpliceErro
     let mut lines = text.split_inclusive('\n').enumerate();
     while let Some((index, line)) = lines.next() {
         spliced.push_str(line);
-        let named = line.trim_end().strip_prefix("<!-- BEGIN: ").and_then(|rest| rest.strip_suffix(&end_of_marker));
+        let named =
+            line.trim_end().strip_prefix("<!-- BEGIN: ").and_then(|rest| rest.strip_suffix(&end_of_marker));
         let Some(name) = named else { continue };
         let Some((_, piece)) = pieces.iter().find(|(known, _)| *known == name) else {
             let known = pieces.iter().map(|(name, _)| format!("{name:?}")).collect::<Vec<_>>().join(", ");
@@ -93,6 +94,9 @@ mod tests {
         let of = |text: &str| splice(text, &report()).unwrap_err().to_string();
         assert!(of("nothing\n").contains("write the lines `<!-- BEGIN: rates (roundtable report r) -->`"));
         assert!(of("<!-- BEGIN: x (roundtable report r) -->\n<!-- END -->\n").contains("it has \"rates\""));
-        assert!(of("\n<!-- BEGIN: rates (roundtable report r) -->\n").starts_with("line 2: the marker has no end"));
+        assert!(
+            of("\n<!-- BEGIN: rates (roundtable report r) -->\n")
+                .starts_with("line 2: the marker has no end")
+        );
     }
 }

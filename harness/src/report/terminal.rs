@@ -2,9 +2,12 @@
 
 use crate::analysis::Analysis;
 use crate::analysis::faults::FaultRun;
+use crate::probes::Passes;
 use crate::record::{Stored, left_invalid};
 use crate::report::prose;
 use crate::report::render::terminal;
+use crate::report::section::Content;
+use crate::report::sections::{self, Source};
 use crate::report::sections::{conditions, faults, ratios};
 use crate::report::value::noise_floor;
 use crate::text::{capitalised, counted, printable, wrapped};
@@ -41,6 +44,35 @@ pub fn of_run(stored: &Stored) -> String {
     );
     text.push_str(&wrapped(&remark, WIDTH.into()));
     text.push_str(&invalid(&analysis));
+    text
+}
+
+/// Every table of a run's report.
+pub fn full(stored: &Stored, passes: &Passes) -> String {
+    let analysis = Analysis::of(stored);
+    let document = sections::document(&Source { stored, analysis: &analysis, passes, figures: &[] });
+    let mut text = String::new();
+    for section in &document.sections {
+        if let Some(heading) = &section.heading {
+            text.push_str(&format!("\n{}\n\n", printable(heading)));
+        }
+        for content in &section.content {
+            match content {
+                Content::Table(table) => text.push_str(&terminal::table(table, WIDTH)),
+                Content::Paragraph(words) | Content::Findings { sentence: words, .. } => {
+                    text.push_str(&wrapped(&printable(words), WIDTH.into()));
+                }
+                Content::Warning(words) => {
+                    text.push_str(&wrapped(&format!("Note: {}", printable(words)), WIDTH.into()));
+                }
+                Content::List(items) => {
+                    text.extend(items.iter().map(|item| format!("  {}\n", printable(item))));
+                }
+                Content::Figure(_) => {}
+            }
+            text.push('\n');
+        }
+    }
     text
 }
 

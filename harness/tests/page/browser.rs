@@ -29,7 +29,8 @@ pub(crate) struct Browser {
 impl Browser {
     /// `None`, and a line, where no Chromium is installed.
     pub(crate) fn start() -> Option<Self> {
-        let found = std::env::split_paths(&std::env::var_os("PATH")?).any(|dir| dir.join("chromium").is_file());
+        let found =
+            std::env::split_paths(&std::env::var_os("PATH")?).any(|dir| dir.join("chromium").is_file());
         if !found {
             eprintln!("skipped: chromium is not installed");
             return None;
@@ -54,8 +55,15 @@ impl Browser {
             }
         });
         let commands = child.stdin.take().unwrap();
-        let mut browser =
-            Browser { child, commands, messages, session: None, next: 0, events: Vec::new(), _profile: profile };
+        let mut browser = Browser {
+            child,
+            commands,
+            messages,
+            session: None,
+            next: 0,
+            events: Vec::new(),
+            _profile: profile,
+        };
         let tab = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
         let attached =
             browser.call("Target.attachToTarget", json!({ "targetId": tab["targetId"], "flatten": true }));
@@ -145,7 +153,9 @@ impl Browser {
             self.events.push(event);
         }
         let complaint = |event: &Value| match event["method"].as_str()? {
-            "Runtime.exceptionThrown" | "Log.entryAdded" | "Runtime.consoleAPICalled" => Some(event.to_string()),
+            "Runtime.exceptionThrown" | "Log.entryAdded" | "Runtime.consoleAPICalled" => {
+                Some(event.to_string())
+            }
             "Network.requestWillBeSent" => {
                 let url = event["params"]["request"]["url"].as_str()?;
                 (!url.starts_with(page) && url != "about:blank").then(|| format!("a request to {url}"))

@@ -268,7 +268,11 @@ impl Report {
             cells: cells(analysis),
             ratios: analysis.verdicts.iter().flat_map(RatioForm::all).collect(),
             invalid_trials: analysis.summary.invalid.iter().map(InvalidTrial::of).collect(),
-            system_calls: passes.system_calls.iter().flat_map(|of| of.rows.iter().map(SystemCallsForm::of)).collect(),
+            system_calls: passes
+                .system_calls
+                .iter()
+                .flat_map(|of| of.rows.iter().map(SystemCallsForm::of))
+                .collect(),
             cross_check: passes
                 .cross_check
                 .iter()
@@ -287,7 +291,12 @@ fn cells(analysis: &Analysis) -> Vec<CellForm> {
 }
 
 impl CellForm {
-    fn of(competitor: CompetitorForm, condition: ConditionForm, cell: &CellSummary, bound: Option<Bound>) -> Self {
+    fn of(
+        competitor: CompetitorForm,
+        condition: ConditionForm,
+        cell: &CellSummary,
+        bound: Option<Bound>,
+    ) -> Self {
         let spread = |figure: &dyn Fn(&ValidTrial) -> Option<f64>| cell.spread(figure).map(SpreadForm::from);
         let percentile = |of: f64| cell.spread_of_all(|trial| trial.percentile_ms(of)).map(SpreadForm::from);
         CellForm {
@@ -337,11 +346,8 @@ impl NoiseFloor {
 
 impl RatioForm {
     fn all(of: &verdicts::OfMetric) -> Vec<Self> {
-        let groups = [
-            ("model", &of.models),
-            ("same_model_again", &of.aa_pairs),
-            ("injected_slowdown", &of.slowdowns),
-        ];
+        let groups =
+            [("model", &of.models), ("same_model_again", &of.aa_pairs), ("injected_slowdown", &of.slowdowns)];
         let each = groups.into_iter().flat_map(|(purpose, comparisons)| {
             comparisons.iter().filter_map(move |comparison| {
                 let ratio = comparison.ratio?;

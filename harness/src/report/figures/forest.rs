@@ -5,27 +5,35 @@
 //! band is as wide as a model differed from itself.
 
 use super::axis::Axis;
-use super::frame::{Content, Entry, Frame, Medium, Panel};
+use super::frame::{Content, Entry, Frame, Panel};
 use super::palette::{self, Look, Marker};
 use super::shape::{Group, Mark, Shape, Tags};
-use super::{Figure, factors, short, tagged};
+use super::{Figure, Of, factors, short, some_of, tagged};
 use crate::analysis::Analysis;
+use crate::analysis::families::FamiliesCell;
 use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::{Conclusion, Ratio};
-use crate::plan::{Condition, Plan};
+use crate::analysis::verdicts::{Comparison, OfMetric};
+use crate::plan::Condition;
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::{Value, noise_floor};
 
 /// Height of a row, pixels.
 const ROW: i32 = 36;
+/// Rows that are drawn at most: a plan may be larger than a picture.
+const MOST_ROWS: usize = 60;
 /// The frame reaches by this factor beyond the ratios that are furthest out.
 const BEYOND: f64 = 1.25;
 /// Half the height of an arrow's head, pixels.
 const HEAD: i32 = 7;
 
+/// What is tagged where families are compared.
+const FAMILIES: &str = "async / threaded";
+
 /// One line of the figure: a pair of rows of the run under one condition.
+#[derive(Clone)]
 struct Line<'a> {
     label: String,
     competitor: String,
@@ -34,11 +42,43 @@ struct Line<'a> {
     ratios: Vec<Option<Ratio>>,
 }
 
-pub(super) fn figure(_plan: &Plan, analysis: &Analysis, medium: Medium) -> Option<Figure> {
+/// Threaded against async, or each model against the reference.
+pub(super) fn figure(of: &Of<'_>) -> Option<Figure> {
+    let metrics = metrics(of.analysis);
+    let (title, lines) = compared(of.analysis, &metrics)?;
+    draw(of, &title, &metrics, &lines, prose::findings::leading(of.analysis))
+}
+
+/// A model against itself.
+pub(super) fn same_again(of: &Of<'_>) -> Option<Figure> {
+    let metrics = metrics(of.analysis);
+    let on = of_metrics(of.analysis, &metrics)?;
+    let all: Vec<&[Comparison]> = on.iter().map(|of| of.aa_pairs.as_slice()).collect();
+    let lines = of_pairs(&of.analysis.summary.grid, &all);
+    draw(
+        of,
+        "The same model measured twice (A/A)",
+        &metrics,
+        &lines,
+        prose::findings::same_again(of.analysis),
+    )
+}
+
+fn draw(
+    of: &Of<'_>,
+    title: &str,
+    metrics: &[Metric],
+    lines: &[Line<'_>],
+    sentence: Option<String>,
+) -> Option<Figure> {
+    let Of { analysis, medium, .. } = *of;
     let grid = &analysis.summary.grid;
-    let metrics = forest_metrics(analysis);
-    let (title, lines) = lines(analysis, &metrics)?;
-    let ratios = || lines.iter().flat_map(|line| line.ratios.iter().flatten().map(|ratio| ratio.judged.ratio));
+    let drawn = some_of(lines, MOST_ROWS);
+    let left_out =
+        if drawn.len() == lines.len() { "" } else { " Not every cell is drawn: the tables have all." };
+    let lines = drawn.as_slice();
+    let ratios =
+        || lines.iter().flat_map(|line| line.ratios.iter().flatten().map(|ratio| ratio.judged.ratio));
     let smallest = (ratios().reduce(f64::min)? / BEYOND).min(0.9);
     let largest = (ratios().reduce(f64::max)? * BEYOND).max(1.11);
     let floors = metrics.iter().map(|&metric| analysis.verdicts.on(metric).and_then(|of| of.floor));
@@ -47,9 +87,9 @@ pub(super) fn figure(_plan: &Plan, analysis: &Analysis, medium: Medium) -> Optio
     let tick = |(index, line): (usize, &Line<'_>)| (rows - 1.0 - index as f64, line.label.clone());
     let frame = Frame::lay_out(
         Content {
-            title: prose::load::titled(&title, analysis.summary.load()),
-            subtitle: subtitle(&metrics, &floors),
-            legend: legend(&lines),
+            title: prose::load::titled(title, analysis.summary.load()),
+            subtitle: subtitle(metrics, &floors) + &prose::load::of_a_trial(of.plan) + left_out,
+            legend: legend(lines),
             y_title: String::new(),
             x_title: "ratio (log scale): 1 is no difference".into(),
             x: Axis::logarithmic(smallest, largest),
@@ -79,43 +119,55 @@ pub(super) fn figure(_plan: &Plan, analysis: &Analysis, medium: Medium) -> Optio
         Column::numbers("high end"),
         Column::words("verdict"),
     ];
-    let sentence = prose::findings::leading(analysis);
-    Some(Figure { id: String::new(), frame, sentence, factors: factors(grid), columns, under, marks })
+    Some(Figure {
+        id: String::new(),
+        frame,
+        sentence,
+        factors: factors(grid),
+        columns,
+        under,
+        marks,
+        first: None,
+    })
 }
 
 /// CPU first: it is the robust one.
-fn forest_metrics(analysis: &Analysis) -> Vec<Metric> {
+fn metrics(analysis: &Analysis) -> Vec<Metric> {
     let mut metrics = analysis.summary.load().main_metrics().to_vec();
     metrics.sort_by_key(|metric| !metric.is_cpu());
     metrics
 }
 
-fn lines<'a>(analysis: &'a Analysis, metrics: &[Metric]) -> Option<(String, Vec<Line<'a>>)> {
+fn of_metrics<'a>(analysis: &'a Analysis, metrics: &[Metric]) -> Option<Vec<&'a OfMetric>> {
+    metrics.iter().map(|&metric| analysis.verdicts.on(metric)).collect()
+}
+
+fn compared<'a>(analysis: &'a Analysis, metrics: &[Metric]) -> Option<(String, Vec<Line<'a>>)> {
     let grid = &analysis.summary.grid;
     if let Ok(families) = &analysis.families {
-        let line = |cell: &'a crate::analysis::families::FamiliesCell| Line {
+        let line = |cell: &'a FamiliesCell| Line {
             label: short(grid, &cell.condition),
-            competitor: "async / threaded".into(),
+            competitor: FAMILIES.into(),
             condition: &cell.condition,
             ratios: metrics.iter().map(|metric| cell.ratios.get(metric).copied()).collect(),
         };
-        return Some(("Async over threaded, condition by condition".into(), families.cells.iter().map(line).collect()));
+        return Some(("Async over threaded".into(), families.cells.iter().map(line).collect()));
     }
     let reference = analysis.summary.reference()?;
-    let of = metrics.iter().map(|&metric| analysis.verdicts.on(metric)).collect::<Option<Vec<_>>>()?;
-    let line = |comparison: &'a crate::analysis::verdicts::Comparison| {
-        let same = |other: &&crate::analysis::verdicts::Comparison| {
-            other.row == comparison.row && other.condition == comparison.condition
-        };
-        Line {
-            label: format!("{}, {}", prose::row(&comparison.row), short(grid, &comparison.condition)),
-            competitor: comparison.row.to_string(),
-            condition: &comparison.condition,
-            ratios: of.iter().map(|of| of.models.iter().find(same).and_then(|found| found.ratio)).collect(),
-        }
+    let on = of_metrics(analysis, metrics)?;
+    let all: Vec<&[Comparison]> = on.iter().map(|of| of.models.as_slice()).collect();
+    Some((format!("Each model over {reference}"), of_pairs(grid, &all)))
+}
+
+/// A line for each comparison, which every metric has in the same order.
+fn of_pairs<'a>(grid: &Grid, metrics: &[&'a [Comparison]]) -> Vec<Line<'a>> {
+    let line = |(index, comparison): (usize, &'a Comparison)| Line {
+        label: format!("{}, {}", prose::row(&comparison.row), short(grid, &comparison.condition)),
+        competitor: comparison.row.to_string(),
+        condition: &comparison.condition,
+        ratios: metrics.iter().map(|of| of.get(index).and_then(|of| of.ratio)).collect(),
     };
-    let lines: Vec<_> = of.first()?.models.iter().map(line).collect();
-    (!lines.is_empty()).then(|| (format!("Each model over {reference}, condition by condition"), lines))
+    metrics.first().into_iter().flat_map(|of| of.iter().enumerate()).map(line).collect()
 }
 
 fn panel_heading(metric: Metric) -> String {
@@ -139,7 +191,7 @@ fn subtitle(metrics: &[Metric], floors: &[Option<f64>]) -> String {
     };
     format!(
         "Marks: geometric mean of the ratios within blocks; whiskers: the interval that the verdict was made from; an arrow: \
-         it goes on. {band}"
+         it goes on. {band} "
     )
 }
 
@@ -158,7 +210,10 @@ fn look(conclusion: Conclusion) -> (Look, &'static str) {
 
 fn legend(lines: &[Line<'_>]) -> Vec<Entry> {
     let occurs = |conclusion: &Conclusion| {
-        lines.iter().flat_map(|line| line.ratios.iter().flatten()).any(|ratio| ratio.conclusion() == *conclusion)
+        lines
+            .iter()
+            .flat_map(|line| line.ratios.iter().flatten())
+            .any(|ratio| ratio.conclusion() == *conclusion)
     };
     let entry = |conclusion: Conclusion| {
         let (look, name) = look(conclusion);
@@ -199,7 +254,6 @@ fn mark(grid: &Grid, line: &Line<'_>, metric: Metric, ratio: &Ratio, (panel, y):
     shapes.push(Shape::Marker { look, at: (x, y), radius: 9 });
     let word = metric.word(ratio.conclusion());
     let interval = ratio.judged.interval;
-    let subject = if line.competitor == "async / threaded" { "async over threaded" } else { &line.competitor };
     Mark {
         tags: Tags {
             competitor: line.competitor.clone(),
@@ -208,7 +262,8 @@ fn mark(grid: &Grid, line: &Line<'_>, metric: Metric, ratio: &Ratio, (panel, y):
             series: Some(metric.name().into()),
         },
         says: format!(
-            "{subject}, {}: {} {}",
+            "{}, {}: {} {}",
+            line.competitor,
             prose::grid::named(grid, line.condition),
             metric.name(),
             Value::concluded(ratio, word).plain()

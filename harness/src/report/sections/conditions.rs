@@ -50,7 +50,7 @@ fn table_of(
     of_the_loop: Vec<Column>,
     figures: fn(&CellSummary) -> Vec<Value>,
 ) -> Table {
-    let mut columns = vec![Column::words("model")];
+    let mut columns = vec![Column::models()];
     columns.extend(prose::grid::columns(&summary.grid));
     columns.extend(of_the_loop);
     columns.extend([
@@ -116,7 +116,7 @@ pub(in crate::report) fn main_figures(summary: &Summary) -> Table {
     let across = summary.grid.columns();
     let rest = summary.grid.dimensions().iter().filter(|of| of.factor.name != across.factor.name);
     let mut columns: Vec<_> = rest.map(|of| prose::grid::column(of.factor)).collect();
-    columns.push(Column::words("model"));
+    columns.push(Column::models());
     let heading = |level| Column::numbers(across.factor.phrase(level).replace("backend", "server"));
     columns.extend(across.levels.iter().map(heading));
     let mut rows = Vec::new();

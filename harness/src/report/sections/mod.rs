@@ -13,6 +13,7 @@ pub mod system_calls;
 
 mod charts;
 mod invalid;
+mod lead;
 mod limits;
 mod machine_noise;
 mod method;
@@ -69,6 +70,7 @@ pub(super) fn document(source: &Source<'_>) -> Document {
     Document {
         title: prose::load::titled(&title, source.analysis.summary.load()),
         command: format!("roundtable report {}", source.stored.name),
+        lead: lead::of(source),
         sections: SECTIONS.iter().flat_map(|make| make(source)).collect(),
     }
 }
