@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (run, Some(format), _) => in_form(run, &stored, &passes, format)?,
         (Some(run), None, None) => {
             report::write_faults(run, &args.reports)?;
-            report::terminal::of_faults(run) + &place(&stored, &args.reports)
+            report::terminal::of_faults(run) + &place(&stored, &dir, &args.reports)
         }
         (None, None, None) => {
             report::write(&stored, &passes, &args.reports)?;
@@ -65,16 +65,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             } else {
                 report::terminal::of_run(&stored)
             };
-            text + &place(&stored, &args.reports)
+            text + &place(&stored, &dir, &args.reports)
         }
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The last line that is printed: where the whole report is.
-pub(super) fn place(stored: &Stored, reports: &Path) -> String {
-    format!("\nreport: {}\n", reports.join(&stored.name).join("index.html").display())
+/// The last line that is printed: where the whole report is, and what it was made from.
+pub(super) fn place(stored: &Stored, dir: &Path, reports: &Path) -> String {
+    let page = reports.join(&stored.name).join("index.html");
+    format!("\nreport: {} (trials: {})\n", page.display(), dir.display())
 }
 
 fn in_form(

@@ -91,11 +91,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The tables on standard output, and the paths of what was written.
 fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<()> {
     if let Some(run) = FaultRun::of(stored) {
-        return fault::print_report(run, reports);
+        return fault::print_report(run, dir, reports);
     }
     let passes = Passes::read(dir)?;
     report::write(stored, &passes, reports)?;
-    print(&(report::terminal::of_run(stored) + &super::report::place(stored, reports)))
+    print(&(report::terminal::of_run(stored) + &super::report::place(stored, dir, reports)))
         .with_context(|| format!("the report is whole in {}", reports.display()))
 }
 

@@ -164,7 +164,7 @@ mod tests {
             ..fixtures::plan(Length::Blocks(1)).base
         };
         let models = [Competitor::of("tokio")];
-        system_calls::measure(&testbed, &[base.clone()], &models, &mut |_| ()).unwrap();
+        system_calls::measure(&testbed, std::slice::from_ref(&base), &models, &mut |_| ()).unwrap();
         let lines = std::fs::read_to_string(lines).unwrap();
         let of = |role: &str| -> Vec<&str> { lines.lines().filter(|line| line.starts_with(role)).collect() };
         assert_eq!(of("backend").len(), base.backends as usize);

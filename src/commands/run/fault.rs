@@ -24,9 +24,9 @@ const CONNECTIONS: u32 = 256;
 const BLOCKS: u32 = 3;
 
 /// The tables on standard output, and the paths of what was written.
-pub(super) fn print_report(run: FaultRun<'_>, reports: &Path) -> anyhow::Result<()> {
+pub(super) fn print_report(run: FaultRun<'_>, dir: &Path, reports: &Path) -> anyhow::Result<()> {
     report::write_faults(run, reports)?;
-    let text = report::terminal::of_faults(run) + &crate::commands::report::place(run.stored, reports);
+    let text = report::terminal::of_faults(run) + &crate::commands::report::place(run.stored, dir, reports);
     print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
 }
 

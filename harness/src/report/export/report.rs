@@ -14,7 +14,7 @@ use crate::plan::Family;
 use crate::probes::Passes;
 use crate::probes::{cross_check, system_calls};
 use crate::record::{Stored, in_words};
-use crate::report::prose;
+use crate::report::sections;
 use crate::statistics::Spread;
 
 /// Raised when a field changes its meaning or goes; a new field raises nothing.
@@ -263,7 +263,7 @@ impl Report {
                 rate_per_second: load.rate(),
             },
             models: environment.models.iter().map(Model::of).collect(),
-            findings: prose::findings::all(analysis),
+            findings: sections::lead::findings(analysis),
             noise_floors: analysis.verdicts.iter().map(NoiseFloor::of).collect(),
             cells: cells(analysis),
             ratios: analysis.verdicts.iter().flat_map(RatioForm::all).collect(),

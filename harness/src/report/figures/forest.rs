@@ -46,7 +46,7 @@ struct Line<'a> {
 pub(super) fn figure(of: &Of<'_>) -> Option<Figure> {
     let metrics = metrics(of.analysis);
     let (title, lines) = compared(of.analysis, &metrics)?;
-    draw(of, &title, &metrics, &lines, prose::findings::leading(of.analysis))
+    draw(of, &title, &metrics, &lines, None)
 }
 
 /// A model against itself.

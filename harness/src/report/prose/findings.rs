@@ -58,19 +58,6 @@ pub(in crate::report) fn of_values(
     (!each.is_empty()).then(|| format!("{name}, medians of the cells: {}.", each.join("; ")))
 }
 
-/// The sentence at the head of a report: what the run shows of the families, or of its models.
-pub(in crate::report) fn leading(analysis: &Analysis) -> Option<String> {
-    all(analysis).into_iter().next()
-}
-
-/// Everything that was found, in sentences, the most general first.
-pub(in crate::report) fn all(analysis: &Analysis) -> Vec<String> {
-    let families = analysis.families.iter().map(crate::report::sections::families::sentence);
-    let models =
-        analysis.summary.load().main_metrics().iter().filter_map(|&metric| of_models(analysis, metric));
-    families.chain(models).collect()
-}
-
 /// How a model stands to itself; `None` where none was measured twice.
 pub(in crate::report) fn same_again(analysis: &Analysis) -> Option<String> {
     let tallies = analysis.summary.load().main_metrics().iter().filter_map(|&metric| {

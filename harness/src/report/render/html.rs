@@ -69,6 +69,14 @@ struct Page<'a> {
     colours: String,
 }
 
+/// `text` in parts, each with whether it is code, which prose sets in backticks.
+fn parts(text: &str) -> Vec<(bool, &str)> {
+    if text.matches('`').count() % 2 == 1 {
+        return vec![(false, text)];
+    }
+    text.split('`').enumerate().map(|(index, part)| (index % 2 == 1, part)).collect()
+}
+
 impl Page<'_> {
     fn drawn(&self, id: &str) -> Option<&Drawn> {
         self.figures.iter().find(|figure| figure.id == id)

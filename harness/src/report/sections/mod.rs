@@ -13,7 +13,7 @@ pub mod system_calls;
 
 mod charts;
 mod invalid;
-mod lead;
+pub(super) mod lead;
 mod limits;
 mod machine_noise;
 mod method;
