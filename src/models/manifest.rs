@@ -24,7 +24,7 @@ pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -
             ("bound", model.bound.to_owned()),
             ("buffer, exchange in hand", format!("{LARGE} B")),
             ("buffer, idle client", format!("{SMALL} B")),
-            ("idle backend connections kept", format!("{} for each backend", idle::KEPT_PER_BACKEND)),
+            ("idle backend connections kept", idle_connections()),
             ("idle backend connections probed", "each time before use, by event or system call".to_owned()),
             ("idle backend connections closed", seconds(idle::MOST_AGE)),
             ("idle backend connections kept back while suspect", seconds(idle::SETTLES)),
@@ -49,10 +49,19 @@ pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -
     )
 }
 
+fn idle_connections() -> String {
+    format!("{} in all, at most 1 in {} descriptors", idle::MOST_KEPT, idle::DESCRIPTOR_SHARE)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::MODELS;
+    use super::super::{MEASURED_BY_DEFAULT, MODELS, find};
     use super::*;
+
+    #[test]
+    fn the_models_that_are_measured_by_default_exist() {
+        assert!(MEASURED_BY_DEFAULT.iter().all(|name| find(name).is_some()));
+    }
 
     #[test]
     fn models_differ_in_their_threads_and_bounds_alone() {

@@ -24,7 +24,7 @@ use slab::Slab;
 use super::common::abort;
 use super::drivers::readiness::{Socket, connected};
 use super::drivers::{Sockets, Turn, look, take_turn};
-use super::idle::{IdlePool, is_usable};
+use super::idle::{IdlePool, SWEEP_INTERVAL, is_usable, most_kept};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::{Family, Model, Server, Workers};
 
@@ -74,6 +74,8 @@ struct Loop {
     clients: Slab<Client>,
     backends: Slab<Backend>,
     idle: IdlePool<usize>,
+    /// When idle connections that are too old are looked for.
+    next_sweep: Instant,
     /// Those that gave way, in order.
     ready: VecDeque<usize>,
     /// The accept queue may not be empty.
@@ -90,7 +92,8 @@ impl Loop {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Loop {
-            idle: IdlePool::new(server.proxy.backend_count()),
+            idle: IdlePool::new(server.proxy.backend_count(), most_kept()),
+            next_sweep: Instant::now() + SWEEP_INTERVAL,
             server,
             poll,
             listener,
@@ -150,7 +153,8 @@ impl Loop {
         if self.can_accept() || !self.ready.is_empty() {
             Some(Duration::ZERO)
         } else if self.clients.is_empty() && self.pause.is_none() {
-            None
+            let sweep = (!self.idle.is_empty()).then_some(self.next_sweep);
+            sweep.map(|sweep| sweep.saturating_duration_since(self.now))
         } else {
             Some(next_tick.saturating_duration_since(self.now))
         }
@@ -230,8 +234,14 @@ impl Loop {
         }
     }
 
-    /// Deadlines, and the end of a pause in accepting.
+    /// Deadlines, the end of a pause in accepting, and idle connections that are too old.
     fn tick(&mut self) {
+        if self.next_sweep <= self.now {
+            self.next_sweep = self.now + SWEEP_INTERVAL;
+            for backend in self.idle.expire(self.now) {
+                drop(self.backends.remove(backend));
+            }
+        }
         if self.pause.is_some_and(|until| until <= self.now) {
             self.pause = None;
             self.acceptable = true;
@@ -274,7 +284,7 @@ impl Loop {
     fn take_idle(&mut self, id: BackendId, client: usize) -> Option<usize> {
         loop {
             let backends = &mut self.backends;
-            let kept = self.idle.take(id, self.now, |backend| drop(backends.remove(backend)))?;
+            let kept = self.idle.take(id, self.now)?;
             let backend = kept.connection;
             let socket = &backends[backend].socket;
             // The edges tell; the socket is asked only where they leave it open, or the connection is suspect.
@@ -412,18 +422,29 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn new_connections_do_not_keep_the_loop_awake_while_accepting_pauses() {
+    fn looping() -> Loop {
         let limits = Limits::default();
         let listener = super::super::listen(([127, 0, 0, 1], 0).into(), &limits).unwrap();
         let config = Config::round_robin(vec![([127, 0, 0, 1], 1).into()], "localhost".into(), limits);
         let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
-        let mut looping =
-            Loop::new(Arc::new(Server { listener, proxy, workers: 1, log: None, handicap: None })).unwrap();
+        Loop::new(Arc::new(Server { listener, proxy, workers: 1, log: None, handicap: None })).unwrap()
+    }
+
+    #[test]
+    fn new_connections_do_not_keep_the_loop_awake_while_accepting_pauses() {
+        let mut looping = looping();
         looping.acceptable = true;
         looping.pause = Some(looping.now + EXHAUSTED_PAUSE);
         assert_eq!(looping.patience(looping.now + TICK), Some(TICK));
         looping.pause = None;
         assert_eq!(looping.patience(looping.now + TICK), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_loop_without_clients_wakes_up_for_idle_connections_alone() {
+        let mut looping = looping();
+        assert_eq!(looping.patience(looping.now + TICK), None);
+        looping.idle.put(BackendId::default(), 0, false, looping.now);
+        assert_eq!(looping.patience(looping.now + TICK), Some(looping.next_sweep - looping.now));
     }
 }

@@ -5,6 +5,7 @@
 //! `drivers`; what all models do alike stands in `common`, `listener` (sockets), `idle` (connections to backends that are
 //! kept), `log` and `manifest`. `README.md` beside this file tells how to add one.
 
+mod async_std;
 mod common;
 mod drivers;
 mod handicap;
@@ -14,6 +15,7 @@ mod log;
 mod manifest;
 mod mio;
 mod pool;
+mod smol;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -60,7 +62,11 @@ pub(crate) enum Workers {
 }
 
 /// Every model there is, in the order of the tables.
-pub(crate) const MODELS: &[Model] = &[threads::MODEL, pool::MODEL, mio::MODEL, tokio::MODEL];
+pub(crate) const MODELS: &[Model] =
+    &[threads::MODEL, pool::MODEL, mio::MODEL, tokio::MODEL, smol::MODEL, async_std::MODEL];
+
+/// The models that `run` measures unless it is told otherwise: those of the course work.
+pub(crate) const MEASURED_BY_DEFAULT: [&str; 4] = ["threads", "pool", "mio", "tokio"];
 
 /// The model of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Model> {

@@ -12,8 +12,8 @@ use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::common::{abort, lock};
 use super::drivers::readiness::connected;
 use super::drivers::{Interest, Sockets, Turn, look, take_turn};
-use super::idle::{IdlePool, is_usable};
+use super::idle::{self, SharedIdle, is_usable};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::waiting::{Waiting, WaitingRoom};
 use super::{Family, Model, Server, Workers};
@@ -72,7 +72,7 @@ struct BackendStream {
 struct Shared {
     server: Arc<Server>,
     jobs: Sender<Box<Task>>,
-    idle: Mutex<IdlePool<BackendStream>>,
+    idle: SharedIdle<BackendStream>,
     waiting: WaitingRoom<Box<Task>>,
     /// Workers that wait for a backend in the system call.
     waiters: AtomicUsize,
@@ -95,7 +95,7 @@ impl Shared {
     fn take_idle(&self, backend: BackendId, now: Instant) -> Option<BackendStream> {
         loop {
             // The look at it needs no lock.
-            let idle = lock(&self.idle).take(backend, now, drop)?.connection;
+            let idle = lock(&self.idle).take(backend, now)?.connection;
             if is_usable(&self.server.proxy, backend, &idle.stream) {
                 return Some(idle);
             }
@@ -105,7 +105,7 @@ impl Shared {
 
 fn serve(server: Arc<Server>) -> io::Result<()> {
     let (jobs, queue) = unbounded();
-    let idle = Mutex::new(IdlePool::new(server.proxy.backend_count()));
+    let idle = idle::shared(&server.proxy)?;
     let shared =
         Arc::new(Shared { server, jobs, idle, waiting: WaitingRoom::new()?, waiters: AtomicUsize::new(0) });
     for number in 0..shared.server.workers {

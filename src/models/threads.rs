@@ -5,11 +5,11 @@
 //! connection costs: a thread (its stack's touched pages and a kernel task) and one small buffer.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 
-use super::drivers::blocking::{Connection, SharedIdle};
-use super::idle::IdlePool;
+use super::drivers::blocking::Connection;
+use super::idle;
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::{Family, Model, Server, Workers};
 
@@ -40,7 +40,7 @@ fn most_threads(mappings: &str) -> usize {
 }
 
 fn serve(server: Arc<Server>) -> io::Result<()> {
-    let idle: SharedIdle = Arc::new(Mutex::new(IdlePool::new(server.proxy.backend_count())));
+    let idle = idle::shared(&server.proxy)?;
     let most = most_threads(&std::fs::read_to_string(MAPPINGS).unwrap_or_default());
     loop {
         // Each thread has its clone; this one is one more.

@@ -8,17 +8,14 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Sleep, sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
-use super::drivers::futures::{Runtime, run};
-use super::idle::IdlePool;
-use super::listener::{AcceptError, EXHAUSTED_PAUSE};
+use super::drivers::futures::{self, Runtime};
 use super::{Family, Model, Server, Workers};
 
 pub(super) const MODEL: Model = Model {
@@ -34,54 +31,36 @@ pub(super) const MODEL: Model = Model {
 fn serve(server: Arc<Server>) -> io::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(server.workers).enable_all().build()?;
-    // The accepting loop is a task like the others: the calling thread has no part in the reactor.
-    let accepting = runtime.spawn(accept(server));
-    runtime.block_on(accepting).unwrap_or_else(|panic| Err(io::Error::other(panic)))
-}
-
-async fn accept(server: Arc<Server>) -> io::Result<()> {
-    server.listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(server.listener.try_clone()?)?;
-    let idle = Arc::new(Mutex::new(IdlePool::new(server.proxy.backend_count())));
-    loop {
-        match listener.accept().await {
-            Ok((client, address)) => {
-                server.accepted(address);
-                tokio::spawn(run::<Tokio>(Arc::clone(&server), Arc::clone(&idle), client, address));
-            }
-            Err(error) => match AcceptError::of(&error)? {
-                AcceptError::Again => {}
-                // The tasks live in the runtime, which lives in this function's caller.
-                AcceptError::ShutDown => std::future::pending().await,
-                AcceptError::Exhausted => sleep(EXHAUSTED_PAUSE).await,
-            },
-        }
-    }
+    let _context = runtime.enter();
+    futures::serve::<Tokio>(server)
 }
 
 /// tokio, to the driver of futures.
-struct Tokio;
+pub(super) struct Tokio;
 
 impl Runtime for Tokio {
+    type Listener = TcpListener;
     type Stream = TcpStream;
     type Timer = Sleep;
+
+    fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+        drop(tokio::spawn(task));
+    }
+
+    fn listener(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        TcpListener::from_std(listener)
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        listener.accept().await
+    }
 
     fn timer(at: Instant) -> Sleep {
         sleep_until(at.into())
     }
 
-    fn poll_timer(mut timer: Pin<&mut Sleep>, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
-        let deadline = deadline.into();
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-        }
-        while timer.as_mut().poll(context).is_ready() {
-            if timer.deadline() >= deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
+    fn move_timer(timer: Pin<&mut Sleep>, at: Instant) {
+        timer.reset(at.into());
     }
 
     async fn connect(address: SocketAddr) -> io::Result<TcpStream> {

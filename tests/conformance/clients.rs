@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Server, for_every_model};
+use crate::support::{Server, for_a_model_of_each_driver_in_turn};
 
 /// The output of `program`, or `None` when it is not installed.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
@@ -21,7 +21,7 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
 fn with_balancers(test: impl Fn(&str, &str) + std::panic::RefUnwindSafe) {
     let backends = ["a", "b", "c"].map(|name| Server::backend(name, &[]));
     let addresses = backends.each_ref().map(|backend| backend.address);
-    for_every_model(|model| {
+    for_a_model_of_each_driver_in_turn(|model| {
         let balancer = Server::balancer(model, &addresses, &[]);
         test(model, &format!("http://{}/", balancer.address));
     });

@@ -9,10 +9,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::stage::{Stage, until_end};
-use crate::support::{
-    Client, PATIENCE, Server, for_every_model, for_every_model_at_once, raw_backend, read_head,
-};
+use crate::stage::{Stage, next_own, until_end};
+use crate::support::{Client, PATIENCE, Server, for_every_model, raw_backend, read_head};
 
 /// A connection that says nothing.
 struct Marker(TcpStream);
@@ -46,7 +44,7 @@ fn write_to_the_end(mut stream: TcpStream, length: usize) -> Receiver<()> {
 
 #[test]
 fn a_client_that_stops_reading_is_left_at_the_write_timeout_whatever_it_took_before() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &["--write-timeout", "4s", "--header-timeout", "7s"]);
         let client = stage.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n", crate::stage::Delivery::Whole);
         let mut backend = stage.backend();
@@ -62,7 +60,7 @@ fn a_client_that_stops_reading_is_left_at_the_write_timeout_whatever_it_took_bef
 
 #[test]
 fn a_backend_that_stops_reading_is_answered_for_at_the_backend_timeout_whatever_it_took_before() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &["--backend-timeout", "4s", "--header-timeout", "7s"]);
         let mut client = stage.client();
         client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").unwrap();
@@ -100,7 +98,7 @@ fn drip(stream: &mut TcpStream, pause: Duration) -> Vec<u8> {
 
 #[test]
 fn an_upload_that_drips_below_the_least_rate_is_408_and_frees_its_backend() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &["--body-timeout", "500ms"]);
         let mut client = stage.client();
         let begin =
@@ -116,7 +114,7 @@ fn an_upload_that_drips_below_the_least_rate_is_408_and_frees_its_backend() {
 
 #[test]
 fn a_response_head_that_drips_is_504_at_a_total_deadline() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &["--backend-timeout", "500ms"]);
         let mut client =
             stage.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n", crate::stage::Delivery::Whole);
@@ -124,8 +122,8 @@ fn a_response_head_that_drips_is_504_at_a_total_deadline() {
         read_head(&mut backend);
         backend.write_all(b"HTTP/1.1 200 OK\r\nX: ").unwrap();
         drip(&mut backend, Duration::from_millis(50));
-        let (answer, _) = until_end(&mut client);
-        assert!(answer.starts_with(b"HTTP/1.1 504 "), "{model}: {}", String::from_utf8_lossy(&answer));
+        let answer = next_own(&mut client);
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{model}: {answer}");
     });
 }
 

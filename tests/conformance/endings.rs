@@ -8,9 +8,7 @@ use std::sync::mpsc::channel;
 use nix::sys::signal::Signal;
 
 use crate::stage::{Delivery, Stage, until_end};
-use crate::support::{
-    Client, Server, eventually, for_every_model, for_every_model_at_once, raw_backend, read_head,
-};
+use crate::support::{Client, Server, eventually, for_every_model, raw_backend, read_head};
 
 #[test]
 fn sigterm_finishes_what_is_in_hand_and_exits_with_zero() {
@@ -61,7 +59,7 @@ fn finishes_what_is_in_hand(signals: &[Signal]) {
 
 #[test]
 fn what_is_not_finished_by_the_deadline_does_not_keep_it_from_exiting_with_zero() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &["--drain-timeout", "300ms", "--backend-timeout", "1h"]);
         let mut client = stage.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Delivery::Whole);
         let mut backend = stage.backend();

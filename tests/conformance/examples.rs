@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::clients::page_in_browser;
-use crate::support::{Client, Server, binary, for_every_model};
+use crate::support::{Client, Server, binary, for_a_model_of_each_driver_in_turn, for_every_model};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
@@ -85,7 +85,7 @@ fn a_browser_fetches_the_picture_and_the_document_whole() {
     let length = |file: &str| fs::metadata(examples().join("site").join(file)).unwrap().len();
     let lengths = [length("images/throughput.jpg"), length("pdf/document.pdf")];
     let told = format!("picture 760 wide, {} and {} bytes", lengths[0], lengths[1]);
-    for_every_model(|model| {
+    for_a_model_of_each_driver_in_turn(|model| {
         let balancer = balancer("reverse-proxy", model, &backends, folder.path());
         let url = format!("http://{}/", balancer.address);
         let Some(page) = page_in_browser(&url, &["--virtual-time-budget=10000"]) else { return };

@@ -7,7 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::stage::reset;
-use crate::support::{Client, PATIENCE, Server, eventually, for_every_model, for_every_model_at_once};
+use crate::support::{
+    Client, PATIENCE, Server, eventually, for_a_model_of_each_driver_in_turn, for_every_model,
+    for_every_model_in_turn,
+};
 
 /// Few enough that a test can use them all up.
 const DESCRIPTORS: usize = 40;
@@ -57,7 +60,7 @@ fn want_of_descriptors_at_accept_is_survived_without_spinning() {
 
 #[test]
 fn want_of_a_descriptor_towards_a_backend_is_503_and_leaves_no_backend_out() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let (_backends, balancer) = with_few_descriptors(model);
         let mut crowd = crowd(&balancer);
         // The first ones were accepted.
@@ -94,7 +97,7 @@ fn want_of_a_port_towards_a_backend_is_503_and_leaves_no_backend_out() {
 
 fn with_few_ports() {
     assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
-    for_every_model(|model| {
+    for_every_model_in_turn(|model| {
         let backends = ["a", "b"].map(|name| Server::backend(name, &[]));
         let addresses = backends.each_ref().map(|backend| backend.address);
         let balancer = Server::balancer(model, &addresses, &["--retry-interval", "1h"]);
@@ -180,7 +183,7 @@ impl Held {
 fn ten_thousand_clients_that_connect_and_reset_leave_nothing_behind() {
     const WAVE: usize = 5000;
     let backend = Server::backend("a", &[]);
-    for_every_model(|model| {
+    for_a_model_of_each_driver_in_turn(|model| {
         let balancer = Server::balancer(model, &[backend.address], &[]);
         crowd_of_resets(balancer.address, WAVE);
         let baseline = Held::by(&balancer);
@@ -205,7 +208,7 @@ fn a_soak_leaves_descriptors_threads_and_memory_flat() {
     let seconds = std::env::var("ROUNDTABLE_SOAK_SECONDS").map_or(600, |text| text.parse().unwrap());
     let backends = ["a", "b"].map(|name| Server::backend(name, &[]));
     let addresses = backends.each_ref().map(|backend| backend.address);
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let balancer = Server::balancer(model, &addresses, &[]);
         let wave = || {
             crowd_of_resets(balancer.address, 200);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::stage::{Delivery, End, Stage, reset, until_end};
-use crate::support::{Client, Server, for_every_model, for_every_model_at_once, raw_backend, read_head};
+use crate::support::{Client, Server, for_every_model, raw_backend, read_head};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -28,19 +28,19 @@ fn next<T>(told: &Receiver<T>) -> T {
 
 #[test]
 fn what_a_backend_says_unasked_reaches_no_client() {
-    let (ask, asked) = channel::<()>();
-    let (told, tell) = channel();
-    let gate = Arc::new((Mutex::new(asked), told));
-    let backend = raw_backend(move |mut stream| {
-        while !read_head(&mut stream).is_empty() {
-            stream.write_all(OK).unwrap();
-            let _ = gate.0.lock().unwrap().recv();
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
-            give_it_a_look(&mut stream);
-            let _ = gate.1.send(());
-        }
-    });
     for_every_model(|model| {
+        let (ask, asked) = channel::<()>();
+        let (told, tell) = channel();
+        let gate = Arc::new((Mutex::new(asked), told));
+        let backend = raw_backend(move |mut stream| {
+            while !read_head(&mut stream).is_empty() {
+                stream.write_all(OK).unwrap();
+                let _ = gate.0.lock().unwrap().recv();
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+                give_it_a_look(&mut stream);
+                let _ = gate.1.send(());
+            }
+        });
         let balancer = Server::balancer(model, &[backend], &[]);
         for _ in 0..3 {
             assert_eq!(Client::connect(balancer.address).get("/").body, b"ok", "{model}");
@@ -52,16 +52,16 @@ fn what_a_backend_says_unasked_reaches_no_client() {
 
 #[test]
 fn a_post_is_not_sent_on_an_idle_connection_that_was_closed() {
-    let (told, tell) = channel();
-    let backend = raw_backend(move |mut stream| {
-        read_head(&mut stream);
-        stream.read_exact(&mut [0; 2]).unwrap();
-        stream.write_all(OK).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        give_it_a_look(&mut stream);
-        let _ = told.send(());
-    });
     for_every_model(|model| {
+        let (told, tell) = channel();
+        let backend = raw_backend(move |mut stream| {
+            read_head(&mut stream);
+            stream.read_exact(&mut [0; 2]).unwrap();
+            stream.write_all(OK).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            give_it_a_look(&mut stream);
+            let _ = told.send(());
+        });
         let balancer = Server::balancer(model, &[backend], &[]);
         let mut client = Client::connect(balancer.address);
         for _ in 0..3 {
@@ -74,18 +74,18 @@ fn a_post_is_not_sent_on_an_idle_connection_that_was_closed() {
 
 #[test]
 fn a_client_that_vanishes_takes_its_backend_connection_along() {
-    let (told, tell) = channel();
-    let backend = raw_backend(move |mut stream| {
-        let mut piece = [0; 65536];
-        if read_head(&mut stream).starts_with("POST") {
-            while let Ok(1..) = stream.read(&mut piece) {}
-        } else {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n");
-            while stream.write_all(&piece).is_ok() {}
-        }
-        let _ = told.send(());
-    });
     for_every_model(|model| {
+        let (told, tell) = channel();
+        let backend = raw_backend(move |mut stream| {
+            let mut piece = [0; 65536];
+            if read_head(&mut stream).starts_with("POST") {
+                while let Ok(1..) = stream.read(&mut piece) {}
+            } else {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n");
+                while stream.write_all(&piece).is_ok() {}
+            }
+            let _ = told.send(());
+        });
         let balancer = Server::balancer(model, &[backend], &[]);
         let mut downloads = Client::connect(balancer.address);
         downloads.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -126,7 +126,7 @@ fn an_early_refusal_of_an_upload_that_is_not_read_is_relayed() {
 
 #[test]
 fn a_client_that_resets_while_its_backend_is_silent_frees_the_backend_s_connection() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         // No timeout frees it.
         let stage = Stage::new(model, &["--backend-timeout", "1h"]);
         for begun in ["", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"] {

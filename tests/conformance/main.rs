@@ -1,7 +1,8 @@
 //! One suite over real sockets, run against every model there is.
 //!
 //! Each test goes through the list that `roundtable models --json` prints, so a new model is tested by being listed.
-//! Waits are bounded to keep a failing test from hanging; no time is asserted. What is sent by a scripted client or a
+//! Waits are bounded to keep a failing test from hanging; no time is asserted. All models go through a test at the same
+//! time: most tests wait rather than compute. What is sent by a scripted client or a
 //! scripted backend (`stage`) is sent whole and one byte per write.
 //!
 //! # Which test is whose
@@ -68,6 +69,19 @@
 //! | crowds, a soak | `exhaustion::ten_thousand_clients…`, `exhaustion::a_soak_leaves…` (`cargo test --test conformance -- --ignored soak`) |
 //! | the manager page | `manager::access::without_the_right_credentials…`, `manager::access::only_a_form_with_the_nonce…`, `manager::access::other_spellings_of_the_path…` |
 //! | strangers at the manager | `manager::strangers::strangers_who_stall…`, `manager::strangers::a_stranger_is_answered…`, `manager::strangers::a_crowd_that_tries_passwords…`, `manager::strangers::the_same_wrong_password…` |
+
+//!
+//! # Representatives
+//!
+//! Some tests load the whole machine, and find what a driver decides. They go through one model of each driver, one after the
+//! other; `ROUNDTABLE_CONFORMANCE=full cargo test --test conformance` goes through every model.
+//!
+//! | Representatives only | what the driver decides |
+//! |---|---|
+//! | `clients::curl_gets_a_whole_body`, `clients::ab_sees_no_failed_request…`, `clients::wrk_sees_no_error` | which bytes real clients get |
+//! | `clients::a_browser_shows_the_page`, `examples::a_browser_fetches_the_picture…`, `manager::figures::a_browser_shows_the_same_page…` | which bytes a browser gets |
+//! | `exhaustion::ten_thousand_clients…` | what a connection leaves behind, by the thousand; by the hundred, in every model: `endings::clients_that_come_and_go…` |
+//! | `patience::slow_readers_of_50_mb…` | what a slow reader costs; in every model: `patience::a_slow_reader_of_a_long_body…` |
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]

@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 use tempfile::TempDir;
 
-use crate::support::{
-    Client, DeadAddress, PATIENCE, Server, eventually, for_every_model, for_every_model_at_once, read_head,
-};
+use crate::support::{Client, DeadAddress, PATIENCE, Server, eventually, for_every_model, read_head};
 
 const NEVER: &str = "1h";
 
@@ -210,7 +208,7 @@ fn a_backend_that_flaps_is_found_each_time_and_no_client_sees_it() {
     const INTERVAL: Duration = Duration::from_millis(200);
     const CLIENTS: usize = 8;
     let alive = Server::backend("alive", &[]);
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let (flapping, log) = (Flapping::new(), Log::new());
         let interval = format!("{}ms", INTERVAL.as_millis());
         let options = ["--retry-interval", &interval, "--access-log", log.path()];
@@ -304,7 +302,7 @@ impl FullBacklog {
 fn a_connect_timeout_is_paid_once_and_then_the_backend_is_avoided() {
     let alive = Server::backend("alive", &[]);
     let full = FullBacklog::new();
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let log = Log::new();
         let options = ["--connect-timeout", "300ms", "--retry-interval", NEVER, "--access-log", log.path()];
         let balancer = Server::balancer(model, &[full.address, alive.address], &options);
@@ -318,7 +316,7 @@ fn a_connect_timeout_is_paid_once_and_then_the_backend_is_avoided() {
 #[test]
 fn with_no_backend_that_connects_in_time_the_answer_is_504() {
     let full = [FullBacklog::new(), FullBacklog::new()];
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let addresses = full.each_ref().map(|full| full.address);
         let balancer = Server::balancer(model, &addresses, &["--connect-timeout", "300ms"]);
         // The client's own patience is far longer than two timeouts, and far shorter than the kernel's.
@@ -332,7 +330,7 @@ fn one_request_an_interval_tries_a_backend_that_does_not_connect_and_there_is_no
     const INTERVAL: Duration = Duration::from_millis(300);
     const CLIENTS: usize = 16;
     let alive = Server::backend("alive", &[]);
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let (full, log) = (FullBacklog::new(), Log::new());
         let interval = format!("{}ms", INTERVAL.as_millis());
         // Longer than an interval: whoever tries it is still waiting when the others might.

@@ -5,7 +5,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use crate::stage::{DELIVERIES, Delivery, End, Stage, until_end};
-use crate::support::{Client, Server, for_every_model, for_every_model_at_once, raw_backend, read_head};
+use crate::support::{
+    Client, Server, for_a_model_of_each_driver_in_turn, for_every_model, raw_backend, read_head,
+};
 
 #[test]
 fn more_slow_clients_than_workers_do_not_keep_others_waiting() {
@@ -54,7 +56,7 @@ fn slow_backends_do_not_keep_the_workers_from_others() {
 #[test]
 fn a_slow_reader_of_a_long_body_gets_all_of_it() {
     let backend = Server::backend("a", &["--body-bytes", "20000000"]);
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let balancer = Server::balancer(model, &[backend.address], &["--workers", "1"]);
         let mut slow = Client::connect(balancer.address);
         slow.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -74,7 +76,7 @@ fn a_slow_reader_of_a_long_body_gets_all_of_it() {
 #[test]
 fn a_slow_head_is_answered_with_408_at_a_total_deadline() {
     let backend = Server::backend("a", &[]);
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let balancer = Server::balancer(model, &[backend.address], &["--header-timeout", "300ms"]);
         let mut client = Client::connect(balancer.address);
         client.stream.set_nonblocking(true).unwrap();
@@ -98,7 +100,7 @@ fn a_slow_head_is_answered_with_408_at_a_total_deadline() {
 #[test]
 fn an_idle_connection_is_closed_without_an_answer() {
     let backend = Server::backend("a", &[]);
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let balancer = Server::balancer(model, &[backend.address], &["--idle-timeout", "200ms"]);
         let mut client = Client::connect(balancer.address);
         assert_eq!(client.get("/").status(), "200");
@@ -108,7 +110,7 @@ fn an_idle_connection_is_closed_without_an_answer() {
 
 #[test]
 fn a_head_that_stops_half_way_is_answered_with_408_and_the_connection_closed() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &["--header-timeout", "300ms"]);
         for (delivery, half) in
             [(Delivery::Whole, "GET / HTTP/1.1\r\nHost: a\r\n"), (Delivery::ByteByByte, "GET")]
@@ -125,7 +127,7 @@ fn a_head_that_stops_half_way_is_answered_with_408_and_the_connection_closed() {
 
 #[test]
 fn a_slow_body_is_answered_with_408_wherever_its_beginning_is() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &["--body-timeout", "300ms"]);
         for delivery in DELIVERIES {
             for framing in ["Content-Length: 100000", "Transfer-Encoding: chunked"] {
@@ -154,7 +156,7 @@ fn slow_readers_of_50_mb_cost_little_memory_and_get_every_byte() {
     const READERS: u64 = 8;
     let backend = Server::backend("a", &["--body-bytes", &LENGTH.to_string()]);
     let body = roundtable_backends::body(LENGTH);
-    for_every_model_at_once(|model| {
+    for_a_model_of_each_driver_in_turn(|model| {
         let balancer = Server::balancer(model, &[backend.address], &[]);
         let begin = |_| {
             let mut reader = Client::connect(balancer.address);

@@ -5,7 +5,7 @@
 use crate::stage::{
     DELIVERIES, Delivery, End, OK_RELAYED, Stage, next_bytes, next_relayed, undated, until_end,
 };
-use crate::support::{for_every_model, for_every_model_at_once, read_head};
+use crate::support::{for_every_model, read_head};
 
 /// What the balancer adds to every head, with the empty line.
 const ADDED: &str = "Via: 1.1 roundtable\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n";
@@ -300,7 +300,7 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn a_client_that_half_closes_after_a_request_is_answered_and_then_closed() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &[]);
         for delivery in DELIVERIES {
             let mut client = stage.client_sending("GET / HTTP/1.1\r\nHost: a\r\n\r\n", delivery);

@@ -8,7 +8,7 @@ use crate::stage::{
     DELIVERIES, Delivery, End, Stage, is_left_open, is_replaced, is_used_again, next_own, next_relayed,
     reset, undated, until_end,
 };
-use crate::support::{for_every_model, for_every_model_at_once, read_head};
+use crate::support::{for_every_model, read_head};
 
 pub const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -322,7 +322,7 @@ fn a_chunked_body_is_data_alone_for_1_0() {
 
 #[test]
 fn a_backend_that_never_answers_is_504_and_one_that_stalls_in_the_body_is_cut() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &["--backend-timeout", "300ms"]);
         for (says, expected) in [
             ("", "HTTP/1.1 504 "),

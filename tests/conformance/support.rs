@@ -249,19 +249,14 @@ pub fn eventually(happened: impl Fn() -> bool) {
     }
 }
 
-/// Runs `test` for every model and names the model that fails.
-pub fn for_every_model(test: impl Fn(&str) + std::panic::RefUnwindSafe) {
-    assert!(!MODELS.is_empty());
-    for model in MODELS.iter() {
-        if let Err(cause) = std::panic::catch_unwind(|| test(model)) {
-            eprintln!("the failing model is {model}");
-            std::panic::resume_unwind(cause);
-        }
-    }
-}
+/// Set to `full`, every test goes through every model; see "Representatives" in `main.rs`.
+const MODE: &str = "ROUNDTABLE_CONFORMANCE";
 
-/// The same with all models at a time, for tests that mostly wait.
-pub fn for_every_model_at_once(test: impl Fn(&str) + Sync) {
+/// A model of each driver, for tests that load the whole machine and find what the driver decides.
+const REPRESENTATIVES: [&str; 4] = ["threads", "pool", "mio", "tokio"];
+
+/// Runs `test` for every model, all at the same time: most tests wait rather than compute.
+pub fn for_every_model(test: impl Fn(&str) + Sync) {
     assert!(!MODELS.is_empty());
     let failed: Vec<&str> = thread::scope(|scope| {
         let test = &test;
@@ -272,4 +267,28 @@ pub fn for_every_model_at_once(test: impl Fn(&str) + Sync) {
             .collect()
     });
     assert!(failed.is_empty(), "the failing models are {failed:?}");
+}
+
+/// Runs `test` for one model after the other, where two at a time would disturb each other.
+pub fn for_every_model_in_turn(test: impl Fn(&str) + std::panic::RefUnwindSafe) {
+    in_turn(MODELS.iter().map(String::as_str), test);
+}
+
+/// The same for a model of each driver alone, or for every model in the full mode.
+pub fn for_a_model_of_each_driver_in_turn(test: impl Fn(&str) + std::panic::RefUnwindSafe) {
+    let is_full = std::env::var(MODE).is_ok_and(|mode| mode == "full");
+    let is_chosen = |model: &&str| is_full || REPRESENTATIVES.contains(model);
+    in_turn(MODELS.iter().map(String::as_str).filter(is_chosen), test);
+}
+
+fn in_turn<'a>(models: impl Iterator<Item = &'a str>, test: impl Fn(&str) + std::panic::RefUnwindSafe) {
+    let mut count = 0;
+    for model in models {
+        if let Err(cause) = std::panic::catch_unwind(|| test(model)) {
+            eprintln!("the failing model is {model}");
+            std::panic::resume_unwind(cause);
+        }
+        count += 1;
+    }
+    assert!(count > 0, "there is no model to test");
 }

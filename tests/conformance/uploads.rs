@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::responses::VIA;
 use crate::stage::{DELIVERIES, Delivery, End, OK, OK_RELAYED, Stage, next_bytes, next_relayed, until_end};
-use crate::support::{for_every_model_at_once, read_head};
+use crate::support::{for_every_model, read_head};
 
 const PATIENT: [&str; 4] = ["--body-timeout", "1h", "--backend-timeout", "1h"];
 const DENIED: &[u8] = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 6\r\n\r\ndenied";
@@ -35,7 +35,7 @@ fn assert_denied(model: &str, client: &mut TcpStream, backend: &mut TcpStream) {
 
 #[test]
 fn an_early_answer_reaches_a_client_that_waits_for_it() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &PATIENT);
         for delivery in DELIVERIES {
             let mut client = stage.client_sending(head(1_000_000), Delivery::Whole);
@@ -50,7 +50,7 @@ fn an_early_answer_reaches_a_client_that_waits_for_it() {
 
 #[test]
 fn an_early_answer_reaches_a_client_that_goes_on_sending() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &PATIENT);
         let mut client = stage.client_sending(head(LENGTH), Delivery::Whole);
         let mut sender = client.try_clone().unwrap();
@@ -75,7 +75,7 @@ fn an_early_answer_reaches_a_client_that_goes_on_sending() {
 
 #[test]
 fn an_early_answer_of_a_backend_that_stops_reading_reaches_the_client() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &PATIENT);
         for delivery in DELIVERIES {
             let mut client = stage.client();
@@ -101,7 +101,7 @@ fn an_early_answer_of_a_backend_that_stops_reading_reaches_the_client() {
 
 #[test]
 fn an_early_answer_of_a_backend_that_hangs_up_reaches_the_client() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &PATIENT);
         let mut client = stage.client_sending(head(1_000_000), Delivery::Whole);
         Delivery::Whole.send(&client, &[b'u'; 20_000]);
@@ -115,7 +115,7 @@ fn an_early_answer_of_a_backend_that_hangs_up_reaches_the_client() {
 
 #[test]
 fn a_backend_that_hangs_up_during_an_upload_is_told_to_a_client_that_waits() {
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &PATIENT);
         let mut client = stage.client_sending(head(1_000_000), Delivery::Whole);
         Delivery::Whole.send(&client, &[b'u'; 20_000]);
@@ -131,7 +131,7 @@ fn a_backend_that_hangs_up_during_an_upload_is_told_to_a_client_that_waits() {
 #[test]
 fn an_interim_response_passes_during_an_upload_which_then_goes_on() {
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
-    for_every_model_at_once(|model| {
+    for_every_model(|model| {
         let stage = Stage::new(model, &PATIENT);
         for delivery in DELIVERIES {
             let mut client = stage.client_sending(head(100_000), Delivery::Whole);

@@ -1,8 +1,12 @@
 //! A run's folder: `environment.json`, written when the run begins, and `trials.jsonl`, one line a trial.
 //!
-//! Owns the file access and what can be wrong with the files; the shapes are [`crate::record`]'s. Rules: a trial is
+//! Owns the writing; `read` and `locate` own the reading, `error` what can be wrong. The shapes are [`crate::record`]'s. Rules: a trial is
 //! on disk before the next one starts; what is there is never overwritten; a line that a killed writer left
 //! unfinished is not a trial, any other line that cannot be read is an error that names it; one writer a folder.
+
+mod error;
+mod locate;
+mod read;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -10,13 +14,15 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{AccessFlags, access};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use super::earlier::{EARLIER, Environment1, FaultTrial1, Trial1};
-use super::{Environment, SCHEMA, Stored, Trial};
-use crate::plan::Condition;
+use self::error::unwritable;
+use self::read::{must_hold_a_run, read_all, reason};
+use super::{Environment, Stored, Trial};
+
+pub use self::error::StoreError;
+pub use self::locate::locate;
 
 const ENVIRONMENT: &str = "environment.json";
 const TRIALS: &str = "trials.jsonl";
@@ -29,102 +35,6 @@ const HERE: &str = "free some space, or see to it that this can be written to";
 /// What to do where one cannot go on.
 const A_COPY: &str =
     "see to it that you may write to it, or copy the run's folder to where you may, and resume the copy";
-/// The folder under `results/` that holds the tables of 2021: no run.
-const PUBLISHED: &str = "published";
-
-/// What is wrong with a run's folder, and what to do about it.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// The caller named a folder that is taken.
-    #[error(
-        "{dir} already holds a run; give --out another folder, or go on with this run by --resume {dir}",
-        dir = .0.display()
-    )]
-    Occupied(PathBuf),
-    /// The caller named a run that is not there.
-    #[error("there is no run {run:?}{known}; start one with `roundtable run`, or name a run's folder")]
-    NoSuchRun {
-        /// What was asked for.
-        run: String,
-        /// The runs that are there, as the end of a clause.
-        known: String,
-    },
-    /// No run was named, and there is none.
-    #[error("there is no run under {}; start one with `roundtable run`, or name a run's folder", .0.display())]
-    NoRuns(PathBuf),
-    /// The folder is there but one of its files is not.
-    #[error(
-        "{} has no {file}, so it is not a whole run; name another run, or run again",
-        .dir.display()
-    )]
-    Incomplete {
-        /// The run's folder.
-        dir: PathBuf,
-        /// The file that is missing.
-        file: &'static str,
-    },
-    /// A run of another kind.
-    #[error(
-        "{dir} holds a fault run, which is not compared; `roundtable report {dir}` shows it, or name another run",
-        dir = .0.display()
-    )]
-    OfFaults(PathBuf),
-    /// A fault run of before they could be gone on with.
-    #[error(
-        "{dir} holds a fault run of an earlier roundtable, which cannot be gone on with; `roundtable report {dir}` shows it, \
-         or begin a new run",
-        dir = .0.display()
-    )]
-    Earlier(PathBuf),
-    /// Another process is appending to the run.
-    #[error(
-        "another roundtable is writing to {}; wait until it ends, or begin another run",
-        .0.display()
-    )]
-    Busy(PathBuf),
-    /// The system refused to read.
-    #[error("cannot read {} ({reason}); check that it is there and that you may read it", .path.display())]
-    Unreadable {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        reason: io::Error,
-    },
-    /// The system refused to write.
-    #[error("cannot write {} ({reason}); {remedy}", .path.display())]
-    Unwritable {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        reason: io::Error,
-        /// What the user can do: where a run is to begin, another than where one is to go on.
-        remedy: &'static str,
-    },
-    /// The file is of another version of roundtable.
-    #[error(
-        "{} is of schema {found}, which this roundtable does not read; \
-         read it with the roundtable that wrote it, or run again", .path.display()
-    )]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// The schema number in it.
-        found: u32,
-    },
-    /// The file is not what roundtable writes.
-    #[error("{}, line {line}: {reason}; {remedy}", .path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// 1-based.
-        line: usize,
-        /// What the parser says.
-        reason: String,
-        /// What the reader can do.
-        remedy: &'static str,
-    },
-}
-
 /// Whether a run could be begun in `dir`: it holds none, and can be made and written to. Leaves nothing behind in it. For
 /// those who have minutes of work to do before [`Store::create`].
 pub fn check_free(dir: &Path) -> Result<(), StoreError> {
@@ -300,198 +210,11 @@ pub fn read(dir: &Path) -> Result<Stored, StoreError> {
     Ok(read_all(dir)?.0)
 }
 
-/// The folder of `run`, which is a name under `results` or a path; the newest run when none is named.
-pub fn locate(results: &Path, run: Option<&str>) -> Result<PathBuf, StoreError> {
-    let runs = runs(results)?;
-    match run {
-        Some(run) => [results.join(run), PathBuf::from(run)]
-            .into_iter()
-            .find(|dir| !run.is_empty() && dir.is_dir())
-            .ok_or_else(|| StoreError::NoSuchRun { run: run.to_owned(), known: known(results, &runs) }),
-        None => runs
-            .into_iter()
-            .max()
-            .map(|(_, dir)| dir)
-            .ok_or_else(|| StoreError::NoRuns(results.to_path_buf())),
-    }
-}
-
-/// Every run under `results`, with the instant of its beginning.
-fn runs(results: &Path) -> Result<Vec<(jiff::Timestamp, PathBuf)>, StoreError> {
-    #[derive(Deserialize)]
-    struct Begun {
-        created: String,
-    }
-    let entries = match fs::read_dir(results) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(reason) => return Err(StoreError::Unreadable { path: results.to_path_buf(), reason }),
-    };
-    let begun = |dir: &Path| -> Option<jiff::Timestamp> {
-        let text = fs::read(dir.join(ENVIRONMENT)).ok()?;
-        serde_json::from_slice::<Begun>(&text).ok()?.created.parse().ok()
-    };
-    Ok(entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|dir| dir.file_name().is_some_and(|name| name != PUBLISHED))
-        .filter_map(|dir| Some((begun(&dir)?, dir)))
-        .collect())
-}
-
-fn known(results: &Path, runs: &[(jiff::Timestamp, PathBuf)]) -> String {
-    let mut names: Vec<_> =
-        runs.iter().filter_map(|(_, dir)| Some(dir.file_name()?.to_string_lossy())).collect();
-    names.sort();
-    match names.as_slice() {
-        [] => format!(" and {} holds none", results.display()),
-        names => format!("; {} holds {}", results.display(), names.join(", ")),
-    }
-}
-
-fn must_hold_a_run(dir: &Path) -> Result<(), StoreError> {
-    if !dir.is_dir() {
-        return Err(StoreError::NoSuchRun { run: dir.display().to_string(), known: String::new() });
-    }
-    let trials = if dir.join(FAULTS).is_file() { FAULTS } else { TRIALS };
-    match [ENVIRONMENT, trials].into_iter().find(|file| !dir.join(file).exists()) {
-        Some(file) => Err(StoreError::Incomplete { dir: dir.to_path_buf(), file }),
-        None => Ok(()),
-    }
-}
-
-/// How `trials.jsonl` ends.
-struct Tail {
-    /// Length up to the end of the last trial, bytes.
-    whole: u64,
-    /// The last trial is whole but its line end is not there.
-    lacks_newline: bool,
-}
-
-fn read_all(dir: &Path) -> Result<(Stored, Tail), StoreError> {
-    let environment = read_environment(&dir.join(ENVIRONMENT))?;
-    let base = &environment.plan.base;
-    let (trials, tail) = if dir.join(FAULTS).is_file() {
-        read_earlier_faults(&dir.join(FAULTS), base)?
-    } else {
-        read_trials(&dir.join(TRIALS), base)?
-    };
-    Ok((Stored { name: name_of(dir), environment, trials }, tail))
-}
-
-/// A run is called as its folder.
-fn name_of(dir: &Path) -> String {
-    let absolute = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
-    absolute.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
-}
-
-fn read_environment(path: &Path) -> Result<Environment, StoreError> {
-    parse_value(&read_file(path)?, path, &|schema, json| match schema {
-        SCHEMA => Some(serde_json::from_slice(json)),
-        EARLIER => Some(serde_json::from_slice(json).map(Environment1::today)),
-        _ => None,
-    })
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
-    fs::read(path).map_err(|reason| StoreError::Unreadable { path: path.into(), reason })
-}
-
-/// Reads JSON of a schema; `None` where that one is not known.
-type Versions<'a, T> = &'a dyn Fn(u32, &[u8]) -> Option<serde_json::Result<T>>;
-
-/// The value that is a whole file.
-fn parse_value<T>(text: &[u8], path: &Path, versions: Versions<'_, T>) -> Result<T, StoreError> {
-    parse(text, path, None, versions, "name another run, or run again")
-}
-
-fn read_trials(path: &Path, base: &Condition) -> Result<(Vec<Trial>, Tail), StoreError> {
-    const REMEDY: &str = "delete that line (its trial is measured again by --resume), or run again";
-    let versions = |schema: u32, json: &[u8]| match schema {
-        SCHEMA => Some(serde_json::from_slice(json)),
-        EARLIER => Some(serde_json::from_slice(json).map(|trial: Trial1| trial.today(base))),
-        _ => None,
-    };
-    parse_lines(&read_file(path)?, path, &versions, REMEDY)
-}
-
-fn read_earlier_faults(path: &Path, base: &Condition) -> Result<(Vec<Trial>, Tail), StoreError> {
-    // The lines had a schema number of their own: it was the first, too.
-    let versions = |schema: u32, json: &[u8]| {
-        (schema == EARLIER).then(|| serde_json::from_slice(json).map(|trial: FaultTrial1| trial.today(base)))
-    };
-    parse_lines(&read_file(path)?, path, &versions, "delete that line, or run again")
-}
-
-/// The values of a file with one a line, but for a last one that was left unfinished.
-fn parse_lines<T>(
-    text: &[u8],
-    path: &Path,
-    versions: Versions<'_, T>,
-    remedy: &'static str,
-) -> Result<(Vec<T>, Tail), StoreError> {
-    let mut trials = Vec::new();
-    let mut tail = Tail { whole: 0, lacks_newline: false };
-    for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let finished = line.ends_with(b"\n");
-        if line.trim_ascii().is_empty() {
-            if finished {
-                tail.whole += line.len() as u64;
-            }
-            continue;
-        }
-        match parse(line, path, Some(index + 1), versions, remedy) {
-            Ok(trial) => trials.push(trial),
-            Err(StoreError::Broken { .. }) if !finished => break,
-            Err(error) => return Err(error),
-        }
-        tail.whole += line.len() as u64;
-        tail.lacks_newline = !finished;
-    }
-    Ok((trials, tail))
-}
-
-/// The schema number is read first: another version may differ in everything else. `line` is the JSON's place in
-/// its file, where the file has one value a line.
-fn parse<T>(
-    json: &[u8],
-    path: &Path,
-    line: Option<usize>,
-    versions: Versions<'_, T>,
-    remedy: &'static str,
-) -> Result<T, StoreError> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        schema: u32,
-    }
-    let broken = |error: serde_json::Error| StoreError::Broken {
-        path: path.to_path_buf(),
-        line: line.unwrap_or(error.line()),
-        reason: reason(&error),
-        remedy,
-    };
-    let Versioned { schema: found } = serde_json::from_slice(json).map_err(broken)?;
-    let unknown = || StoreError::Schema { path: path.to_path_buf(), found };
-    versions(found, json).ok_or_else(unknown)?.map_err(broken)
-}
-
-/// Without the place in the text, which would contradict the line number of the file.
-fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(at) => format!("{} (column {})", &text[..at], error.column()),
-        None => text,
-    }
-}
-
 fn lock(dir: &Path, file: File, remedy: &'static str) -> Result<Flock<File>, StoreError> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         nix::errno::Errno::EWOULDBLOCK => StoreError::Busy(dir.to_path_buf()),
         other => unwritable(&dir.join(TRIALS), other.into(), remedy),
     })
-}
-
-fn unwritable(path: &Path, reason: io::Error, remedy: &'static str) -> StoreError {
-    StoreError::Unwritable { path: path.to_path_buf(), reason, remedy }
 }
 
 #[cfg(test)]

@@ -74,8 +74,8 @@ pub(crate) struct Args {
     /// another process may listen at the address
     #[arg(long)]
     pub(super) check: bool,
-    /// Worker threads of `pool` (default: 4 for each processor) and `tokio` (default: 1 for each); the other models go
-    /// without, and say so
+    /// Worker threads of a model that has a fixed number of them, as `roundtable models` tells [default: by processors];
+    /// the other models go without, and say so
     #[arg(long, value_name = "N", value_parser = number::whole(1..=MOST_WORKERS))]
     workers: Option<usize>,
     /// Write an access log to this file, `-` for standard error; on SIGUSR1 it is opened anew, as after a log rotation

@@ -12,6 +12,7 @@ use roundtable_harness::trial::rate_search::Rate;
 
 use super::factors::FactorArgs;
 use crate::commands::number;
+use crate::models::MEASURED_BY_DEFAULT;
 
 /// Requests of a trial with `--quick`: the 75 cells of the whole grid take 25 s on two idle cores, 33 s on busy ones.
 const QUICK_REQUESTS: u64 = 4000;
@@ -19,14 +20,17 @@ const QUICK_REQUESTS: u64 = 4000;
 const BUDGETS: RangeInclusive<Duration> =
     Duration::from_millis(plan::LEAST_BUDGET_MS)..=Duration::from_millis(plan::MOST_BUDGET_MS);
 
+/// Stands for every model in a list of them.
+const ALL: &str = "all";
+
 /// Arguments of `roundtable run`.
 #[derive(Debug, Default, clap::Args)]
 #[command(after_long_help = "\
 What is done to a trial can be varied: --backends, --concurrency, --rate, --requests, --warmup, --connections, --body-bytes, \
 --layout and --workers take a list, as in --connections close,keepalive, and every combination is measured.")]
 pub(crate) struct Args {
-    /// Models to measure, as in threads,mio; mio+10% is mio with 10 % more CPU work for each request; `direct` (no
-    /// balancer) is always added [default: all]
+    /// Models to measure, as in threads,mio, or all; mio+10% is mio with 10 % more CPU work for each request; `direct` (no
+    /// balancer) is always added [default: threads,pool,mio,tokio]
     #[arg(long, value_name = "NAMES")]
     pub(super) models: Option<String>,
     /// Measure this row twice under two names: what differs between the two is noise [default: threads, or the first
@@ -86,7 +90,7 @@ impl Args {
         });
         let requests = if self.quick { QUICK_REQUESTS } else { plan::REQUESTS };
         let grid = Plan {
-            competitors: plan::competitors(self.models.as_deref(), self.aa.as_deref(), known)?,
+            competitors: plan::competitors(Some(&self.rows(known)), self.aa.as_deref(), known)?,
             base: Condition { requests, ..Condition::default() },
             axes: Vec::new(),
             length,
@@ -106,6 +110,20 @@ impl Args {
         }
         plan.check()?;
         Ok(plan)
+    }
+
+    /// The models that are asked for, in a list.
+    pub(super) fn rows(&self, known: &[&str]) -> String {
+        let of_the_course =
+            || known.iter().filter(|name| MEASURED_BY_DEFAULT.contains(name)).copied().collect();
+        let rows: Vec<&str> = match &self.models {
+            None => of_the_course(),
+            Some(list) => list
+                .split(',')
+                .flat_map(|label| if label.trim() == ALL { known.to_vec() } else { vec![label] })
+                .collect(),
+        };
+        rows.join(",")
     }
 
     /// `plan` at so many requests per second, with the length of a trial that belongs to it unless one was asked for.
@@ -136,7 +154,7 @@ impl Args {
         if self.models.is_some() || self.aa.is_some() {
             let labels =
                 |rows: &[Competitor]| rows.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            let asked = plan::competitors(self.models.as_deref(), self.aa.as_deref(), known)?;
+            let asked = plan::competitors(Some(&self.rows(known)), self.aa.as_deref(), known)?;
             compare("models", labels(&asked), labels(&stored.competitors));
         }
         let listed = |values: &[Value]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
@@ -282,6 +300,19 @@ mod tests {
         let found = args.at_rate(args.plan(&KNOWN).unwrap(), 3100).unwrap();
         assert_eq!((found.base.rate, found.base.requests, found.base.warmup), (Some(3100), 2000, 7));
         assert_eq!(found.length, Length::Blocks(1));
+    }
+
+    #[test]
+    fn the_models_of_the_course_are_measured_unless_all_or_some_are_asked_for() {
+        let known = ["threads", "mio", "other"];
+        let measured = |line: &str| labels(&parse(line).unwrap().plan(&known).unwrap());
+        assert_eq!(measured(""), ["direct", "threads", "mio", "threads#2"]);
+        assert_eq!(measured("--models all"), ["direct", "threads", "mio", "other", "threads#2"]);
+        assert_eq!(
+            measured("--models all,mio+9%"),
+            ["direct", "threads", "mio", "other", "mio+9%", "threads#2"]
+        );
+        assert_eq!(measured("--models other"), ["direct", "other", "other#2"]);
     }
 
     #[test]

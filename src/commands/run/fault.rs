@@ -44,7 +44,7 @@ pub(super) fn plan(args: &Args, known: &[&str]) -> anyhow::Result<Plan> {
     let blocks = if args.quick { 1 } else { BLOCKS };
     let base = Condition { backends, concurrency, rate: Some(rate), ..Condition::default() };
     let mut plan = args.factors.over(Plan {
-        competitors: rows(args.models.as_deref(), known)?,
+        competitors: rows(&args.rows(known), known)?,
         base,
         axes: Vec::new(),
         length: args.length().unwrap_or(Length::Blocks(blocks)),
@@ -62,12 +62,12 @@ pub(super) fn plan(args: &Args, known: &[&str]) -> anyhow::Result<Plan> {
 }
 
 /// The models that were asked for; there is nobody to leave a dead backend out where there is no balancer.
-fn rows(asked: Option<&str>, known: &[&str]) -> anyhow::Result<Vec<Competitor>> {
+fn rows(asked: &str, known: &[&str]) -> anyhow::Result<Vec<Competitor>> {
     let control = |label: &&str| Competitor::of(label).is_control();
-    if let Some(label) = asked.into_iter().flat_map(|list| list.split(',')).map(str::trim).find(control) {
+    if let Some(label) = asked.split(',').map(str::trim).find(control) {
         bail!("{label} is not one of the models as they are; name models alone, as in --models threads,mio");
     }
-    let mut rows = plan::competitors(asked, None, known)?;
+    let mut rows = plan::competitors(Some(asked), None, known)?;
     rows.retain(|competitor| !competitor.is_direct() && !competitor.is_control());
     ensure!(!rows.is_empty(), "without a balancer nobody leaves a dead backend out; give --models a model");
     Ok(rows)

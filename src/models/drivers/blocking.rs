@@ -22,9 +22,6 @@ use crate::models::Server;
 use crate::models::common::{abort, lock};
 use crate::models::idle::{IdlePool, is_usable};
 
-/// Idle connections to backends, shared by the threads.
-pub(in crate::models) type SharedIdle = Arc<Mutex<IdlePool<TimedStream>>>;
-
 /// A blocking socket and the timeout that its reads have.
 #[derive(Debug)]
 pub(in crate::models) struct TimedStream {
@@ -126,7 +123,7 @@ impl<'a> Connection<'a> {
     fn take_idle(&self, backend: BackendId) -> Option<TimedStream> {
         loop {
             // The look at it needs no lock.
-            let idle = lock(self.idle).take(backend, self.now, drop)?.connection;
+            let idle = lock(self.idle).take(backend, self.now)?.connection;
             if is_usable(&self.server.proxy, backend, &idle.stream) {
                 return Some(idle);
             }

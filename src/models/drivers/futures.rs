@@ -1,14 +1,16 @@
 //! Operations as futures: a connection is a task, which awaits each of them, whatever the runtime.
 //!
-//! Owns what one connection does; the model has the runtime ([`Runtime`]) and spawns. Rules: a timer is looked at only when
-//! an operation must wait; one timer serves the whole connection, and is moved only where it must be, so that most
-//! operations never touch the runtime's timers; idle connections stand behind a mutex, since tasks move between threads.
+//! Owns what the accepting task and each connection's task do; the model has the runtime ([`Runtime`]) and its threads.
+//! Rules: a timer is looked at only when an operation must wait; one timer serves the whole connection, and is moved only
+//! where it must be, so that most operations never touch the runtime's timers; idle connections stand behind a mutex,
+//! since tasks move between threads.
 
 use std::future::Future;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -19,18 +21,30 @@ use socket2::SockRef;
 use super::{look, timed_out};
 use crate::models::Server;
 use crate::models::common::{abort, lock};
-use crate::models::idle::{IdlePool, is_usable};
+use crate::models::idle::{self, IdlePool, SharedIdle, is_usable};
+use crate::models::listener::{AcceptError, EXHAUSTED_PAUSE};
 
 /// What a runtime has to offer.
-pub(in crate::models) trait Runtime {
-    type Stream: AsFd;
-    type Timer;
+pub(in crate::models) trait Runtime: 'static {
+    type Listener: Send + Sync;
+    type Stream: AsFd + Send;
+    type Timer: Future + Send;
 
-    /// A timer that goes off at `at`.
+    /// Runs `task` on the runtime of the calling thread, or on the only one there is.
+    fn spawn(task: impl Future<Output = ()> + Send + 'static);
+
+    /// A listener of this runtime; `listener` does not block.
+    fn listener(listener: TcpListener) -> io::Result<Self::Listener>;
+
+    fn accept(
+        listener: &Self::Listener,
+    ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// A timer that is ready at `at`.
     fn timer(at: Instant) -> Self::Timer;
 
-    /// Ready when `deadline` has passed. The timer may be left at an earlier time, and has to be moved then.
-    fn poll_timer(timer: Pin<&mut Self::Timer>, deadline: Instant, context: &mut Context<'_>) -> Poll<()>;
+    /// Makes it ready at `at` instead, also where it has been ready before.
+    fn move_timer(timer: Pin<&mut Self::Timer>, at: Instant);
 
     /// A connection with NODELAY.
     fn connect(address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
@@ -43,17 +57,56 @@ pub(in crate::models) trait Runtime {
     fn has_told(stream: &Self::Stream) -> bool;
 }
 
+/// Runs [`accept`] as a task like the others, so that the calling thread has no part in the runtime; returns when that fails.
+pub(in crate::models) fn serve<R: Runtime>(server: Arc<Server>) -> io::Result<()> {
+    let (failed, failure) = channel();
+    let listener = server.listener.try_clone()?;
+    R::spawn(async move {
+        let outcome = accept::<R>(server, listener).await;
+        // The receiver is only gone when the process ends.
+        let _ = failed.send(outcome);
+    });
+    failure.recv().unwrap_or_else(|_| Err(io::Error::other("the accepting task has panicked")))
+}
+
+/// Accepts connections and spawns a task for each. Never returns when the listener is shut down, so that what the caller
+/// keeps for its tasks stays.
+pub(in crate::models) async fn accept<R: Runtime>(
+    server: Arc<Server>,
+    listener: TcpListener,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = R::listener(listener)?;
+    let idle = idle::shared(&server.proxy)?;
+    loop {
+        match R::accept(&listener).await {
+            Ok((client, address)) => {
+                server.accepted(address);
+                R::spawn(run::<R>(Arc::clone(&server), Arc::clone(&idle), client, address));
+            }
+            Err(error) => match AcceptError::of(&error)? {
+                AcceptError::Again => {}
+                AcceptError::ShutDown => std::future::pending().await,
+                AcceptError::Exhausted => {
+                    R::timer(Instant::now() + EXHAUSTED_PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
 /// Serves a client's connection to its end.
 pub(in crate::models) async fn run<R: Runtime>(
     server: Arc<Server>,
-    idle: Arc<Mutex<IdlePool<R::Stream>>>,
+    idle: SharedIdle<R::Stream>,
     mut client: R::Stream,
     address: SocketAddr,
 ) {
     let mut backend: Option<R::Stream> = None;
     let mut now = Instant::now();
     let (mut session, mut op) = Session::start(Arc::clone(&server.proxy), address, now);
-    let mut timer = pin!(R::timer(session.deadline().unwrap_or(now)));
+    let at = session.deadline().unwrap_or(now);
+    let mut timer = Alarm::<R> { timer: pin!(R::timer(at)), at: Some(at) };
     loop {
         let deadline = session.deadline();
         let done = match op {
@@ -68,7 +121,7 @@ pub(in crate::models) async fn run<R: Runtime>(
             Op::Connect { backend: id, reuse } => {
                 drop(backend.take());
                 let connecting = connect::<R>(&server, &idle, id, reuse, now);
-                let found = within::<R, _>(timer.as_mut(), deadline, connecting).await;
+                let found = within(&mut timer, deadline, connecting).await;
                 Done::Connected(found.map(|(stream, reused)| {
                     backend = Some(stream);
                     reused
@@ -76,18 +129,14 @@ pub(in crate::models) async fn run<R: Runtime>(
             }
             Op::Read(peer, mut buf) => {
                 let outcome = match socket(peer, &mut client, &mut backend) {
-                    Ok(socket) => {
-                        within::<R, _>(timer.as_mut(), deadline, R::read(socket, buf.spare_mut())).await
-                    }
+                    Ok(socket) => within(&mut timer, deadline, R::read(socket, buf.spare_mut())).await,
                     Err(error) => Err(error),
                 };
                 Done::Transferred(outcome, buf)
             }
             Op::Write(peer, buf) => {
                 let outcome = match socket(peer, &mut client, &mut backend) {
-                    Ok(socket) => {
-                        within::<R, _>(timer.as_mut(), deadline, R::write(socket, buf.window())).await
-                    }
+                    Ok(socket) => within(&mut timer, deadline, R::write(socket, buf.window())).await,
                     Err(error) => Err(error),
                 };
                 Done::Transferred(outcome, buf)
@@ -135,7 +184,7 @@ fn take_idle<R: Runtime>(
     now: Instant,
 ) -> Option<R::Stream> {
     loop {
-        let kept = lock(idle).take(backend, now, drop)?;
+        let kept = lock(idle).take(backend, now)?;
         let stream = kept.connection;
         // The reactor knows; the socket is asked only where it has told of something, or the connection is suspect.
         if !(kept.is_suspect || R::has_told(&stream)) || is_usable(&server.proxy, backend, &stream) {
@@ -151,9 +200,36 @@ fn socket<'a, S>(peer: Peer, client: &'a mut S, backend: &'a mut Option<S>) -> i
     }
 }
 
+/// A connection's timer, and when it is ready; `None` when it has been, since not every timer is so twice.
+struct Alarm<'a, R: Runtime> {
+    timer: Pin<&'a mut R::Timer>,
+    at: Option<Instant>,
+}
+
+impl<R: Runtime> Alarm<'_, R> {
+    fn set(&mut self, at: Instant) {
+        self.at = Some(at);
+        R::move_timer(self.timer.as_mut(), at);
+    }
+
+    /// Ready when `deadline` has passed. An earlier time is left until it comes: most deadlines never do.
+    fn poll(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
+        if self.at.is_none_or(|at| at > deadline) {
+            self.set(deadline);
+        }
+        while self.timer.as_mut().poll(context).is_ready() {
+            if self.at.take() >= Some(deadline) {
+                return Poll::Ready(());
+            }
+            self.set(deadline);
+        }
+        Poll::Pending
+    }
+}
+
 /// Awaits `operation` until `deadline`.
 async fn within<R: Runtime, T>(
-    mut timer: Pin<&mut R::Timer>,
+    timer: &mut Alarm<'_, R>,
     deadline: Option<Instant>,
     operation: impl Future<Output = io::Result<T>>,
 ) -> io::Result<T> {
@@ -163,7 +239,7 @@ async fn within<R: Runtime, T>(
             return Poll::Ready(outcome);
         }
         let Some(deadline) = deadline else { return Poll::Pending };
-        R::poll_timer(timer.as_mut(), deadline, context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        timer.poll(deadline, context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     })
     .await
 }

@@ -133,10 +133,10 @@ fn other_spellings_of_the_path_go_where_everything_else_goes() {
 
 #[test]
 fn the_manager_is_itself_at_every_host_and_behind_every_route() {
-    let (backend, asked) = echo();
     let users = users();
     let (file, anna) = (users.path().to_str().unwrap().to_owned(), login("anna:open sesame"));
     for_every_model(|model| {
+        let (backend, asked) = echo();
         let (own, rooted) = (format!("own.example/={backend}"), format!("/app/={backend}"));
         let options = [
             "--route",

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::{PATH, ask, body, echo, figures, guarded, login, order, shares, status, users};
 use crate::clients::page_in_browser;
-use crate::support::{Client, DeadAddress, Server, for_every_model, raw_backend, read_head};
+use crate::support::{
+    Client, DeadAddress, Server, for_a_model_of_each_driver_in_turn, for_every_model, raw_backend, read_head,
+};
 
 #[test]
 fn page_json_and_metrics_show_what_has_passed() {
@@ -120,7 +122,7 @@ fn a_browser_shows_the_same_page_with_and_without_its_script() {
     let users = users();
     let file = users.path().to_str().unwrap().to_owned();
     let anna = login("anna:open sesame");
-    for_every_model(|model| {
+    for_a_model_of_each_driver_in_turn(|model| {
         let dead = DeadAddress::new();
         let mut addresses = backends.each_ref().map(|backend| backend.address).to_vec();
         addresses.push(dead.address);

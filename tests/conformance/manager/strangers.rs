@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{PATH, ask, echo, guarded, login, users};
 use crate::stage::Delivery;
-use crate::support::{Client, Server, eventually, for_every_model};
+use crate::support::{Client, Server, eventually, for_every_model, for_every_model_in_turn};
 
 /// More than the manager has slots for.
 const CROWD: usize = 300;
@@ -91,7 +91,7 @@ fn a_crowd_that_tries_passwords_keeps_no_operator_out() {
     let (backend, _) = echo();
     let users = users();
     let anna = login("anna:open sesame");
-    for_every_model(|model| {
+    for_every_model_in_turn(|model| {
         let balancer = guarded(model, &[backend], &users);
         let crowd = guessing(balancer.address, CROWD, |number| format!("wrong {number}"));
         // All have come when all but a few have been sent away.
@@ -119,7 +119,7 @@ fn the_same_wrong_password_from_a_crowd_is_one_try() {
     let (backend, _) = echo();
     let users = users();
     let anna = login("anna:open sesame");
-    for_every_model(|model| {
+    for_every_model_in_turn(|model| {
         let balancer = guarded(model, &[backend], &users);
         let mut crowd = guessing(balancer.address, CROWD, |_| "wrong".to_owned());
         assert_eq!(ask(&balancer, &format!("GET {PATH}"), &anna, "").status(), "200", "{model}");

@@ -182,7 +182,7 @@ pub static WORKERS: Factor = Factor {
     short_heading: "workers",
     unit: "",
     placeholder: "N",
-    help: "Worker threads of `pool` and `tokio`; the other models are measured without [default: each model's own]",
+    help: "Worker threads of the models that have a fixed number of them; the others are measured without [default: each model's own]",
     phrase: |n| many(n, "worker"),
     values: Values::Whole { least: 1, most: 1024, unset: Some((DEFAULT, "each model's own number")) },
     get: |c| c.workers.map_or(Value::word(DEFAULT), Value::from),

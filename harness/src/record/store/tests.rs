@@ -173,7 +173,7 @@ fn a_run_is_found_by_name_by_path_and_by_age() {
     assert!(matches!(locate(results.path(), None), Err(StoreError::NoRuns(_))));
     // The name that sorts last is the older run, and the tables of 2021 are never a run.
     let made =
-        [("z", "2026-01-01T00:00:00Z"), ("a", "2026-01-02T00:00:00Z"), (PUBLISHED, "2027-01-01T00:00:00Z")];
+        [("z", "2026-01-01T00:00:00Z"), ("a", "2026-01-02T00:00:00Z"), ("published", "2027-01-01T00:00:00Z")];
     for (name, created) in made {
         let environment = Environment { created: created.into(), ..environment() };
         Store::create(&results.path().join(name), &environment).unwrap();
