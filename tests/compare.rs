@@ -55,11 +55,11 @@ fn two_halves_of_one_run_have_no_regression_and_a_model_that_burns_more_cpu_is_o
     keep(&dir, "worse", &half(1, burn));
     let (code, told, complaint) = compare(&dir, "base same");
     assert_eq!((code, complaint.as_str()), (Some(0), ""), "{told}");
-    assert!(told.contains("No regression found from base to same"), "{told}");
+    assert!(told.contains("No regression of 10 % from base to same"), "{told}");
     let (code, told, _) = compare(&dir, "base worse");
     assert_eq!(code, Some(1), "{told}");
     assert!(
-        told.contains("Regression: worse is worse than base") && told.contains("mio (all cells) dearer"),
+        told.contains("Regression: worse is worse than base") && told.contains("mio (all conditions) dearer"),
         "{told}"
     );
     let (code, json, _) = compare(&dir, "base worse --json");
@@ -81,7 +81,10 @@ fn runs_that_do_not_match_cannot_tell_unless_forced() {
     assert!(complaint.contains("processors 2 against 64") && complaint.contains("--force"), "{complaint}");
     let (code, told, _) = compare(&dir, "base other --force");
     assert_eq!(code, Some(0), "{told}");
-    assert!(told.starts_with("Note, these differ: processors 2 against 64."), "{told}");
+    assert!(
+        told.starts_with("Note, these differ, and what changed may be their doing: processors 2 against 64."),
+        "{told}"
+    );
 }
 
 #[test]
@@ -97,4 +100,8 @@ fn a_run_that_is_not_there_is_bad_input_and_one_block_cannot_tell() {
     let (code, told, _) = compare(&dir, "base one");
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("Cannot tell whether one is worse than base"), "{told}");
+    assert!(told.contains("It needs about 2 more blocks of either run."), "{told}");
+    let (code, _, complaint) = compare(&dir, "base one --margin 0%");
+    assert_eq!(code, Some(2));
+    assert!(complaint.contains("give a whole percentage from 1% to 100%"), "{complaint}");
 }

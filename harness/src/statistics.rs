@@ -1,13 +1,15 @@
-//! Statistics of few blocks: medians, paired log-ratios, Holm's correction.
+//! Statistics of few blocks: medians, geometric means, Holm's correction.
 //!
 //! Pure functions of numbers; knows nothing of trials or files. Rules: nothing is dropped as an outlier, and
 //! an answer that the numbers do not support is `None`, never a default. [`interval`] has the confidence intervals,
+//! [`moderation`] what comparisons know together of their spread,
 //! [`verdict`] what may be concluded from them, [`bootstrap`] the check on both that assumes no distribution.
 
 pub mod bootstrap;
 #[cfg(test)]
 mod coverage;
 pub mod interval;
+pub mod moderation;
 pub mod verdict;
 
 /// Middle and extent of a sample.
@@ -63,16 +65,6 @@ pub fn geometric_mean(values: &[f64]) -> Option<f64> {
     Some((values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp())
 }
 
-/// The natural logarithm of `value / reference` for each pair, a pair a block. A pair that has no logarithm
-/// (zero, negative, not a number) is left out: it came from no valid trial.
-pub fn log_ratios(pairs: &[(f64, f64)]) -> Vec<f64> {
-    pairs
-        .iter()
-        .map(|(value, reference)| (value / reference).ln())
-        .filter(|ratio| ratio.is_finite())
-        .collect()
-}
-
 /// Holm's step-down adjustment of p-values (Holm, 1979): below `alpha` afterwards exactly where his procedure
 /// rejects, which keeps the chance of any false verdict at `alpha`. In the order given.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
@@ -119,12 +111,6 @@ mod tests {
             assert!(close(*got, truth), "{adjusted:?}");
         }
         assert!(holm(&[]).is_empty());
-    }
-
-    #[test]
-    fn a_ratio_is_taken_within_its_block_and_needs_both_sides() {
-        let logs = log_ratios(&[(200.0, 100.0), (100.0, 200.0), (300.0, 100.0), (1.0, 0.0)]);
-        assert_eq!(logs, [2f64.ln(), 0.5f64.ln(), 3f64.ln()]);
     }
 
     proptest! {

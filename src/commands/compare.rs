@@ -26,13 +26,17 @@ const CANNOT_TELL: u8 = 2;
 /// Arguments of `roundtable compare`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Exit codes of `compare BASE NEW`: 0 no regression was found, 1 something is worse in NEW, 2 the runs cannot tell, do not \
-match or cannot be read. With one run: 0, or 1 when it cannot be read or has only one family.")]
+Exit codes of `compare BASE NEW`: 0 a regression as large as the margin is excluded for every model, 1 something is worse in \
+NEW, 2 neither (more blocks are needed: it says how many), or the runs do not match or cannot be read. With one run: 0, or 1 when it cannot be read or has only one family.")]
 pub(crate) struct Args {
     /// The run: its name under the results folder, or a path [default: the newest run]
     run: Option<String>,
     /// A later run of the same grid: tell what changed from RUN to it, model by model
     new: Option<String>,
+    /// A change for the worse of so many percent is a regression: of CPU time per request and throughput (of open loops:
+    /// response times), over all conditions
+    #[arg(long, value_name = "PERCENT", default_value = "10%", requires = "new", value_parser = margin)]
+    margin: Margin,
     /// Compare two runs although their grids, loads or machines differ: the cells that they have in common
     #[arg(long, requires = "new")]
     force: bool,
@@ -53,11 +57,21 @@ struct Answer<'a> {
     published: &'a [Published],
 }
 
+/// A share in percent.
+#[derive(Debug, Clone, Copy)]
+struct Margin(u32);
+
+fn margin(text: &str) -> Result<Margin, String> {
+    let percent = text.trim().trim_end_matches('%').trim_end().parse().ok();
+    let percent = percent.filter(|percent| (1..=100).contains(percent));
+    percent.map(Margin).ok_or_else(|| "give a whole percentage from 1% to 100%, as in 10%".to_owned())
+}
+
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { run, new, force, results, json } = args;
+    let Args { run, new, margin, force, results, json } = args;
     match (run, new) {
         (Some(base), Some(new)) => {
-            Ok(two_runs(&results, [&base, &new], force, json).unwrap_or_else(|error| {
+            Ok(two_runs(&results, [&base, &new], margin, force, json).unwrap_or_else(|error| {
                 // `eprintln!` would panic when nobody reads it any more.
                 drop(writeln!(io::stderr(), "roundtable: {error:#}"));
                 ExitCode::from(CANNOT_TELL)
@@ -105,24 +119,35 @@ fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Exi
 }
 
 /// What changed.
-fn two_runs(results: &Path, [base, new]: [&str; 2], force: bool, json: bool) -> anyhow::Result<ExitCode> {
+fn two_runs(
+    results: &Path,
+    [base, new]: [&str; 2],
+    Margin(margin): Margin,
+    force: bool,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let (base, new) = (read(results, Some(base))?, read(results, Some(new))?);
-    let difference = Difference::of(&base, &new, force)?;
+    let difference = Difference::of(&base, &new, margin, force)?;
     let sentence = sections::difference::sentence(&difference);
     let text = if json {
         object(&Comparison::of(&difference))?
     } else {
+        let table = |heading: &str, table| format!("{heading}\n{}\n", terminal::table(&table, WIDTH));
         let cells = match sections::difference::cells(&difference) {
-            Some(cells) => format!("Cells that changed:\n{}", terminal::table(&cells, WIDTH)),
-            None => "No single cell changed beyond noise.\n".to_owned(),
+            Some(cells) => table("Cells that changed:", cells),
+            None => "No single cell changed beyond noise.\n\n".to_owned(),
         };
-        let note = match difference.mismatches.as_slice() {
-            [] => String::new(),
-            mismatches => wrapped(&format!("Note, these differ: {}.", mismatches.join("; "))) + "\n",
-        };
-        let overall = terminal::table(&sections::difference::overall(&difference), WIDTH);
+        let beside = sections::difference::beside(&difference);
+        let beside = beside
+            .map_or(String::new(), |beside| table("Beside it, without a part in the decision:", beside));
+        let notes: String =
+            sections::difference::notes(&difference).iter().map(|note| wrapped(note) + "\n").collect();
+        let deciding = table(
+            "What decides, each model over all conditions:",
+            sections::difference::deciding(&difference),
+        );
         format!(
-            "{note}{overall}\n{cells}\n{}\n{}",
+            "{notes}{deciding}{beside}{cells}{}\n{}",
             wrapped(&sections::difference::method(&difference)),
             wrapped(&sentence)
         )

@@ -12,7 +12,7 @@ use roundtable_harness::record::Stored;
 use roundtable_harness::record::store;
 use roundtable_harness::report::{self, Form};
 
-use crate::console::print;
+use crate::console::{print, width};
 
 /// Arguments of `roundtable report`.
 #[derive(Debug, clap::Args)]
@@ -56,14 +56,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (run, Some(format), _) => in_form(run, &stored, &passes, format)?,
         (Some(run), None, None) => {
             report::write_faults(run, &args.reports)?;
-            report::terminal::of_faults(run) + &place(&stored, &dir, &args.reports)
+            report::terminal::of_faults(run, width()) + &place(&stored, &dir, &args.reports)
         }
         (None, None, None) => {
             report::write(&stored, &passes, &args.reports)?;
             let text = if args.full {
-                report::terminal::full(&stored, &passes)
+                report::terminal::full(&stored, &passes, width())
             } else {
-                report::terminal::of_run(&stored)
+                report::terminal::of_run(&stored, width())
             };
             text + &place(&stored, &dir, &args.reports)
         }

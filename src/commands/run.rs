@@ -37,7 +37,7 @@ use roundtable_harness::trial::runner::{self, Ending, Observer};
 use self::other_runs::{OtherRuns, Watched};
 use super::signals;
 use super::usage::OfUsage;
-use crate::console::{print, tell};
+use crate::console::{print, tell, width};
 use crate::models::MODELS;
 
 pub(crate) use args::Args;
@@ -95,7 +95,7 @@ fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<(
     }
     let passes = Passes::read(dir)?;
     report::write(stored, &passes, reports)?;
-    print(&(report::terminal::of_run(stored) + &super::report::place(stored, dir, reports)))
+    print(&(report::terminal::of_run(stored, width()) + &super::report::place(stored, dir, reports)))
         .with_context(|| format!("the report is whole in {}", reports.display()))
 }
 
@@ -302,7 +302,8 @@ fn warn_of_debug_build() {
 
 fn observer() -> Box<dyn Observer> {
     let stderr = std::io::stderr();
-    if stderr.is_terminal() { Box::new(Bar::new()) } else { Box::new(Lines::new(stderr)) }
+    let can_move = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    if stderr.is_terminal() && can_move { Box::new(Bar::new()) } else { Box::new(Lines::new(stderr)) }
 }
 
 /// The first signal ends the run in order, a second one at once.

@@ -27,6 +27,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::metric::Metric;
+use super::ratio;
 use super::summary::{CellSummary, Summary};
 use super::trial::ValidTrial;
 use crate::plan::{Cell, Competitor, Condition, Connections};
@@ -190,6 +191,17 @@ impl Bottlenecks {
     /// Of one cell; `None` where it has no valid trial.
     pub fn cell(&self, row: &Competitor, condition: &Condition) -> Option<&Bottleneck> {
         self.0.get(&Cell { competitor: row.clone(), condition: condition.clone() })
+    }
+
+    /// How the true ratio of `metric` between two rows stands to the one that was measured.
+    pub(super) fn bound(
+        &self,
+        metric: Metric,
+        rows: [&Competitor; 2],
+        condition: &Condition,
+    ) -> ratio::Bound {
+        let limited = rows.map(|row| self.is_client_bound(metric, row, condition));
+        ratio::Bound::of(limited, metric.less_is_better())
     }
 
     /// Whether `metric` of this cell says what its client can do, and is not ranked. Never in an open loop: there the

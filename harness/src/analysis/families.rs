@@ -3,7 +3,8 @@
 //! Within a block, a family's figure is the geometric mean over its models; the ratio async / threaded of each block is one
 //! observation. A block in which any of the models has no valid trial is left out under that condition: otherwise the
 //! families' membership would change from block to block. Intervals, correction (each metric on its own) and noise floor are
-//! those of the verdicts on single models. A condition under which the client was the limit of any of the models has no rank.
+//! those of the verdicts on single models, and so is the mean over all conditions ([`super::whole_grid`]). Where the client
+//! was the limit of models of one family alone, that family's figure, and with it the ratio, is a bound.
 //!
 //! Compared are the metrics of the run's kind of loop (see [`Loop`]): a closed loop's throughput, an open loop's response
 //! times, and the balancer's CPU time of either.
@@ -18,14 +19,17 @@ use super::findings::{Claim, Finding};
 use super::grid::Grid;
 use super::loop_kind::Loop;
 use super::metric::Metric;
-use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
+use super::ratio::{Bound, Conclusion, Ratio, judge_together};
 use super::summary::Summary;
+use super::trial::ValidTrial;
 use super::verdicts::Verdicts;
+use super::whole_grid::{OfCondition, Sample, Variation, WholeGrid};
 use crate::plan::schedule::{self, Schedule};
 use crate::plan::{Competitor, Condition, Family};
 use crate::record::Stored;
-use crate::statistics::verdict::{CONFIDENCE, Compared, LEVEL};
-use crate::statistics::{geometric_mean, log_ratios, median};
+use crate::statistics::moderation::Prior;
+use crate::statistics::verdict::LEVEL;
+use crate::statistics::{geometric_mean, median};
 
 /// What to do about a run whose trials are invalid and will not be run again.
 const ALL_MEASURED: &str = "the reasons of its invalid trials are in its report, by `roundtable report`: mend the cause, \
@@ -73,14 +77,25 @@ pub struct Families {
     /// The factors in which the conditions differ.
     #[serde(skip)]
     pub grid: Grid,
-    /// Level of the tests: the chance of any false verdict among the conditions, for each metric.
+    /// The chance of any false verdict among the conditions, for each metric; the intervals hold all their truths with the
+    /// chance that is left.
     pub level: f64,
-    /// Level of each interval.
-    pub confidence: f64,
     /// How far a model differed from itself in each metric, as a log-ratio; absent without an A/A pair.
     pub noise_floors: BTreeMap<Metric, Option<f64>>,
+    /// Async / threaded over all conditions, in each metric that the run was made for.
+    pub overall: BTreeMap<Metric, FamiliesOverall>,
     /// Every condition of the run.
     pub cells: Vec<FamiliesCell>,
+}
+
+/// The families over all conditions, in one metric.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FamiliesOverall {
+    /// Async / threaded.
+    #[serde(flatten)]
+    pub ratio: Ratio,
+    /// How it varies between conditions.
+    pub variation: Variation,
 }
 
 /// The families under one condition.
@@ -140,6 +155,7 @@ impl Families {
         summary: &Summary,
         bottlenecks: &Bottlenecks,
         verdicts: &Verdicts,
+        whole_grid: &[WholeGrid],
     ) -> Result<Self, FamiliesError> {
         let of_family = |family| -> Vec<Competitor> {
             summary.balancers().filter(|m| summary.family(m) == family).cloned().collect()
@@ -175,16 +191,23 @@ impl Families {
                 }
             })
             .collect();
-        let mut noise_floors = BTreeMap::new();
+        let (mut noise_floors, mut overall) = (BTreeMap::new(), BTreeMap::new());
         for &metric in compared_metrics(summary.load()) {
             let floor = verdicts.on(metric).and_then(|of| of.floor);
             noise_floors.insert(metric, floor);
-            let candidate = |condition: &Condition| Candidate {
-                compared: Compared::paired(&members.log_ratios(summary, condition, metric)),
-                floor,
-                client_bound: members.all().any(|m| bottlenecks.is_client_bound(metric, m, condition)),
+            let of = |condition| OfCondition {
+                condition,
+                by_block: members.log_ratios(summary, condition, metric),
+                bound: members.bound(bottlenecks, metric, condition),
             };
-            let candidates: Vec<_> = conditions.iter().map(candidate).collect();
+            let each: Vec<_> = conditions.iter().map(of).collect();
+            let prior = Prior::of(&each.iter().filter_map(OfCondition::moments).collect::<Vec<_>>());
+            let candidates: Vec<_> = each.iter().map(|of| of.candidate(&prior, floor)).collect();
+            if summary.load().main_metrics().contains(&metric) {
+                let whole = whole_grid.iter().find(|of| of.metric == metric);
+                let of_all = FamiliesOverall::of(each, &prior, [whole.and_then(|of| of.floor), floor]);
+                overall.extend(of_all.map(|of_all| (metric, of_all)));
+            }
             for (cell, ratio) in cells.iter_mut().zip(judge_together(&candidates, 1)) {
                 cell.ratios.extend(ratio.map(|ratio| (metric, ratio)));
             }
@@ -194,18 +217,29 @@ impl Families {
             load: summary.load(),
             grid: summary.grid.clone(),
             level: LEVEL,
-            confidence: CONFIDENCE,
             noise_floors,
+            overall,
             cells,
             threaded,
             asynchronous,
         })
     }
 
-    /// For each compared metric and each conclusion, under which conditions it holds.
+    /// What holds over all conditions in each metric that the run was made for, then under which conditions what holds.
     pub fn findings(&self) -> Vec<Finding> {
-        let each = self.load.main_metrics().iter().flat_map(|&metric| self.findings_on(metric));
-        each.collect()
+        let metrics = || self.load.main_metrics().iter().copied();
+        metrics()
+            .filter_map(|metric| self.overall_on(metric))
+            .chain(metrics().flat_map(|of| self.findings_on(of)))
+            .collect()
+    }
+
+    /// What holds over all conditions in `metric`.
+    pub fn overall_on(&self, metric: Metric) -> Option<Finding> {
+        let FamiliesOverall { ratio, variation } = self.overall.get(&metric)?;
+        let claim = Claim::FamiliesOverall { metric, conclusion: ratio.conclusion() };
+        let conditions = self.cells.iter().map(|cell| cell.condition.clone()).collect();
+        Some(Finding::overall(claim, ratio, variation, conditions))
     }
 
     /// The same, on one metric.
@@ -250,13 +284,27 @@ fn compared_metrics(load: Loop) -> &'static [Metric] {
     }
 }
 
+impl FamiliesOverall {
+    /// Of these conditions; `prior` is what is known of the spread of single ones, the floors are those of all and of one.
+    fn of(each: Vec<OfCondition<'_>>, prior: &Prior, [floor, cell_floor]: [Option<f64>; 2]) -> Option<Self> {
+        let sample = Sample::over(each);
+        let own = Prior::of(sample.moments().as_slice());
+        let ratio = judge_together(&[sample.candidate(&own, floor)], 1).into_iter().next()??;
+        Some(FamiliesOverall { ratio, variation: sample.variation(prior, cell_floor)? })
+    }
+}
+
 impl Members<'_> {
-    fn all(&self) -> impl Iterator<Item = &Competitor> {
-        self.threaded.iter().chain(self.asynchronous)
+    /// How the true ratio of `metric` stands to the one that was measured.
+    fn bound(&self, bottlenecks: &Bottlenecks, metric: Metric, condition: &Condition) -> Bound {
+        let limited = |family: &[Competitor]| {
+            family.iter().any(|model| bottlenecks.is_client_bound(metric, model, condition))
+        };
+        Bound::of([limited(self.asynchronous), limited(self.threaded)], metric.less_is_better())
     }
 
     /// Async / threaded, a log-ratio for each block with a valid trial of every model.
-    fn log_ratios(&self, summary: &Summary, condition: &Condition, metric: Metric) -> Vec<f64> {
+    fn log_ratios(&self, summary: &Summary, condition: &Condition, metric: Metric) -> Vec<(u32, f64)> {
         let mean = |family: &[Competitor], block| {
             let values: Option<Vec<_>> = family
                 .iter()
@@ -265,14 +313,11 @@ impl Members<'_> {
             geometric_mean(&values?)
         };
         let blocks = self.threaded.first().map(|model| &summary.cell(model, condition).valid);
-        let pairs: Vec<_> = blocks
-            .into_iter()
-            .flatten()
-            .filter_map(|trial| {
-                Some((mean(self.asynchronous, trial.block)?, mean(self.threaded, trial.block)?))
-            })
-            .collect();
-        log_ratios(&pairs)
+        let ratio = |trial: &ValidTrial| {
+            let ratio = mean(self.asynchronous, trial.block)? / mean(self.threaded, trial.block)?;
+            Some((trial.block, ratio.ln())).filter(|(_, log)| log.is_finite())
+        };
+        blocks.into_iter().flatten().filter_map(ratio).collect()
     }
 
     /// Each async model against each threaded one, lowest first.

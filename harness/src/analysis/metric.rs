@@ -116,7 +116,9 @@ impl Metric {
         match conclusion {
             Conclusion::Above => above,
             Conclusion::Below => below,
-            Conclusion::Indistinguishable => "indistinguishable",
+            Conclusion::Equivalent => "equivalent",
+            Conclusion::Unsettled => "unsettled",
+            Conclusion::TooFewBlocks => "too few blocks",
             Conclusion::ClientBound => "client-bound",
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Everything here is a pure function of [`Stored`]. Owns what is computed and what may be concluded; knows nothing of how it
 //! is written or drawn, which is [`crate::report`]'s. [`summary`] reduces the trials, [`bottleneck`] says what limited a cell,
-//! [`verdicts`] which differences are real, [`families`] sets threaded against async, [`difference`] two runs of one
+//! [`verdicts`] which differences are real, [`whole_grid`] the same over all conditions, [`families`] sets threaded against async, [`difference`] two runs of one
 //! grid, [`published`] reads the tables of 2021, [`findings`] says what is claimed. A *cell* is one competitor under one
 //! condition; [`grid`] says in which factors conditions differ.
 
@@ -16,9 +16,11 @@ pub mod loop_kind;
 pub mod metric;
 pub mod published;
 pub mod ratio;
+pub mod speed;
 pub mod summary;
 pub mod trial;
 pub mod verdicts;
+pub mod whole_grid;
 
 #[cfg(test)]
 pub(crate) mod synthetic;
@@ -28,6 +30,7 @@ use self::families::{Families, FamiliesError};
 use self::findings::Finding;
 use self::summary::Summary;
 use self::verdicts::Verdicts;
+use self::whole_grid::WholeGrid;
 use crate::record::Stored;
 
 /// Everything that is computed from one run of a grid.
@@ -39,6 +42,8 @@ pub struct Analysis {
     pub bottlenecks: Bottlenecks,
     /// Which competitors differ.
     pub verdicts: Verdicts,
+    /// Each pair of models over all conditions, in each metric that the run was made for.
+    pub whole_grid: Vec<WholeGrid>,
     /// Threaded against async, or why they cannot be compared.
     pub families: Result<Families, FamiliesError>,
 }
@@ -49,12 +54,13 @@ impl Analysis {
         let summary = Summary::of(stored);
         let bottlenecks = Bottlenecks::of(&summary);
         let verdicts = Verdicts::of(&summary, &bottlenecks);
-        let families = Families::within(&stored.name, &summary, &bottlenecks, &verdicts);
-        Analysis { summary, bottlenecks, verdicts, families }
+        let whole_grid = WholeGrid::of_each(&summary, &bottlenecks, &verdicts);
+        let families = Families::within(&stored.name, &summary, &bottlenecks, &verdicts, &whole_grid);
+        Analysis { summary, bottlenecks, verdicts, whole_grid, families }
     }
 
     /// What this run shows, most general first.
     pub fn findings(&self) -> Vec<Finding> {
-        self.families.iter().flat_map(Families::findings).collect()
+        findings::of_run(self)
     }
 }

@@ -16,7 +16,7 @@ use crate::load::latency;
 use crate::plan::comparisons::{self, Comparisons};
 use crate::plan::{Cell, Competitor, Condition, Family, Layout};
 use crate::record::{Reason, Stored, Trial};
-use crate::statistics::{self, Spread};
+use crate::statistics::Spread;
 
 /// A run, reduced.
 #[derive(Debug, Clone)]
@@ -217,13 +217,23 @@ impl Summary {
         condition: &Condition,
         figure: impl Fn(&ValidTrial) -> Option<f64>,
     ) -> Vec<f64> {
+        self.log_ratios_by_block((row, with), condition, figure).into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// The same, each with its block. A pair that has no logarithm (zero, negative, not a number) is left out: it came from
+    /// no valid trial.
+    pub fn log_ratios_by_block(
+        &self,
+        (row, with): (&Competitor, &Competitor),
+        condition: &Condition,
+        figure: impl Fn(&ValidTrial) -> Option<f64>,
+    ) -> Vec<(u32, f64)> {
         let (ours, theirs) = (self.cell(row, condition), self.cell(with, condition));
-        let pairs: Vec<_> = ours
-            .valid
-            .iter()
-            .filter_map(|value| Some((figure(value)?, figure(theirs.in_block(value.block)?)?)))
-            .collect();
-        statistics::log_ratios(&pairs)
+        let ratio = |trial: &ValidTrial| {
+            let ratio = figure(trial)? / figure(theirs.in_block(trial.block)?)?;
+            Some((trial.block, ratio.ln())).filter(|(_, log)| log.is_finite())
+        };
+        ours.valid.iter().filter_map(ratio).collect()
     }
 }
 

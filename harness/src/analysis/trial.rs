@@ -28,6 +28,10 @@ pub struct ValidTrial {
     pub system_us: Option<f64>,
     /// What the balancer used besides time; `None` in the direct row.
     pub balancer: Option<Usage>,
+    /// The load generator's CPU time a request, µs.
+    pub client_us: f64,
+    /// The backends' CPU time a request, µs.
+    pub backends_us: f64,
     /// CPU time a request of client, balancer and backends together, µs.
     pub all_cpu_us: f64,
     /// What each role used of one processor's time.
@@ -174,6 +178,8 @@ impl ValidTrial {
             user_us: sample.balancer.map(|usage| a_request_us(usage.user_ns)),
             system_us: sample.balancer.map(|usage| a_request_us(usage.system_ns)),
             balancer: sample.balancer,
+            client_us: cpu_ns(&sample.client) / 1e3 / completed,
+            backends_us: cpu_ns(&sample.backends) / 1e3 / completed,
             all_cpu_us: all_cpu_ns / 1e3 / completed,
             used: Used {
                 client: share(&sample.client),

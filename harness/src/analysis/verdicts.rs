@@ -1,20 +1,23 @@
 //! Every comparison within a run, judged: models to the reference, a model to itself, a slowed model to itself.
 //!
 //! Rules: a metric's comparisons are judged together; A/A pairs and injected slowdowns are families of their own and no
-//! competitors; what the client bounded has an interval and no verdict; an A/A pair is judged without the
-//! noise floor, which it makes.
+//! competitors; what the client bounded is a bound (see [`super::ratio`]); an A/A pair is judged without the
+//! noise floor, which it makes. What all comparisons of a metric know of spread is shared between them ([`Prior`]).
 
 use rayon::prelude::*;
 
 use super::bottleneck::Bottlenecks;
 use super::findings::{Claim, Finding};
 use super::metric::Metric;
-use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
+use super::ratio::{Bound, Candidate, Conclusion, Ratio, judge_together};
+use super::speed::Speed;
 use super::summary::Summary;
+use super::trial::ValidTrial;
 use crate::plan::comparisons::Pair;
 use crate::plan::{Competitor, Condition};
 use crate::statistics::bootstrap::{Bootstrap, RESAMPLES};
-use crate::statistics::verdict::{CONFIDENCE, Compared, noise_floor};
+use crate::statistics::moderation::{Moments, Prior};
+use crate::statistics::verdict::{CONFIDENCE, Compared, mean, noise_floor};
 
 /// All verdicts of a run.
 #[derive(Debug, Clone)]
@@ -30,11 +33,15 @@ pub struct OfMetric {
     pub metric: Metric,
     /// How far a model differs from itself in this run, a log-ratio; `None` without an A/A pair of two blocks.
     pub floor: Option<f64>,
+    /// The same, of figures that are adjusted for the machine's speed: what a slowdown must pass.
+    pub adjusted_floor: Option<f64>,
+    /// What these comparisons together know of the spread of any of them.
+    pub(super) prior: Prior,
     /// Each model to the reference.
     pub models: Vec<Comparison>,
     /// Each model measured twice, the second time to the first.
     pub aa_pairs: Vec<Comparison>,
-    /// Each slowed model to itself without the slowdown.
+    /// Each slowed model to itself without the slowdown, adjusted for the machine's speed ([`super::speed`]).
     pub slowdowns: Vec<Comparison>,
 }
 
@@ -49,8 +56,8 @@ pub struct Comparison {
     pub condition: Condition,
     /// Log-ratios, block by block.
     pub log_ratios: Vec<f64>,
-    /// The client, not the balancer, may have set either side.
-    pub client_bound: bool,
+    /// How the true ratio stands to the one that was measured.
+    pub bound: Bound,
     /// What came of it; absent where no block has both.
     pub ratio: Option<Ratio>,
 }
@@ -60,8 +67,8 @@ pub struct Comparison {
 pub struct AaTally {
     /// Comparisons that have an interval.
     pub comparisons: usize,
-    /// Of these, indistinguishable.
-    pub indistinguishable: usize,
+    /// Of these, without a difference: unsettled, or equivalent.
+    pub without_difference: usize,
     /// Of these, with an interval (of that one comparison, uncorrected) that leaves out 1.
     pub intervals_without_one: usize,
     /// The ratio that is furthest from 1.
@@ -88,31 +95,50 @@ impl Verdicts {
 
 impl OfMetric {
     fn of(summary: &Summary, bottlenecks: &Bottlenecks, metric: Metric) -> Self {
-        let compare = |pairs: &[Pair]| -> Vec<Comparison> {
+        let speed = Speed::of(&[summary], metric);
+        let compare = |pairs: &[Pair], figure: &dyn Fn(&ValidTrial) -> Option<f64>| -> Vec<Comparison> {
             let each = pairs.iter().flat_map(|Pair { competitor: row, with }| {
                 summary.conditions().iter().map(move |condition| Comparison {
                     row: row.clone(),
                     with: with.clone(),
                     condition: condition.clone(),
-                    log_ratios: summary.log_ratios((row, with), condition, |trial| metric.of(trial)),
-                    client_bound: [row, with]
-                        .iter()
-                        .any(|row| bottlenecks.is_client_bound(metric, row, condition)),
+                    log_ratios: summary.log_ratios((row, with), condition, figure),
+                    bound: bottlenecks.bound(metric, [row, with], condition),
                     ratio: None,
                 })
             });
             each.collect()
         };
         let pairs = summary.comparisons();
-        let mut aa_pairs = compare(&pairs.replicates);
-        let floor = noise_floor(&aa_pairs.iter().map(|pair| pair.log_ratios.clone()).collect::<Vec<_>>());
+        let plain = |trial: &ValidTrial| metric.of(trial);
+        // Of one model with itself: see `speed`.
+        let adjusted = |trial: &ValidTrial| speed.adjusted(metric, trial).map(f64::exp);
+        let mut aa_pairs = compare(&pairs.replicates, &plain);
+        let floor_of = |pairs: &[Comparison]| {
+            noise_floor(&pairs.iter().map(|pair| pair.log_ratios.clone()).collect::<Vec<_>>())
+        };
+        let floor = floor_of(&aa_pairs);
+        let adjusted_pairs = compare(&pairs.replicates, &adjusted);
+        let adjusted_floor = floor_of(&adjusted_pairs);
         // The question to an A/A pair is not which is faster: it is judged whatever bounded it.
-        aa_pairs.iter_mut().for_each(|pair| pair.client_bound = false);
-        let (mut models, mut slowdowns) = (compare(&pairs.models), compare(&pairs.slowdowns));
-        judge(&mut aa_pairs, None);
-        judge(&mut models, floor);
-        judge(&mut slowdowns, floor);
-        OfMetric { metric, floor, models, aa_pairs, slowdowns }
+        aa_pairs.iter_mut().for_each(|pair| pair.bound = Bound::Exact);
+        let (mut models, mut slowdowns) =
+            (compare(&pairs.models, &plain), compare(&pairs.slowdowns, &adjusted));
+        let prior = |some: &[Comparison], others: &[Comparison]| {
+            let known = some.iter().chain(others).filter_map(|of| Moments::of(&of.log_ratios));
+            Prior::of(&known.collect::<Vec<_>>())
+        };
+        let of_adjusted = prior(&slowdowns, &adjusted_pairs);
+        judge(&mut slowdowns, &of_adjusted, adjusted_floor);
+        let prior = prior(&models, &aa_pairs);
+        judge(&mut aa_pairs, &prior, None);
+        judge(&mut models, &prior, floor);
+        OfMetric { metric, floor, adjusted_floor, prior, models, aa_pairs, slowdowns }
+    }
+
+    /// Blocks of the A/A pair, the fewest under any condition; `None` where no model is measured twice.
+    pub fn blocks_of_aa(&self) -> Option<usize> {
+        self.aa_pairs.iter().map(|pair| pair.log_ratios.len()).min()
     }
 
     /// For each model and each conclusion on it, the conditions that it holds under.
@@ -139,10 +165,12 @@ impl OfMetric {
         let distance = |ratio: &f64| ratio.ln().abs();
         AaTally {
             comparisons: known().count(),
-            indistinguishable: known()
-                .filter(|ratio| ratio.conclusion() == Conclusion::Indistinguishable)
+            without_difference: known()
+                .filter(|ratio| !matches!(ratio.conclusion(), Conclusion::Above | Conclusion::Below))
                 .count(),
-            intervals_without_one: known().filter(|ratio| ratio.judged.p < 1.0 - CONFIDENCE).count(),
+            intervals_without_one: known()
+                .filter(|ratio| ratio.judged.p.is_some_and(|p| p < 1.0 - CONFIDENCE))
+                .count(),
             furthest: ratios
                 .iter()
                 .map(|ratio| ratio.judged.ratio)
@@ -156,7 +184,7 @@ impl OfMetric {
             .models
             .par_iter()
             .filter_map(|comparison| {
-                let interval = comparison.ratio?.judged.interval?;
+                let interval = comparison.ratio?.judged.plain?;
                 // A name of its own for each comparison seeds its resamples.
                 let Condition { backends, concurrency, .. } = comparison.condition;
                 let name = format!(
@@ -176,17 +204,23 @@ impl OfMetric {
     }
 }
 
-/// Judges `comparisons` together.
-fn judge(comparisons: &mut [Comparison], floor: Option<f64>) {
+/// Judges `comparisons` together, with what `prior` knows of spread.
+fn judge(comparisons: &mut [Comparison], prior: &Prior, floor: Option<f64>) {
     let candidate = |comparison: &Comparison| Candidate {
-        compared: Compared::paired(&comparison.log_ratios),
+        compared: compared(&comparison.log_ratios, prior),
         floor,
-        client_bound: comparison.client_bound,
+        bound: comparison.bound,
     };
     let candidates: Vec<_> = comparisons.iter().map(candidate).collect();
     for (comparison, ratio) in comparisons.iter_mut().zip(judge_together(&candidates, 1)) {
         comparison.ratio = ratio;
     }
+}
+
+/// `log_ratios`, block by block, with what `prior` knows of spread; `None` of none.
+pub(super) fn compared(log_ratios: &[f64], prior: &Prior) -> Option<Compared> {
+    let estimate = Moments::of(log_ratios).map(|moments| prior.estimate(&moments));
+    Some(Compared { mean: mean(log_ratios)?, estimate, blocks: log_ratios.len() })
 }
 
 #[cfg(test)]
@@ -240,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_bounded_has_an_interval_and_no_rank() {
+    fn what_the_client_bounded_is_faster_by_at_least_that() {
         let mut stored = run(&["threads", "mio"]).build();
         for trial in stored.trials.iter_mut().filter(|trial| trial.cell.competitor.name == "mio") {
             if let crate::record::Outcome::Measured(sample) = &mut trial.outcome {
@@ -249,8 +283,8 @@ mod tests {
         }
         let verdicts = of(&stored);
         let ratio = |metric| verdicts.on(metric).unwrap().models[0].ratio.unwrap();
-        assert_eq!(ratio(Metric::Throughput).conclusion(), Conclusion::ClientBound);
-        assert!(ratio(Metric::Throughput).judged.interval.is_some());
+        assert_eq!(ratio(Metric::Throughput).conclusion(), Conclusion::Above);
+        assert!(ratio(Metric::Throughput).is_at_least() && !ratio(Metric::BalancerCpu).is_at_least());
         assert_eq!(ratio(Metric::BalancerCpu).conclusion(), Conclusion::Below);
     }
 

@@ -65,6 +65,19 @@ impl Comparisons {
         }
     }
 
+    /// Each model or product with each other, the later one to the earlier; those to the reference first.
+    pub fn each_with_each(&self) -> Vec<Pair> {
+        let mut pairs = self.models.clone();
+        for (place, later) in self.models.iter().enumerate() {
+            let earlier = self.models[..place].iter().map(|earlier| Pair {
+                competitor: later.competitor.clone(),
+                with: earlier.competitor.clone(),
+            });
+            pairs.extend(earlier);
+        }
+        pairs
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Pair> {
         self.models.iter().chain(&self.replicates).chain(&self.slowdowns)
@@ -95,6 +108,8 @@ mod tests {
         assert_eq!(labels(&of.replicates), [pair("mio#2", "mio"), pair("mio+10%#2", "mio+10%")]);
         assert_eq!(labels(&of.slowdowns), [pair("mio+10%", "mio")]);
         assert_eq!(of.iter().count(), 5);
+        let each = [pair("mio", "threads"), pair("peer:nginx", "threads"), pair("peer:nginx", "mio")];
+        assert_eq!(labels(&of.each_with_each()), each);
     }
 
     #[test]

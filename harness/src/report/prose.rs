@@ -2,13 +2,19 @@
 //!
 //! What is written differently of a closed and of an open loop stands in [`load`].
 
+pub(super) mod claims;
 pub(super) mod findings;
 pub(super) mod grid;
 pub(super) mod load;
 
+use crate::analysis::metric::Metric;
+use crate::analysis::ratio::{Conclusion, Ratio};
 use crate::analysis::summary::{InvalidTrial, Summary};
+use crate::analysis::verdicts::OfMetric;
 use crate::plan::{Cell, Competitor};
 use crate::record::in_words;
+use crate::report::value;
+use crate::statistics::verdict::LEAST_BLOCKS;
 use crate::text::counted;
 
 /// A row's name as it is read: "threads again", "threads +10 % CPU".
@@ -40,8 +46,38 @@ pub(super) fn empty_cells(summary: &Summary) -> &'static str {
 pub(super) fn strength(summary: &Summary) -> String {
     match summary.blocks().1 {
         0 => "No trial of this run is valid: there is nothing to compare.".into(),
-        1 => "There is one block: nothing tells how far these figures would repeat.".into(),
+        1 => "There is one block: nothing tells how far these figures would repeat, and there is no verdict."
+            .into(),
+        2 => "There are two blocks: a range is what was seen; a verdict takes a third.".into(),
         _ => "A range is what was seen over the blocks; only ratios have confidence intervals.".into(),
+    }
+}
+
+/// What is concluded of `ratio` in `metric`, in its words.
+pub(super) fn verdict(metric: Metric, ratio: &Ratio) -> String {
+    match ratio.conclusion() {
+        Conclusion::TooFewBlocks => format!("{}: no verdict", few_blocks(ratio.judged.blocks)),
+        conclusion => metric.word(conclusion).to_owned(),
+    }
+}
+
+/// "one block", "two blocks".
+pub(super) fn few_blocks(blocks: usize) -> String {
+    match blocks {
+        1 => "one block".to_owned(),
+        2 => "two blocks".to_owned(),
+        more => counted(more, "block"),
+    }
+}
+
+/// The noise floor of a metric, or why there is none.
+pub(super) fn noise_floor(of: &OfMetric) -> String {
+    match (of.floor, of.blocks_of_aa()) {
+        (Some(floor), _) => value::noise_floor(floor),
+        (None, None) => "unknown: this run has no model measured twice (A/A)".to_owned(),
+        (None, Some(blocks)) => {
+            format!("unknown: it takes {LEAST_BLOCKS} valid blocks of the A/A pair, and there are {blocks}")
+        }
     }
 }
 
@@ -91,7 +127,8 @@ mod tests {
         let strength = |blocks| strength(&Summary::of(&Run::new().blocks(blocks).backends(&[1]).build()));
         assert!(strength(0).starts_with("No trial"));
         assert!(strength(1).starts_with("There is one block"));
-        assert!(strength(2).contains("only ratios have confidence intervals"));
+        assert!(strength(2).contains("a verdict takes a third"));
+        assert!(strength(3).contains("only ratios have confidence intervals"));
     }
 
     #[test]

@@ -47,10 +47,10 @@ pub enum Content {
     Paragraph(String),
     /// Something that a reader must not overlook.
     Warning(String),
-    /// What was found, in a sentence, and the findings behind it.
+    /// What was found, in sentences, and the findings behind them.
     Findings {
-        /// The sentence.
-        sentence: String,
+        /// The sentences, the most general first.
+        sentences: Vec<String>,
         /// What it was written from.
         findings: Vec<Finding>,
         /// Other documents may quote it by this name.
@@ -87,6 +87,8 @@ pub const COMPETITOR: &str = "competitor";
 pub struct Table {
     /// Other documents may quote it by this name.
     pub quotable: Option<&'static str>,
+    /// What each column is compared with each row: a page colours it.
+    pub is_heat_map: bool,
     /// Headings.
     pub columns: Vec<Column>,
     /// Values, row by row.
@@ -137,7 +139,7 @@ impl Section {
 impl Table {
     /// A table of these columns and rows.
     pub fn new(columns: Vec<Column>, rows: impl IntoIterator<Item = Vec<Value>>) -> Self {
-        Table { quotable: None, columns, rows: rows.into_iter().collect() }
+        Table { quotable: None, is_heat_map: false, columns, rows: rows.into_iter().collect() }
     }
 
     /// A table of a thing and its value in each row.
@@ -148,12 +150,18 @@ impl Table {
 
     /// Whether a page lets its reader sort it.
     pub fn sorts(&self) -> bool {
-        self.rows.len() > 2
+        self.rows.len() > 2 && !self.is_heat_map
     }
 
     /// Whether a page's switches leave out rows of it.
     pub fn is_keyed(&self) -> bool {
         self.columns.iter().any(|column| column.key.is_some())
+    }
+
+    /// One that a page colours, of rows against columns.
+    pub fn as_heat_map(mut self) -> Self {
+        self.is_heat_map = true;
+        self
     }
 
     /// One that other documents may quote by `name`.

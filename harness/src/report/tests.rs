@@ -220,7 +220,7 @@ fn a_run_of_any_shape_has_a_report() {
         assert_eq!(figures.len(), expected, "{case}");
         let (report, page) = texts(&stored, &analysis, &figures);
         assert!(report.contains("## Provenance"), "{case}");
-        assert!(!terminal::of_run(&stored).is_empty(), "{case}");
+        assert!(!terminal::of_run(&stored, 100).is_empty(), "{case}");
         let content = page.split("<script>").next().unwrap().to_owned();
         let mut written = vec![report, content];
         written.extend(figures.iter().map(|figure| figure.svg().unwrap()));
@@ -261,7 +261,11 @@ fn whatever_a_run_varies_stands_in_its_tables_and_charts() {
             let data = figure.data();
             assert!(data.columns.iter().any(|of| column.contains(&of.title)), "{}", figure.id());
         }
-        assert!(terminal::of_run(&stored).contains(if column.contains("body") { "bytes" } else { "mio" }));
+        assert!(terminal::of_run(&stored, 100).contains(if column.contains("body") {
+            "bytes"
+        } else {
+            "mio"
+        }));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns how a value is written as plain text. Knows nothing of tables, or of what is measured.
 
-use crate::analysis::ratio::Ratio;
+use crate::analysis::ratio::{Conclusion, Ratio};
 use crate::statistics::Spread;
 use crate::statistics::verdict::Judged;
 
@@ -42,9 +42,9 @@ pub enum Value {
     /// A ratio with its interval, and what is concluded, in the metric's words.
     Ratio {
         /// What was judged.
-        judged: Judged,
+        ratio: Ratio,
         /// What is concluded; `None` where that stands in a column of its own.
-        conclusion: Option<&'static str>,
+        conclusion: Option<String>,
     },
     /// How far a model differs from itself, as a log-ratio.
     NoiseFloor(f64),
@@ -128,19 +128,19 @@ impl Value {
         Value::Number { value: share * 100.0, unit: Unit::Percent, digits: Digits::Decimals(decimals) }
     }
 
-    /// A p-value.
-    pub fn p(p: f64) -> Self {
-        Value::Number { value: p, unit: Unit::None, digits: Digits::PValue }
+    /// A p-value, where there is one.
+    pub fn p(p: Option<f64>) -> Self {
+        Value::or_nothing(p, |value| Value::Number { value, unit: Unit::None, digits: Digits::PValue })
     }
 
     /// A ratio and its interval.
     pub fn ratio(ratio: &Ratio) -> Self {
-        Value::Ratio { judged: ratio.judged, conclusion: None }
+        Value::Ratio { ratio: *ratio, conclusion: None }
     }
 
     /// A ratio, its interval and what is concluded, in the metric's words.
-    pub fn concluded(ratio: &Ratio, conclusion: &'static str) -> Self {
-        Value::Ratio { judged: ratio.judged, conclusion: Some(conclusion) }
+    pub fn concluded(ratio: &Ratio, conclusion: impl Into<String>) -> Self {
+        Value::Ratio { ratio: *ratio, conclusion: Some(conclusion.into()) }
     }
 
     /// What `value` makes, or nothing.
@@ -157,6 +157,22 @@ impl Value {
         }
     }
 
+    /// How a page colours it in a table of model against model: by what is concluded, and how far it is from 1.
+    pub fn heat(&self) -> String {
+        let Value::Ratio { ratio, .. } = self else { return String::new() };
+        let side = match ratio.conclusion() {
+            Conclusion::Above => "above",
+            Conclusion::Below => "below",
+            _ => return "heat-none".to_owned(),
+        };
+        let step = match ratio.judged.ratio.ln().abs() {
+            far if far > 0.4 => 3,
+            far if far > 0.15 => 2,
+            _ => 1,
+        };
+        format!("heat-{side}-{step}")
+    }
+
     /// As plain text.
     pub fn plain(&self) -> String {
         match self {
@@ -171,9 +187,11 @@ impl Value {
                     [spread.min, spread.median, spread.max].map(|value| digits.write(value));
                 if least == most { median } else { format!("{median} ({least}–{most})") }
             }
-            Value::Ratio { judged, conclusion } => {
-                let ratio = with_interval(judged);
-                conclusion.map_or_else(|| ratio.clone(), |conclusion| format!("{ratio} {conclusion}"))
+            Value::Ratio { ratio, conclusion } => {
+                let ratio = with_interval(ratio);
+                conclusion
+                    .as_ref()
+                    .map_or_else(|| ratio.clone(), |conclusion| format!("{ratio} {conclusion}"))
             }
             Value::NoiseFloor(log_ratio) => noise_floor(*log_ratio),
             Value::CountOf { count, all } => format!("{count} of {all}"),
@@ -226,11 +244,17 @@ impl Digits {
     }
 }
 
-/// "1.20 (1.11–1.30)": a ratio and its interval.
-pub(crate) fn with_interval(judged: &Judged) -> String {
-    match judged.interval {
-        Some(interval) => format!("{:.2} ({:.2}–{:.2})", judged.ratio, interval.low, interval.high),
-        None => format!("{:.2} (one block)", judged.ratio),
+/// "1.20 (1.11–1.30)": a ratio and the interval that its verdict was made from; "≥ 1.20" where it is a bound.
+pub(crate) fn with_interval(ratio: &Ratio) -> String {
+    let Judged { ratio: middle, interval, .. } = ratio.judged;
+    let bound = match (ratio.is_at_least(), ratio.conclusion()) {
+        (true, Conclusion::Above) => "≥ ",
+        (true, Conclusion::Below) => "≤ ",
+        _ => "",
+    };
+    match interval {
+        Some(interval) => format!("{bound}{middle:.2} ({:.2}–{:.2})", interval.low, interval.high),
+        None => format!("{middle:.2}"),
     }
 }
 
@@ -269,6 +293,9 @@ mod tests {
         assert_eq!(Value::List { values, separator: " / " }.plain(), "0.214 / –");
         assert_eq!(Value::CountOf { count: 2, all: 3 }.plain(), "2 of 3");
         assert_eq!(Value::percent(0.5, 2).plain(), "50.00 %");
-        assert_eq!([0.0004, 0.04].map(|p| Value::p(p).plain()), ["<0.001", "0.040"]);
+        assert_eq!(
+            [Some(0.0004), Some(0.04), None].map(|p| Value::p(p).plain()),
+            ["<0.001", "0.040", NOTHING]
+        );
     }
 }

@@ -26,7 +26,8 @@ const BLOCKS: u32 = 3;
 /// The tables on standard output, and the paths of what was written.
 pub(super) fn print_report(run: FaultRun<'_>, dir: &Path, reports: &Path) -> anyhow::Result<()> {
     report::write_faults(run, reports)?;
-    let text = report::terminal::of_faults(run) + &crate::commands::report::place(run.stored, dir, reports);
+    let text = report::terminal::of_faults(run, crate::console::width())
+        + &crate::commands::report::place(run.stored, dir, reports);
     print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
 }
 

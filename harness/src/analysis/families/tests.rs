@@ -22,12 +22,12 @@ fn a_ratio_is_of_geometric_means_within_the_block() {
 fn one_block_cannot_tell_however_large_the_difference() {
     let families = Families::of(&small().blocks(1).build()).unwrap();
     for cell in &families.cells {
-        assert_eq!(cell.ratios[&Metric::Throughput].conclusion(), Conclusion::Indistinguishable);
+        assert_eq!(cell.ratios[&Metric::Throughput].conclusion(), Conclusion::TooFewBlocks);
     }
 }
 
 #[test]
-fn a_cell_that_the_client_bounded_has_no_rank_in_throughput_and_one_in_cpu() {
+fn what_the_client_limited_of_the_better_family_is_better_by_at_least_that() {
     let mut stored = small().blocks(8).build();
     for trial in
         stored.trials.iter_mut().filter(|t| t.cell.competitor.name == "mio" && t.cell.condition.backends == 1)
@@ -37,9 +37,28 @@ fn a_cell_that_the_client_bounded_has_no_rank_in_throughput_and_one_in_cpu() {
         }
     }
     let families = Families::of(&stored).unwrap();
-    assert_eq!(families.cells[0].ratios[&Metric::Throughput].conclusion(), Conclusion::ClientBound);
+    let throughput = families.cells[0].ratios[&Metric::Throughput];
+    assert_eq!((throughput.conclusion(), throughput.is_at_least()), (Conclusion::Above, true));
     assert_eq!(families.cells[0].ratios[&Metric::BalancerCpu].conclusion(), Conclusion::Below);
     assert_eq!(families.cells[1].ratios[&Metric::Throughput].conclusion(), Conclusion::Above);
+    let finding = families.overall_on(Metric::Throughput).unwrap();
+    assert!(finding.at_least && finding.ratio.is_some_and(|ratio| ratio > 1.0), "{finding:?}");
+}
+
+#[test]
+fn where_the_client_limited_both_families_it_hides_which_is_better() {
+    let mut stored = small().blocks(8).build();
+    for trial in stored.trials.iter_mut().filter(|t| t.cell.condition.backends == 1) {
+        if let Outcome::Measured(sample) = &mut trial.outcome {
+            sample.client.system_ns = sample.elapsed_ns;
+        }
+    }
+    let families = Families::of(&stored).unwrap();
+    assert_eq!(families.cells[0].ratios[&Metric::Throughput].conclusion(), Conclusion::ClientBound);
+    // Over all conditions, those speak in which it hides nothing.
+    let overall = &families.overall[&Metric::Throughput];
+    assert_eq!((overall.variation.conditions, overall.variation.of_conditions), (1, 2));
+    assert_eq!(overall.ratio.conclusion(), Conclusion::Above);
 }
 
 #[test]

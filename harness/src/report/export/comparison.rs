@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{CompetitorForm, ConditionForm};
-use crate::analysis::difference::{Change, Difference, LostCell, Outcome};
-use crate::report::sections;
+use crate::analysis::difference::{Change, Decision, Difference, LostCell, Outcome};
+use crate::report::{prose, sections};
 
 /// Raised when a field changes its meaning or goes; a new field raises nothing.
 pub const VERSION: u32 = 1;
@@ -22,6 +22,10 @@ pub struct Comparison {
     pub new: String,
     /// `no_regression`, `regression` or `cannot_tell`.
     pub outcome: &'static str,
+    /// A change of so many percent for the worse is a regression.
+    pub margin_percent: u32,
+    /// About how many more blocks of either run would decide what is undecided.
+    pub more_blocks: Option<u32>,
     /// What it comes to, in words.
     pub sentence: String,
     /// What does not match, and was compared all the same.
@@ -58,8 +62,12 @@ pub struct ChangeForm {
     pub interval_low: Option<f64>,
     /// High end.
     pub interval_high: Option<f64>,
-    /// What may be said.
-    pub verdict: &'static str,
+    /// Whether the outcome rests on it.
+    pub decides: bool,
+    /// `no_regression`, `regression`, `undecided` or `client_bound`: how it stands to the margin.
+    pub decision: &'static str,
+    /// What may be said of the change itself.
+    pub verdict: String,
 }
 
 impl Comparison {
@@ -74,8 +82,10 @@ impl Comparison {
                 Outcome::Regression => "regression",
                 Outcome::CannotTell => "cannot_tell",
             },
+            margin_percent: difference.margin_percent,
+            more_blocks: difference.more_blocks,
             sentence: sections::difference::sentence(difference),
-            mismatches: difference.mismatches.clone(),
+            mismatches: difference.mismatches.iter().map(ToString::to_string).collect(),
             lost_cells: difference.lost.iter().map(Cell::of).collect(),
             changes: difference.changes.iter().map(ChangeForm::of).collect(),
         }
@@ -99,7 +109,14 @@ impl ChangeForm {
             ratio: judged.ratio,
             interval_low: judged.interval.map(|interval| interval.low),
             interval_high: judged.interval.map(|interval| interval.high),
-            verdict: change.metric.word(change.ratio.conclusion()),
+            decides: change.decides,
+            decision: match change.decision {
+                Decision::NoRegression => "no_regression",
+                Decision::Regression => "regression",
+                Decision::Undecided { .. } => "undecided",
+                Decision::ClientBound => "client_bound",
+            },
+            verdict: prose::verdict(change.metric, &change.ratio),
         }
     }
 }

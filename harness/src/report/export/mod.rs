@@ -11,6 +11,7 @@ pub mod trials;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 
+use crate::analysis::ratio::Bound;
 use crate::plan::{Competitor, Condition, Connections, Layout};
 
 /// The published forms: the name of each one's schema file, and the schema.
@@ -20,6 +21,16 @@ pub fn schemas() -> [(&'static str, Schema); 3] {
         ("compare.json", schema_for!(comparison::Comparison)),
         ("load.json", schema_for!(crate::load::Told<'static>)),
     ]
+}
+
+/// How the true ratio stands to the one that was measured.
+fn bound(bound: Bound) -> &'static str {
+    match bound {
+        Bound::Exact => "exact",
+        Bound::AtLeast => "at_least",
+        Bound::AtMost => "at_most",
+        Bound::Unknown => "unknown",
+    }
 }
 
 /// What was done to a trial.

@@ -14,7 +14,7 @@ use crate::plan::Family;
 use crate::probes::Passes;
 use crate::probes::{cross_check, system_calls};
 use crate::record::{Stored, in_words};
-use crate::report::sections;
+use crate::report::prose;
 use crate::statistics::Spread;
 
 /// Raised when a field changes its meaning or goes; a new field raises nothing.
@@ -183,8 +183,14 @@ pub struct RatioForm {
     pub interval_low: Option<f64>,
     /// High end.
     pub interval_high: Option<f64>,
+    /// `at_least`, `at_most`: the client was the limit of one side, and the ratio is a bound; `exact`; `unknown`.
+    pub bound: &'static str,
+    /// Within which distance of 1 it would be equivalent.
+    pub equivalence_margin_percent: f64,
+    /// About how many more blocks would settle it, where it is unsettled.
+    pub more_blocks: Option<u32>,
     /// What may be said.
-    pub verdict: &'static str,
+    pub verdict: String,
 }
 
 /// A trial that does not count.
@@ -263,7 +269,7 @@ impl Report {
                 rate_per_second: load.rate(),
             },
             models: environment.models.iter().map(Model::of).collect(),
-            findings: sections::lead::findings(analysis),
+            findings: prose::claims::of_run(analysis),
             noise_floors: analysis.verdicts.iter().map(NoiseFloor::of).collect(),
             cells: cells(analysis),
             ratios: analysis.verdicts.iter().flat_map(RatioForm::all).collect(),
@@ -361,7 +367,10 @@ impl RatioForm {
                     ratio: ratio.judged.ratio,
                     interval_low: ratio.judged.interval.map(|interval| interval.low),
                     interval_high: ratio.judged.interval.map(|interval| interval.high),
-                    verdict: of.metric.word(ratio.conclusion()),
+                    bound: super::bound(ratio.bound),
+                    equivalence_margin_percent: ratio.judged.margin.exp_m1() * 100.0,
+                    more_blocks: ratio.judged.more_blocks,
+                    verdict: prose::verdict(of.metric, &ratio),
                 })
             })
         });

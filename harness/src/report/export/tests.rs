@@ -47,7 +47,7 @@ fn a_report_a_comparison_and_a_load_keep_to_their_schemas() {
     assert_eq!(report["invalid_trials"][0]["competitor"]["label"], "mio");
 
     let [base, new] = halves(|_, _| ());
-    let difference = Difference::of(&base, &new, false).unwrap();
+    let difference = Difference::of(&base, &new, 10, false).unwrap();
     let comparison = serde_json::to_value(super::comparison::Comparison::of(&difference)).unwrap();
     assert_eq!(complaints("compare.json", &comparison), [""; 0]);
 

@@ -6,14 +6,14 @@
 
 use super::axis::Axis;
 use super::frame::{Content, Entry, Frame, Panel};
-use super::palette::{self, Look, Marker};
+use super::palette::{self, COOL, FAINT_INK, INK, Look, Marker, WARM};
 use super::shape::{Group, Mark, Shape, Tags};
 use super::{Figure, Of, factors, short, some_of, tagged};
 use crate::analysis::Analysis;
 use crate::analysis::families::FamiliesCell;
 use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
-use crate::analysis::ratio::{Conclusion, Ratio};
+use crate::analysis::ratio::{Bound, Conclusion, Ratio};
 use crate::analysis::verdicts::{Comparison, OfMetric};
 use crate::plan::Condition;
 use crate::report::prose;
@@ -26,6 +26,8 @@ const ROW: i32 = 36;
 const MOST_ROWS: usize = 60;
 /// The frame reaches by this factor beyond the ratios that are furthest out.
 const BEYOND: f64 = 1.25;
+/// How far the arrow of a bound reaches, pixels.
+const BEYOND_A_BOUND: i32 = 60;
 /// Half the height of an arrow's head, pixels.
 const HEAD: i32 = 7;
 
@@ -195,31 +197,28 @@ fn subtitle(metrics: &[Metric], floors: &[Option<f64>]) -> String {
     )
 }
 
-/// How a conclusion is drawn.
-fn look(conclusion: Conclusion) -> (Look, &'static str) {
-    use palette::{FAINT_INK, WARM};
-    match conclusion {
-        Conclusion::Above => (Look { color: WARM, marker: Marker::TriangleUp }, "more"),
-        Conclusion::Below => (Look { color: palette::COOL, marker: Marker::Circle }, "less"),
-        Conclusion::Indistinguishable => (Look { color: FAINT_INK, marker: Marker::Cross }, "unsettled"),
-        Conclusion::ClientBound => {
-            (Look { color: WARM, marker: Marker::Ring }, "a bound: the client was the limit")
-        }
+/// How a ratio is drawn, and what the legend calls it.
+fn look(ratio: &Ratio) -> (Look, &'static str) {
+    let look = |color, marker| Look { color, marker };
+    match ratio.conclusion() {
+        _ if ratio.is_at_least() => (look(INK, Marker::Ring), "a bound: the difference is at least that"),
+        Conclusion::Above => (look(WARM, Marker::TriangleUp), "more"),
+        Conclusion::Below => (look(COOL, Marker::Circle), "less"),
+        Conclusion::Equivalent => (look(FAINT_INK, Marker::Square), "equivalent"),
+        Conclusion::Unsettled | Conclusion::TooFewBlocks => (look(FAINT_INK, Marker::Cross), "unsettled"),
+        Conclusion::ClientBound => (look(FAINT_INK, Marker::Plus), "the client was the limit and hides it"),
     }
 }
 
 fn legend(lines: &[Line<'_>]) -> Vec<Entry> {
-    let occurs = |conclusion: &Conclusion| {
-        lines
-            .iter()
-            .flat_map(|line| line.ratios.iter().flatten())
-            .any(|ratio| ratio.conclusion() == *conclusion)
-    };
-    let entry = |conclusion: Conclusion| {
-        let (look, name) = look(conclusion);
-        Entry { name: name.into(), look, competitor: None }
-    };
-    Conclusion::ALL.into_iter().filter(occurs).map(entry).collect()
+    let mut entries: Vec<Entry> = Vec::new();
+    for ratio in lines.iter().flat_map(|line| line.ratios.iter().flatten()) {
+        let (look, name) = look(ratio);
+        if entries.iter().all(|entry| entry.name != name) {
+            entries.push(Entry { name: name.into(), look, competitor: None });
+        }
+    }
+    entries
 }
 
 /// The band of noise, and the line at 1.
@@ -236,7 +235,7 @@ fn background(panel: Panel, floor: Option<f64>) -> Group {
 }
 
 fn mark(grid: &Grid, line: &Line<'_>, metric: Metric, ratio: &Ratio, (panel, y): (Panel, i32)) -> Mark {
-    let (look, _) = look(ratio.conclusion());
+    let (look, _) = look(ratio);
     let at = |ratio: f64| panel.at(ratio.ln(), 0.0).0;
     let x = at(ratio.judged.ratio);
     let mut shapes = Vec::new();
@@ -251,8 +250,15 @@ fn mark(grid: &Grid, line: &Line<'_>, metric: Metric, ratio: &Ratio, (panel, y):
             });
         }
     }
+    if ratio.is_at_least() {
+        // It may be as far as that and further.
+        let outward = if ratio.bound == Bound::AtLeast { 1 } else { -1 };
+        let end = (x + outward * BEYOND_A_BOUND).clamp(panel.left + 4, panel.right - 4);
+        shapes.push(Shape::line([(x, y), (end, y)], look.color, 4));
+        shapes.push(arrow_head((end, y), outward, look));
+    }
     shapes.push(Shape::Marker { look, at: (x, y), radius: 9 });
-    let word = metric.word(ratio.conclusion());
+    let word = prose::verdict(metric, ratio);
     let interval = ratio.judged.interval;
     Mark {
         tags: Tags {
@@ -266,7 +272,7 @@ fn mark(grid: &Grid, line: &Line<'_>, metric: Metric, ratio: &Ratio, (panel, y):
             line.competitor,
             prose::grid::named(grid, line.condition),
             metric.name(),
-            Value::concluded(ratio, word).plain()
+            Value::concluded(ratio, word.as_str()).plain()
         ),
         rows: vec![vec![
             metric.name().into(),

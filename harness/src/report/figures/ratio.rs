@@ -10,7 +10,7 @@ use super::shape::{Group, Mark, Shape, Tags};
 use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panels, tagged};
 use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
-use crate::analysis::ratio::Ratio;
+use crate::analysis::ratio::{Bound, Ratio};
 use crate::analysis::verdicts::OfMetric;
 use crate::plan::{Competitor, Condition};
 use crate::report::prose;
@@ -45,8 +45,8 @@ pub(super) fn figure(of: &Of<'_>, metric: Metric) -> Option<Figure> {
         Content {
             title: prose::load::titled(&format!("{} relative to {reference}", words.title), summary.load()),
             subtitle: format!(
-                "Each ratio is taken within a block. Marks: geometric mean over {}; whiskers: 95 % confidence interval of \
-             that one ratio (Student's t on the logarithms).{} {}",
+                "Each ratio is taken within a block. Marks: geometric mean over {}; whiskers: the interval that its verdict \
+                 was made from (95 % for all together).{} {}",
                 prose::blocks(summary),
                 remarks(verdicts),
                 prose::load::of_a_trial(plan) + prose::empty_cells(summary) + left_out(grid, &rows)
@@ -83,7 +83,7 @@ pub(super) fn figure(of: &Of<'_>, metric: Metric) -> Option<Figure> {
     }
     let columns = vec![
         Column::numbers(format!("{} / {reference}", metric.name())),
-        Column::numbers("low end of the 95 % interval"),
+        Column::numbers("low end of the interval"),
         Column::numbers("high end"),
         Column::words("verdict"),
     ];
@@ -111,7 +111,7 @@ fn mark(
     let (x, y) = at(ratio.judged.ratio);
     let mut shapes = Shape::whisker(x, (at(low).1, at(high).1), look.color).to_vec();
     shapes.push(Shape::Marker { look, at: (x, y), radius: 8 });
-    let word = metric.word(ratio.conclusion());
+    let word = prose::verdict(metric, ratio);
     let interval = ratio.judged.interval;
     Mark {
         tags: Tags {
@@ -120,7 +120,7 @@ fn mark(
             metric: Some(metric),
             series: None,
         },
-        says: format!("{}: {}", named(row, grid, condition), Value::concluded(ratio, word).plain()),
+        says: format!("{}: {}", named(row, grid, condition), Value::concluded(ratio, word.as_str()).plain()),
         rows: vec![vec![
             Value::figure(ratio.judged.ratio),
             Value::or_nothing(interval, |interval| Value::figure(interval.low)),
@@ -143,8 +143,8 @@ fn remarks(verdicts: &OfMetric) -> String {
     let floor = verdicts.floor.map_or(String::new(), |floor| {
         format!(" A model differed from itself by up to {}: the noise floor.", noise_floor(floor))
     });
-    let client_bound = if verdicts.models.iter().any(|comparison| comparison.client_bound) {
-        " Some of these were limited by the client, and are not ranked: the tables say which."
+    let client_bound = if verdicts.models.iter().any(|comparison| comparison.bound != Bound::Exact) {
+        " Some of these were limited by the client, and are bounds or nothing: the tables say which."
     } else {
         ""
     };

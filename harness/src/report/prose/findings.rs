@@ -3,6 +3,7 @@
 use crate::analysis::Analysis;
 use crate::analysis::findings::{Claim, Finding};
 use crate::analysis::metric::Metric;
+use crate::analysis::ratio::Conclusion;
 use crate::plan::{Competitor, Condition};
 use crate::report::prose;
 use crate::report::value::Value;
@@ -63,7 +64,7 @@ pub(in crate::report) fn same_again(analysis: &Analysis) -> Option<String> {
     let tallies = analysis.summary.load().main_metrics().iter().filter_map(|&metric| {
         let tally = analysis.verdicts.on(metric)?.aa_tally();
         (tally.comparisons > 0)
-            .then(|| format!("{} of {} in {}", tally.indistinguishable, tally.comparisons, metric.name()))
+            .then(|| format!("{} of {} in {}", tally.without_difference, tally.comparisons, metric.name()))
     });
     let tallies: Vec<_> = tallies.collect();
     (!tallies.is_empty()).then(|| {
@@ -79,11 +80,21 @@ fn of_model(model: &Competitor, metric: Metric, findings: &[&Finding]) -> String
         } else {
             String::new()
         };
-        let word = metric.word(finding.claim.conclusion());
-        format!("{word} in {}{all}{}", finding.conditions.len(), range(finding))
+        let word = finding.claim.conclusion().map_or("", |conclusion| metric.word(conclusion));
+        format!("{word} in {}{all}{}{}", finding.conditions.len(), range(finding), more_blocks(finding))
     };
     let clauses: Vec<_> = findings.iter().enumerate().map(clause).collect();
     format!("{} {}", prose::row(model), clauses.join(", "))
+}
+
+/// ", about 12 more blocks would settle it", of a finding that is unsettled.
+pub(in crate::report) fn more_blocks(finding: &Finding) -> String {
+    match (finding.claim.conclusion(), finding.evidence.more_blocks) {
+        (Some(Conclusion::Unsettled), Some(more)) => {
+            format!(", about {} would settle it", counted(more as usize, "more block"))
+        }
+        _ => String::new(),
+    }
 }
 
 /// " (ratios 1.19 to 1.21)".
@@ -102,7 +113,7 @@ mod tests {
         let run =
             Run::new().models(&["direct", "threads", "mio", "tokio"]).backends(&[1, 2]).concurrency(&[2, 10]);
         let analysis = Analysis::of(&run.blocks(8).build());
-        insta::assert_snapshot!(of_models(&analysis, Metric::Throughput).unwrap(), @"Requests per second, compared to threads: mio faster in 4 of 4 cells (ratios 1.12 to 1.35); tokio faster in 3 of 4 cells (ratios 1.06 to 1.23), indistinguishable in 1 (ratio 1.03).");
+        insta::assert_snapshot!(of_models(&analysis, Metric::Throughput).unwrap(), @"Requests per second, compared to threads: mio faster in 4 of 4 cells (ratios 1.12 to 1.35); tokio faster in 3 of 4 cells (ratios 1.06 to 1.23), unsettled in 1 (ratio 1.03), about 18 more blocks would settle it.");
     }
 
     #[test]

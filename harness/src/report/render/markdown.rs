@@ -1,6 +1,6 @@
 //! `report.md`: GitHub-flavoured Markdown. Text that came from a peer or a file means itself and no markup.
 
-use crate::report::section::{Column, Content, Document, FigureLink, Table};
+use crate::report::section::{Column, Content, Document, FigureLink, Lead, Table};
 use crate::text::printable;
 
 /// `document` as Markdown.
@@ -9,6 +9,9 @@ pub(in crate::report) fn document(document: &Document) -> String {
     // A comment must not hold two hyphens.
     let command = escaped(&document.command).replace("--", "- -");
     text.push_str(&format!("\n<!-- Made by `{command}`. Do not edit: make it again. -->\n"));
+    if let Some(Lead { measured, found, sure }) = &document.lead {
+        text.push_str(&format!("\n{}\n\n**{}**\n\n{}\n", escaped(measured), escaped(found), escaped(sure)));
+    }
     for section in &document.sections {
         if let Some(heading) = &section.heading {
             text.push_str(&format!("\n## {}\n", escaped(heading)));
@@ -53,9 +56,11 @@ pub(in crate::report) const END: &str = "<!-- END -->";
 
 fn bare(content: &Content) -> String {
     match content {
-        Content::Paragraph(text) | Content::Findings { sentence: text, .. } => {
-            format!("{}\n", escaped(text))
-        }
+        Content::Paragraph(text) => format!("{}\n", escaped(text)),
+        Content::Findings { sentences, .. } => match sentences.as_slice() {
+            [one] => format!("{}\n", escaped(one)),
+            several => several.iter().map(|sentence| format!("- {}\n", escaped(sentence))).collect(),
+        },
         Content::Warning(text) => format!("> **Note:** {}\n", escaped(text)),
         Content::List(items) => items.iter().map(|item| format!("- {}\n", escaped(item))).collect(),
         Content::Table(of) => table(of),

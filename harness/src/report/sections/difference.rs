@@ -1,26 +1,44 @@
 //! What changed between two runs: its tables, how to read them, and the sentence that says it.
 
-use crate::analysis::difference::{Change, Difference, LostCell, Outcome};
+use crate::analysis::difference::matching::Weight;
+use crate::analysis::difference::{Change, Decision, Difference, LostCell, Outcome};
 use crate::analysis::grid::Grid;
 use crate::analysis::loop_kind::Loop;
-use crate::analysis::metric::Metric;
 use crate::report::prose::{self, load};
 use crate::report::section::{Column, Table};
 use crate::report::value::{Value, noise_floor, with_interval};
 use crate::text::counted;
 
-/// Regressions that the sentence names.
+/// Changes that the sentence names.
 const NAMED: usize = 5;
 
-/// Each model over all its cells, a row a metric.
-pub fn overall(difference: &Difference) -> Table {
-    table(difference, |change| change.condition.is_none())
+/// What the outcome rests on: each model over all its conditions, a row a metric.
+pub fn deciding(difference: &Difference) -> Table {
+    table(difference, |change| change.decides)
+}
+
+/// Each model over all its conditions in the metrics that do not decide; `None` where there are none.
+pub fn beside(difference: &Difference) -> Option<Table> {
+    some(table(difference, |change| !change.decides && change.condition.is_none()))
 }
 
 /// The cells that changed; `None` when none did.
 pub fn cells(difference: &Difference) -> Option<Table> {
-    let table =
-        table(difference, |change| change.condition.is_some() && (change.is_worse() || change.is_better()));
+    some(table(difference, |change| change.condition.is_some() && (change.is_worse() || change.is_better())))
+}
+
+/// In what the runs differ, by its weight: what changes what was compared, then what is worth knowing.
+pub fn notes(difference: &Difference) -> Vec<String> {
+    let of = |weight, opening: &str| {
+        let those = difference.mismatches.iter().filter(|mismatch| mismatch.weight == weight);
+        let those: Vec<_> = those.map(ToString::to_string).collect();
+        (!those.is_empty()).then(|| format!("{opening}: {}.", those.join("; ")))
+    };
+    let changes = of(Weight::ChangesTheMeaning, "Note, these differ, and what changed may be their doing");
+    changes.into_iter().chain(of(Weight::WorthKnowing, "Worth knowing, these differ")).collect()
+}
+
+fn some(table: Table) -> Option<Table> {
     (!table.rows.is_empty()).then_some(table)
 }
 
@@ -31,8 +49,8 @@ fn table(difference: &Difference, shown: impl Fn(&Change) -> bool) -> Table {
     columns.extend([
         Column::words("metric"),
         Column::numbers("NEW / BASE"),
-        Column::numbers("p"),
         Column::words("verdict"),
+        Column::words(format!("a regression of {} %?", difference.margin_percent)),
     ]);
     let rows = difference.changes.iter().filter(|change| shown(change)).map(|change| {
         let mut row = vec![prose::row(&change.model).into()];
@@ -43,12 +61,24 @@ fn table(difference: &Difference, shown: impl Fn(&Change) -> bool) -> Table {
         row.extend([
             change.metric.name().into(),
             Value::ratio(&change.ratio),
-            Value::p(change.ratio.judged.p_holm),
-            change.metric.word(change.conclusion()).into(),
+            prose::verdict(change.metric, &change.ratio).into(),
+            decision(change.decision).into(),
         ]);
         row
     });
     Table::new(columns, rows)
+}
+
+fn decision(decision: Decision) -> String {
+    match decision {
+        Decision::NoRegression => "no".to_owned(),
+        Decision::Regression => "worse".to_owned(),
+        Decision::Undecided { more_blocks: Some(more) } => {
+            format!("undecided: about {}", counted(more as usize, "more block"))
+        }
+        Decision::Undecided { more_blocks: None } => "undecided".to_owned(),
+        Decision::ClientBound => "client-bound".to_owned(),
+    }
 }
 
 /// What the tables' figures are, in words.
@@ -57,13 +87,31 @@ pub fn method(difference: &Difference) -> String {
         let text = |floor: Option<f64>| floor.map_or("unknown".into(), noise_floor);
         format!("{} {} a cell, {} over all", floor.metric.name(), text(floor.cell), text(floor.all))
     });
+    let margin = difference.margin_percent;
+    let unadjusted: Vec<_> = difference
+        .changes
+        .iter()
+        .filter(|change| change.decides && !change.adjusted)
+        .map(|change| format!("{} in {}", prose::row(&change.model), change.metric.name()))
+        .collect();
+    let unadjusted = match unadjusted.as_slice() {
+        [] => String::new(),
+        some => format!(
+            " Not adjusted, because under these the client and the backends themselves came to pay another price: {}.",
+            some.join("; ")
+        ),
+    };
     format!(
-        "NEW / BASE: ratio of geometric means over blocks, in brackets its 95 % interval (Welch's t on the logarithms); p \
-         after correction for all {} comparisons (Holm, half of the level for models over all cells, half for single \
-         cells). A change must also pass the noise floor, from both runs' \
-         A/A pairs and from the direct row, which no change of a balancer can move: {}. {}",
-        difference.judged(),
+        "NEW / BASE: ratio of geometric means over blocks, in brackets the interval that everything beside it was made from \
+         (95 % for the {} comparisons that decide together, and for the {} others; Welch's t on the logarithms, with \
+         variances that share what they know of spread, and no narrower than the noise floor of the runs' A/A pairs: {}). \
+         Figures are adjusted for how fast the machine was during a trial, by what its client and backends paid for a \
+         request; those other than CPU time are taken over the direct row's.{unadjusted} No regression: the interval leaves out a change of {margin} % for the worse (a factor of {:.2}); worse: \
+         it shows a change for the worse, and does not leave that out; else undecided. {}",
+        difference.judged()[0],
+        difference.judged()[1],
         floors.collect::<Vec<_>>().join("; "),
+        1.0 + f64::from(margin) / 100.0,
         loops(difference)
     )
 }
@@ -72,7 +120,7 @@ pub fn method(difference: &Difference) -> String {
 fn loops(difference: &Difference) -> String {
     match difference.loads {
         [Loop::Closed, Loop::Closed] => "Response times are of the runs' own kind of load. Client-bound: the load generator \
-                                         was the limit in either run."
+                                         was the limit in both runs."
             .into(),
         [base @ Loop::Open { .. }, new] if base == new => format!(
             "Both runs: {}; throughput is the rate and is not compared.",
@@ -87,74 +135,80 @@ fn loops(difference: &Difference) -> String {
     }
 }
 
-/// What it comes to, in one sentence.
+/// What it comes to, in a few sentences.
 pub fn sentence(difference: &Difference) -> String {
-    let (base, new) = (&difference.base, &difference.new);
-    let worse: Vec<_> = difference
-        .changes
-        .iter()
-        .filter(|change| change.is_worse())
-        .map(|change| named(&difference.grid, change))
-        .collect();
-    let better = difference.changes.iter().filter(|change| change.is_better()).count();
+    let Difference { base, new, margin_percent: margin, grid, .. } = difference;
+    let named = |shown: &dyn Fn(&Change) -> bool| {
+        let all: Vec<_> = difference
+            .changes
+            .iter()
+            .filter(|change| shown(change))
+            .map(|change| named(grid, change))
+            .collect();
+        let more = if all.len() > NAMED { "; …" } else { "" };
+        (all.len(), format!("{}{more}", all[..all.len().min(NAMED)].join("; ")))
+    };
     let lost = match difference.lost.as_slice() {
         [] => String::new(),
         lost => {
-            let cells: Vec<_> = lost.iter().map(|lost| lost_cell(&difference.grid, lost)).collect();
+            let cells: Vec<_> = lost.iter().map(|lost| lost_cell(grid, lost)).collect();
             format!(" Measured in {base} and not valid in {new}: {}.", cells.join(", "))
         }
     };
+    let is_open = |change: &Change| change.decides && matches!(change.decision, Decision::Undecided { .. });
     let text = match difference.outcome {
-        Outcome::Regression => format!(
-            "Regression: {new} is worse than {base} in {}: {}{}.",
-            counted(worse.len(), "comparison"),
-            worse[..worse.len().min(NAMED)].join("; "),
-            if worse.len() > NAMED { "; …" } else { "" }
-        ),
-        Outcome::CannotTell => format!(
-            "Cannot tell whether {new} is worse than {base}: it takes two valid blocks of a cell in each run, and every \
-             cell of {base} in {new}."
-        ),
-        Outcome::NoRegression => format!(
-            "No regression found from {base} to {new} ({better} of {} better); a change over all cells had a chance of 80 % to show \
-             from about {} on.",
-            counted(difference.changes.len(), "comparison"),
-            resolution(difference)
-        ),
+        Outcome::Regression => {
+            let (count, worse) = named(&|change| {
+                change.decision == Decision::Regression && (change.decides || change.is_worse())
+            });
+            format!("Regression: {new} is worse than {base} in {}: {worse}.", counted(count, "comparison"))
+        }
+        Outcome::CannotTell => {
+            let (count, open) = named(&is_open);
+            let needed = match difference.more_blocks {
+                _ if count == 0 => String::new(),
+                Some(more) => {
+                    format!(" It needs about {} of either run.", counted(more as usize, "more block"))
+                }
+                None => " No number of blocks that anyone would run decides it.".to_owned(),
+            };
+            let open = if count == 0 {
+                String::new()
+            } else {
+                format!(" Undecided in {}: {open}.", counted(count, "comparison"))
+            };
+            format!(
+                "Cannot tell whether {new} is worse than {base}: neither a regression of {margin} % is excluded everywhere, \
+                 nor any is shown.{open}{needed}"
+            )
+        }
+        Outcome::NoRegression => {
+            let (count, worse) = named(&|change| change.decides && change.is_worse());
+            let within = if count > 0 { format!(" Worse, but by less: {worse}.") } else { String::new() };
+            format!(
+                "No regression of {margin} % from {base} to {new}: every model's interval over all conditions excludes it.{within}"
+            )
+        }
     };
     text + &lost
-}
-
-/// The smallest changes that could be seen.
-fn resolution(difference: &Difference) -> String {
-    // Of two kinds of loop, what an open one is run for says most.
-    let open = difference.loads.into_iter().find(|load| !load.is_closed());
-    let metrics: &[Metric] = open.unwrap_or(Loop::Closed).main_metrics();
-    let known: Vec<_> = metrics
-        .iter()
-        .filter_map(|&metric| {
-            let smallest = difference.resolution(metric)?;
-            Some(format!("{:.0} % in {}", smallest.exp_m1() * 100.0, metric.name()))
-        })
-        .collect();
-    if known.is_empty() { "nothing for certain".into() } else { known.join(" and ") }
 }
 
 fn lost_cell(grid: &Grid, LostCell { row, condition }: &LostCell) -> String {
     format!("{} ({})", prose::row(row), prose::grid::named(grid, condition))
 }
 
-/// "mio (all cells) dearer in CPU per request, balancer, 1.20 (1.14–1.27)".
+/// "mio (all conditions) dearer in CPU per request, balancer, 1.20 (1.11–1.30)".
 fn named(grid: &Grid, change: &Change) -> String {
     let place = match &change.condition {
         Some(condition) => prose::grid::named(grid, condition),
-        None => "all cells".into(),
+        None => "all conditions".into(),
     };
-    let (name, word) = (change.metric.name(), change.metric.word(change.conclusion()));
     format!(
-        "{} ({place}) {word} in {name}, {}",
+        "{} ({place}) {} in {}, {}",
         prose::row(&change.model),
-        with_interval(&change.ratio.judged)
+        prose::verdict(change.metric, &change.ratio),
+        change.metric.name(),
+        with_interval(&change.ratio)
     )
 }
 
@@ -164,25 +218,38 @@ mod tests {
     use crate::analysis::synthetic::{halves, paced_halves, slow_cpu};
 
     fn of(base: &crate::record::Stored, new: &crate::record::Stored) -> Difference {
-        Difference::of(base, new, true).unwrap()
+        Difference::of(base, new, 10, true).unwrap()
     }
 
     #[test]
-    fn no_regression_is_said_with_what_could_have_been_seen() {
+    fn no_regression_is_said_with_the_margin() {
         let [base, new] = halves(|_, _| ());
         let same = of(&base, &new);
         assert_eq!(cells(&same), None);
-        assert_eq!(overall(&same).rows.len(), 2 * Metric::ALL.len());
-        assert!(sentence(&same).contains("had a chance of 80 % to show from about"), "{}", sentence(&same));
+        assert_eq!(deciding(&same).rows.len(), 2 * 2);
+        assert_eq!(beside(&same).unwrap().rows.len(), 2 * 3);
+        assert!(sentence(&same).starts_with("No regression of 10 % from base to new"), "{}", sentence(&same));
     }
 
     #[test]
     fn a_regression_is_named_with_its_model_and_metric() {
-        let [base, new] = halves(|model, sample| slow_cpu(model, "mio", sample, 1.2));
+        let [base, new] = halves(|model, sample| slow_cpu(model, "mio", sample, 1.3));
         let worse = of(&base, &new);
         let text = sentence(&worse);
-        assert!(text.contains("mio (all cells) dearer in CPU per request, balancer"), "{text}");
+        assert!(text.contains("mio (all conditions) dearer in CPU per request, balancer"), "{text}");
         assert!(cells(&worse).is_some());
+    }
+
+    #[test]
+    fn too_few_blocks_are_told_how_many_more_it_takes() {
+        let [base, mut new] = halves(|_, _| ());
+        new.trials.retain(|trial| trial.block == 8);
+        let text = sentence(&of(&base, &new));
+        assert!(text.starts_with("Cannot tell whether new is worse than base"), "{text}");
+        assert!(
+            text.contains("one block: no verdict") && text.contains("It needs about 2 more blocks"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -211,7 +278,6 @@ mod tests {
         let [closed, _] = halves(|_, _| ());
         let [base, new] = paced_halves(2000);
         let same = of(&base, &new);
-        assert!(sentence(&same).contains("% in response time, p50 and"), "{}", sentence(&same));
         assert!(
             method(&same).contains(
                 "Both runs: open loop at 2,000 requests per second, latency from the intended send"

@@ -16,7 +16,7 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     let section = |families: &Families| {
         Section::new("families", "Threaded against async")
             .with([Content::Findings {
-                sentence: sentence(families),
+                sentences: vec![sentence(families)],
                 findings: families.findings(),
                 quotable: Some("threaded against async"),
             }])
@@ -74,11 +74,11 @@ fn in_three_columns(metric: Metric, ratio: Option<&Ratio>) -> [Value; 3] {
     let Some(ratio) = ratio else {
         return [Missing::NotMeasured, Missing::NotMeasured, Missing::NoData].map(Value::Missing);
     };
-    let word = metric.word(ratio.conclusion());
+    let word = prose::verdict(metric, ratio);
     let (p, verdict) = match ratio.conclusion() {
         Conclusion::Above | Conclusion::Below => (Value::p(ratio.judged.p_holm), format!("async {word}")),
-        Conclusion::Indistinguishable => (Value::p(ratio.judged.p_holm), word.to_owned()),
-        Conclusion::ClientBound => (NOTHING.into(), word.to_owned()),
+        Conclusion::ClientBound => (NOTHING.into(), word),
+        _ => (Value::p(ratio.judged.p_holm), word),
     };
     [Value::ratio(ratio), p, verdict.into()]
 }
@@ -86,7 +86,7 @@ fn in_three_columns(metric: Metric, ratio: Option<&Ratio>) -> [Value; 3] {
 fn in_one_column(metric: Metric, ratio: Option<&Ratio>) -> Value {
     match ratio {
         None => Value::Missing(Missing::NoData),
-        Some(ratio) => Value::concluded(ratio, metric.word(ratio.conclusion())),
+        Some(ratio) => Value::concluded(ratio, prose::verdict(metric, ratio)),
     }
 }
 
@@ -111,7 +111,8 @@ pub fn method(families: &Families) -> String {
     let (tests, end) = match prose::load::name_with_times(families.load) {
         None => (
             "p: Student's t on the logarithms,",
-            "Client-bound: the load generator was the limit for one of the models, so the cell has no rank."
+            "≥ and ≤: the load generator was the limit for models of the better family, and the difference is at least that; \
+             client-bound: it hides the difference."
                 .to_owned(),
         ),
         Some(load) => (
@@ -121,7 +122,8 @@ pub fn method(families: &Families) -> String {
     };
     format!(
         "Threaded: {}; async: {}. Each ratio is of the families' geometric means within a block: the geometric mean over \
-         blocks, and in brackets its 95 % interval. {tests} after Holm's correction for the \
+         blocks, and in brackets the interval that its verdict was made from (95 % for all cells together, and no narrower than \
+         the noise floor). {tests} after Holm's correction for the \
          number of cells; a verdict at {} % and beyond the noise floor (a model against itself): {}. {end}",
         prose::joined(&families.threaded),
         prose::joined(&families.asynchronous),
@@ -190,16 +192,21 @@ impl Clause {
         let mut text = format!("{} in {} of {}", first.1, self.count(first.0), counted(all, "cell"))
             + &self.range(first.0);
         text.push_str(&format!(", {} in {}{}", second.1, self.count(second.0), self.range(second.0)));
-        if let Some(finding) = self.with(Conclusion::Indistinguishable) {
-            text.push_str(&format!(
-                ", in {} this run cannot tell{}",
-                finding.conditions.len(),
-                range(finding)
-            ));
+        if let Some(finding) = self.with(Conclusion::Equivalent) {
+            let (count, within) = (finding.conditions.len(), finding.evidence.margin.exp_m1() * 100.0);
+            text.push_str(&format!(", the same within {within:.0} % in {count}{}", range(finding)));
+        }
+        if let Some(finding) = self.with(Conclusion::Unsettled) {
+            let more = prose::findings::more_blocks(finding);
+            text.push_str(&format!(", unsettled in {}{}{more}", finding.conditions.len(), range(finding)));
+        }
+        if let Some(finding) = self.with(Conclusion::TooFewBlocks) {
+            let blocks = prose::few_blocks(finding.evidence.blocks);
+            text.push_str(&format!(", no verdict in {} ({blocks})", finding.conditions.len()));
         }
         if let Some(finding) = self.with(Conclusion::ClientBound) {
             text.push_str(&format!(
-                ", and {} without a rank because the client was the limit there{}",
+                ", and {} in which the client was the limit and hides it{}",
                 finding.conditions.len(),
                 range(finding)
             ));
@@ -208,7 +215,7 @@ impl Clause {
     }
 
     fn with(&self, conclusion: Conclusion) -> Option<&Finding> {
-        self.findings.iter().find(|finding| finding.claim.conclusion() == conclusion)
+        self.findings.iter().find(|finding| finding.claim.conclusion() == Some(conclusion))
     }
 
     fn count(&self, conclusion: Conclusion) -> String {

@@ -1,7 +1,6 @@
 //! What stands at the head of a report: what was measured, what was found, how sure that is.
 
-use super::{Source, families};
-use crate::analysis::Analysis;
+use super::Source;
 use crate::analysis::loop_kind::Loop;
 use crate::plan::FACTORS;
 use crate::report::prose;
@@ -10,17 +9,8 @@ use crate::report::value::noise_floor;
 use crate::text::{capitalised, counted, grouped};
 
 pub(super) fn of(source: &Source<'_>) -> Option<Lead> {
-    let found = findings(source.analysis).into_iter().next()?;
+    let found = prose::claims::of_run(source.analysis).into_iter().next()?;
     Some(Lead { measured: measured(source), found, sure: sure(source) })
-}
-
-/// Everything that was found, in sentences, the most general first.
-pub(in crate::report) fn findings(analysis: &Analysis) -> Vec<String> {
-    let families = analysis.families.iter().map(families::sentence);
-    let metrics = analysis.summary.load().main_metrics();
-    families
-        .chain(metrics.iter().filter_map(|&metric| prose::findings::of_models(analysis, metric)))
-        .collect()
 }
 
 fn measured(source: &Source<'_>) -> String {

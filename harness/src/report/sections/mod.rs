@@ -20,7 +20,8 @@ mod method;
 mod models;
 mod noise_floor;
 mod provenance;
-mod summary;
+pub(super) mod summary;
+mod whole_grid;
 
 use super::figures::Figure;
 use super::prose;
@@ -46,8 +47,9 @@ pub(super) struct Source<'a> {
 type Maker = fn(&Source<'_>) -> Vec<Section>;
 
 /// Every section of a run's report.
-const SECTIONS: [Maker; 15] = [
+const SECTIONS: [Maker; 16] = [
     summary::sections,
+    whole_grid::sections,
     charts::sections,
     method::sections,
     conditions::sections,

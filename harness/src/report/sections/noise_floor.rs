@@ -20,8 +20,8 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
         "A row called again is the same model under a second name, in every block: what differs between the two is \
          noise. {pair} The noise floor is the largest geometric-mean ratio of any such cell, or what their pooled \
          spread lets expect of one cell in 95 % of cases, whichever is further from 1. One in twenty of their intervals \
-         is expected to leave out 1; after correction, one run in twenty has any A/A comparison of a metric that is not \
-         indistinguishable. The last column is a second \
+         (each of one comparison alone) is expected to leave out 1; after correction, one run in twenty has any A/A comparison \
+         of a metric with a difference. The last column is a second \
          opinion on the models' intervals: the studentised bootstrap over blocks, {} resamples.",
         grouped(&RESAMPLES.to_string())
     ));
@@ -34,7 +34,7 @@ fn table(verdicts: &Verdicts) -> Table {
         Column::words("metric"),
         Column::numbers("noise floor"),
         Column::numbers("A/A: comparisons"),
-        Column::numbers("of these indistinguishable"),
+        Column::numbers("of these without a difference"),
         Column::numbers("their intervals without 1"),
         Column::numbers("furthest from 1"),
         Column::numbers("models: intervals that the bootstrap confirms"),
@@ -46,7 +46,7 @@ fn table(verdicts: &Verdicts) -> Table {
             of.metric.name().into(),
             of.floor.map_or(Value::Missing(Missing::Unknown), Value::NoiseFloor),
             Value::count(tally.comparisons),
-            Value::count(tally.indistinguishable),
+            Value::count(tally.without_difference),
             Value::count(tally.intervals_without_one),
             Value::or_nothing(tally.furthest, |ratio| Value::decimal(ratio, 3)),
             Value::CountOf { count, all },
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn how_a_model_differs_from_itself() {
         insta::assert_snapshot!(markdown::table(&of(&["direct", "threads", "mio", "threads#2"])), @r"
-        | metric | noise floor | A/A: comparisons | of these indistinguishable | their intervals without 1 | furthest from 1 | models: intervals that the bootstrap confirms |
+        | metric | noise floor | A/A: comparisons | of these without a difference | their intervals without 1 | furthest from 1 | models: intervals that the bootstrap confirms |
         | --- | ---: | ---: | ---: | ---: | ---: | ---: |
         | requests per second | ±4.8 % | 2 | 2 | 0 | 0.989 | 2 of 2 |
         | CPU per request, balancer | ±1.6 % | 2 | 2 | 0 | 0.985 | 2 of 2 |

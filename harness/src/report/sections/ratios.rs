@@ -2,27 +2,26 @@
 
 use super::Source;
 use crate::analysis::grid::Grid;
+use crate::analysis::ratio::Bound;
 use crate::analysis::verdicts::{Comparison, OfMetric};
 use crate::report::prose;
 use crate::report::section::{Column, Content, Section, Table};
-use crate::report::value::{Missing, Value, noise_floor};
+use crate::report::value::{Missing, Value};
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     let (load, grid) = (source.analysis.summary.load(), &source.analysis.summary.grid);
     let section = |of: &OfMetric| {
-        let floor = match of.floor {
-            Some(floor) => format!("Noise floor: {}.", noise_floor(floor)),
-            None => "The noise floor is unknown: this run has no model measured twice (A/A).".into(),
-        };
-        let client_bound = if of.models.iter().any(|comparison| comparison.client_bound) {
-            " Client-bound: the client was the limit on one side at least, so the ratio is not ranked."
+        let floor = format!("Noise floor: {}.", prose::noise_floor(of));
+        let client_bound = if of.models.iter().any(|comparison| comparison.bound != Bound::Exact) {
+            " ≥ and ≤: the client was the limit of the better side, and the difference is at least that. Client-bound: it \
+             was the limit of both, or of the side that looks worse."
         } else {
             ""
         };
         let heading = format!("Ratios of {}{}", of.metric.name(), prose::load::remark_on(of.metric, load));
         let section = Section::new(format!("ratios-{}", slug(of.metric.name())), heading).paragraph(format!(
-            "Geometric mean of the ratios within each block, in brackets its 95 % interval, then the verdict. \
-             {floor}{client_bound}"
+            "Geometric mean of the ratios within each block, in brackets the interval that the verdict was made from (95 % \
+             for the whole table), then the verdict. {floor}{client_bound}"
         ));
         Some(section.table(table(grid, of)?))
     };
@@ -47,7 +46,8 @@ pub(super) fn slowdowns(source: &Source<'_>) -> Vec<Section> {
     }
     let section = Section::new("slowdowns", "Injected slowdowns").paragraph(
         "A model that was made to burn more CPU time for each request, compared with itself: what this run finds of a \
-         difference that is known to be there. No competitor.",
+         difference that is known to be there. Both are adjusted for how fast the machine was during a trial, by what its \
+         client and backends paid for a request. No competitor.",
     );
     let each = tables.into_iter().flat_map(|(metric, table)| {
         [Content::Paragraph(format!("{}:", metric.name())), Content::Table(table)]
@@ -83,7 +83,7 @@ fn by_condition(grid: &Grid, of: &OfMetric, comparisons: &[Comparison]) -> Optio
 fn value(of: &OfMetric, comparison: &Comparison) -> Value {
     match comparison.ratio {
         None => Value::Missing(Missing::Invalid),
-        Some(ratio) => Value::concluded(&ratio, of.metric.word(ratio.conclusion())),
+        Some(ratio) => Value::concluded(&ratio, prose::verdict(of.metric, &ratio)),
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
         | HTTP servers | concurrency | mio / threads |
         | ---: | ---: | --- |
         | 1 | 10 | 1.35 (1.28–1.43) faster |
-        | 2 | 10 | 1.33 (1.28–1.39) faster |
+        | 2 | 10 | 1.33 (1.26–1.41) faster |
         ");
     }
 

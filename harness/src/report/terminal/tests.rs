@@ -11,7 +11,7 @@ fn small() -> Run {
 fn the_terminal_table() {
     let run = small().invalid("threads", 2, 2, 1);
     let run = (0..3).fold(run, |run, block| run.invalid("mio", 2, 2, block));
-    insta::assert_snapshot!(of_run(&run.build()), @r"
+    insta::assert_snapshot!(of_run(&run.build(), 120), @r"
     model       HTTP  conc.  complete  non-  requests     slowest–   ms per    p50    p99    CPU µs  bound  valid
              servers         requests   2xx   /second      fastest  request     ms     ms  /request  by     blocks
     ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -22,14 +22,14 @@ fn the_terminal_table() {
     mio            1      2     10000     0      7679    7662–8586    0.130  0.201  0.283     76.33  host   3
     mio            2      2         –     –   invalid            –        –      –      –         –  –      0, 3 invalid
 
-    requests per second, ratios with 95 % intervals; noise floor unknown: no A/A pair
+    requests per second, ratios with 95 % intervals; noise floor unknown: this run has no model measured twice (A/A)
        HTTP  conc.  mio / threads
     servers
-    ───────────────────────────────────────────────────
-          1      2  1.10 (0.94–1.30) indistinguishable
+    ───────────────────────────────────────────
+          1      2  1.10 (0.94–1.30) unsettled
           2      2  invalid
 
-    CPU per request, balancer, ratios with 95 % intervals; noise floor unknown: no A/A pair
+    CPU per request, balancer, ratios with 95 % intervals; noise floor unknown: this run has no model measured twice (A/A)
        HTTP  conc.  mio / threads
     servers
     ─────────────────────────────────────────
@@ -51,7 +51,7 @@ fn the_terminal_table() {
 fn the_terminal_table_of_an_open_loop() {
     let run = small().rate(2000).invalid("threads", 2, 2, 1);
     let run = (0..3).fold(run, |run, block| run.invalid("mio", 2, 2, block));
-    insta::assert_snapshot!(of_run(&run.build()), @r"
+    insta::assert_snapshot!(of_run(&run.build(), 120), @r"
     Open loop at 2,000 requests per second, latency from the intended send time:
 
     model       HTTP  conc.  requests    p50      lowest–    p99      lowest–    CPU µs  bound   valid
@@ -64,21 +64,21 @@ fn the_terminal_table_of_an_open_loop() {
     mio            1      2      2000  0.301  0.282–0.302  0.383  0.354–0.400     76.33  nobody  3
     mio            2      2   invalid      –            –      –            –         –  –       0, 3 invalid
 
-    response time, p50, ratios with 95 % intervals; noise floor unknown: no A/A pair
+    response time, p50, ratios with 95 % intervals; noise floor unknown: this run has no model measured twice (A/A)
        HTTP  conc.  mio / threads
     servers
-    ───────────────────────────────────────────────────
-          1      2  0.91 (0.82–1.01) indistinguishable
+    ───────────────────────────────────────────
+          1      2  0.91 (0.82–1.01) unsettled
           2      2  invalid
 
-    response time, p99, ratios with 95 % intervals; noise floor unknown: no A/A pair
+    response time, p99, ratios with 95 % intervals; noise floor unknown: this run has no model measured twice (A/A)
        HTTP  conc.  mio / threads
     servers
-    ───────────────────────────────────────────────────
-          1      2  0.83 (0.68–1.01) indistinguishable
+    ───────────────────────────────────────────
+          1      2  0.83 (0.68–1.01) unsettled
           2      2  invalid
 
-    CPU per request, balancer, ratios with 95 % intervals; noise floor unknown: no A/A pair
+    CPU per request, balancer, ratios with 95 % intervals; noise floor unknown: this run has no model measured twice (A/A)
        HTTP  conc.  mio / threads
     servers
     ─────────────────────────────────────────
@@ -94,7 +94,7 @@ fn the_terminal_table_of_an_open_loop() {
       mio, 2 servers, concurrency 2, block 2, attempt 1: 3 of 10000 responses were not 2xx
       mio, 2 servers, concurrency 2, block 3, attempt 1: 3 of 10000 responses were not 2xx
     ");
-    let whole = of_run(&Run::new().rate(20_000).build());
+    let whole = of_run(&Run::new().rate(20_000).build(), 80);
     let widest = whole.lines().map(|line| line.chars().count()).max().unwrap();
-    assert!(widest <= 120, "{widest}");
+    assert!(widest <= 80, "{widest}");
 }
