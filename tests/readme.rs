@@ -18,9 +18,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use roundtable_harness::probes::Passes;
 use roundtable_harness::record::store;
-use roundtable_harness::report;
+use roundtable_harness::report::{self, Beside};
 use tempfile::{TempDir, tempdir};
 
 const REPORT: &str = "reports/reference/report.md";
@@ -266,8 +265,7 @@ fn links(markdown: &str) -> Vec<&str> {
 fn what_readme_quotes_is_what_the_reference_run_says() {
     let readme = text("README.md");
     let run = root().join("results/reference");
-    let spliced =
-        report::spliced(&store::read(&run).unwrap(), &Passes::read(&run).unwrap(), &readme).unwrap();
+    let spliced = report::spliced(&store::read(&run).unwrap(), &Beside::default(), &readme).unwrap();
     assert!(spliced == readme, "README is stale: run `roundtable report reference --splice README.md`");
 }
 

@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use roundtable_harness::analysis::faults::FaultRun;
+use roundtable_harness::analysis::published;
 use roundtable_harness::probes::Passes;
 use roundtable_harness::record::Stored;
 use roundtable_harness::record::store;
-use roundtable_harness::report::{self, Form};
+use roundtable_harness::report::{self, Beside, Form};
 
 use crate::console::{print, width};
 
@@ -49,19 +50,19 @@ enum Format {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = store::locate(&args.results, args.run.as_deref())?;
     let stored = store::read(&dir)?;
-    let passes = Passes::read(&dir)?;
+    let beside = beside(&dir)?;
     let text = match (FaultRun::of(&stored), args.format, &args.splice) {
         (Some(_), None, Some(_)) => bail!("{} is a fault run, of which nothing can be quoted", dir.display()),
-        (None, None, Some(file)) => splice(&stored, &passes, file)?,
-        (run, Some(format), _) => in_form(run, &stored, &passes, format)?,
+        (None, None, Some(file)) => splice(&stored, &beside, file)?,
+        (run, Some(format), _) => in_form(run, &stored, &beside, format)?,
         (Some(run), None, None) => {
             report::write_faults(run, &args.reports)?;
             report::terminal::of_faults(run, width()) + &place(&stored, &dir, &args.reports)
         }
         (None, None, None) => {
-            report::write(&stored, &passes, &args.reports)?;
+            report::write(&stored, &beside, &args.reports)?;
             let text = if args.full {
-                report::terminal::full(&stored, &passes, width())
+                report::terminal::full(&stored, &beside, width())
             } else {
                 report::terminal::of_run(&stored, width())
             };
@@ -70,6 +71,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What stands beside the run in `dir`: its passes, and the tables of 2021 where its folder's neighbour holds them.
+pub(super) fn beside(dir: &Path) -> anyhow::Result<Beside> {
+    let published = dir.parent().map(|results| published::rows(&results.join("published"))).transpose()?;
+    Ok(Beside { passes: Passes::read(dir)?, published: published.unwrap_or_default() })
 }
 
 /// The last line that is printed: where the whole report is, and what it was made from.
@@ -81,7 +88,7 @@ pub(super) fn place(stored: &Stored, dir: &Path, reports: &Path) -> String {
 fn in_form(
     run: Option<FaultRun<'_>>,
     stored: &Stored,
-    passes: &Passes,
+    beside: &Beside,
     format: Format,
 ) -> anyhow::Result<String> {
     let form = match format {
@@ -92,16 +99,16 @@ fn in_form(
     };
     Ok(match run {
         Some(run) => report::faults_in_form(run, form)?,
-        None => report::in_form(stored, passes, form)?,
+        None => report::in_form(stored, beside, form)?,
     })
 }
 
 /// Writes `file` anew, where it changes.
-fn splice(stored: &Stored, passes: &Passes, file: &Path) -> anyhow::Result<String> {
+fn splice(stored: &Stored, beside: &Beside, file: &Path) -> anyhow::Result<String> {
     let shown = file.display();
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {shown}; name a file of text"))?;
-    let spliced = report::spliced(stored, passes, &text).with_context(|| shown.to_string())?;
+    let spliced = report::spliced(stored, beside, &text).with_context(|| shown.to_string())?;
     if spliced == text {
         return Ok(format!("{shown} is as the report has it\n"));
     }

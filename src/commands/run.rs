@@ -22,7 +22,6 @@ use roundtable_harness::analysis::faults::FaultRun;
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
 use roundtable_harness::plan::schedule::{self, Schedule};
 use roundtable_harness::plan::{Competitor, Factor, Family, Layout, Plan, Value, factor};
-use roundtable_harness::probes::Passes;
 use roundtable_harness::record::environment;
 use roundtable_harness::record::store::{self, Store};
 use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial, left_invalid};
@@ -93,8 +92,8 @@ fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<(
     if let Some(run) = FaultRun::of(stored) {
         return fault::print_report(run, dir, reports);
     }
-    let passes = Passes::read(dir)?;
-    report::write(stored, &passes, reports)?;
+    let beside = super::report::beside(dir)?;
+    report::write(stored, &beside, reports)?;
     print(&(report::terminal::of_run(stored, width()) + &super::report::place(stored, dir, reports)))
         .with_context(|| format!("the report is whole in {}", reports.display()))
 }

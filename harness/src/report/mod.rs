@@ -34,6 +34,7 @@ use self::sections::Source;
 pub use self::splice::SpliceError;
 use crate::analysis::Analysis;
 use crate::analysis::faults::FaultRun;
+use crate::analysis::published::PublishedRow;
 use crate::probes::Passes;
 use crate::record::Stored;
 pub use crate::text::wrapped;
@@ -69,6 +70,15 @@ pub enum ReportError {
     Splice(#[from] SpliceError),
 }
 
+/// What stands beside a run in its report.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beside {
+    /// What the passes beside its trials found.
+    pub passes: Passes,
+    /// The tables of 2021.
+    pub published: Vec<PublishedRow>,
+}
+
 /// A form of a report that is printed whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -83,16 +93,16 @@ pub enum Form {
 }
 
 /// The report of a run in `form`.
-pub fn in_form(stored: &Stored, passes: &Passes, form: Form) -> Result<String, ReportError> {
+pub fn in_form(stored: &Stored, beside: &Beside, form: Form) -> Result<String, ReportError> {
     if form == Form::Csv {
         return export::trials::csv(stored).map_err(ReportError::Trials);
     }
-    let made = Made::of(stored, passes);
+    let made = Made::of(stored, beside);
     match form {
         Form::Markdown => Ok(render::markdown::document(&made.document())),
         Form::Html => made.page(),
         Form::Json | Form::Csv => {
-            let report = export::report::Report::of(stored, &made.analysis, passes);
+            let report = export::report::Report::of(stored, &made.analysis, &beside.passes);
             serde_json::to_string_pretty(&report)
                 .map(|text| text + "\n")
                 .map_err(|error| ReportError::Page(error.to_string()))
@@ -112,34 +122,34 @@ pub fn faults_in_form(run: FaultRun<'_>, form: Form) -> Result<String, ReportErr
 }
 
 /// `text` with the tables and findings of a run's report between the markers that name them.
-pub fn spliced(stored: &Stored, passes: &Passes, text: &str) -> Result<String, ReportError> {
+pub fn spliced(stored: &Stored, beside: &Beside, text: &str) -> Result<String, ReportError> {
     let analysis = Analysis::of(stored);
-    let document = sections::document(&Source { stored, analysis: &analysis, passes, figures: &[] });
+    let document = sections::document(&Source { stored, analysis: &analysis, beside, figures: &[] });
     Ok(splice::splice(text, &document)?)
 }
 
 /// A run with everything that its report is made from.
 struct Made<'a> {
     stored: &'a Stored,
-    passes: &'a Passes,
+    beside: &'a Beside,
     analysis: Analysis,
     figures: Vec<Figure>,
 }
 
 impl<'a> Made<'a> {
-    fn of(stored: &'a Stored, passes: &'a Passes) -> Self {
+    fn of(stored: &'a Stored, beside: &'a Beside) -> Self {
         let analysis = Analysis::of(stored);
-        let figures = figures::of_run(stored, &analysis, passes, Medium::File);
-        Made { stored, passes, analysis, figures }
+        let figures = figures::of_run(stored, &analysis, &beside.passes, Medium::File);
+        Made { stored, beside, analysis, figures }
     }
 
     fn document(&self) -> Document {
-        let Made { stored, passes, analysis, figures } = self;
-        sections::document(&Source { stored, analysis, passes, figures })
+        let Made { stored, beside, analysis, figures } = self;
+        sections::document(&Source { stored, analysis, beside, figures })
     }
 
     fn page(&self) -> Result<String, ReportError> {
-        let figures = figures::of_run(self.stored, &self.analysis, self.passes, Medium::Page);
+        let figures = figures::of_run(self.stored, &self.analysis, &self.beside.passes, Medium::Page);
         let switches = page::switches(&self.analysis);
         page::of(&self.document(), &figures, switches)
     }
@@ -150,8 +160,8 @@ const FORMS: [&str; 3] = ["png", "svg", "csv"];
 
 /// Writes the report of `stored` to the folder of its name under `reports`, in place of what was there: `report.md`,
 /// `index.html`, and each figure as PNG and SVG, its data as CSV. Returns the files, in that order.
-pub fn write(stored: &Stored, passes: &Passes, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
-    let made = Made::of(stored, passes);
+pub fn write(stored: &Stored, beside: &Beside, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let made = Made::of(stored, beside);
     let files = files(&made.document(), made.page()?, &made.figures)?;
     put(&reports.join(&stored.name), files, figures::ids().map(str::to_owned))
 }

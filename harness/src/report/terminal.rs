@@ -2,8 +2,8 @@
 
 use crate::analysis::Analysis;
 use crate::analysis::faults::FaultRun;
-use crate::probes::Passes;
 use crate::record::{Stored, left_invalid};
+use crate::report::Beside;
 use crate::report::prose;
 use crate::report::render::terminal;
 use crate::report::section::Content;
@@ -44,11 +44,19 @@ pub fn of_run(stored: &Stored, width: u16) -> String {
         text.push('\n');
     }
     text.push_str(&invalid(&analysis, width));
-    let floors = summary.load().main_metrics().iter().filter_map(|&metric| {
-        let of = analysis.verdicts.on(metric)?;
-        Some(format!("{} {}", metric.name(), prose::noise_floor(of)))
-    });
-    let floors: Vec<_> = floors.collect();
+    let mut floors: Vec<(String, Vec<&str>)> = Vec::new();
+    for of in summary.load().main_metrics().iter().filter_map(|&metric| analysis.verdicts.on(metric)) {
+        let floor = prose::noise_floor(of);
+        match floors.iter_mut().find(|(known, _)| *known == floor) {
+            Some((_, metrics)) => metrics.push(of.metric.name()),
+            None => floors.push((floor, vec![of.metric.name()])),
+        }
+    }
+    let told = |(floor, metrics): &(String, Vec<&str>)| match floors.len() {
+        1 => floor.clone(),
+        _ => format!("{floor} in {}", metrics.join(" and ")),
+    };
+    let floors: Vec<_> = floors.iter().map(told).collect();
     let remark = format!(
         "Noise floor (how far a model measured twice differs from itself): {}. {} {}{} Every table: `roundtable report {} --full`.",
         floors.join("; "),
@@ -69,10 +77,10 @@ fn item(text: &str, width: u16) -> String {
 }
 
 /// Every table of a run's report.
-pub fn full(stored: &Stored, passes: &Passes, width: u16) -> String {
+pub fn full(stored: &Stored, beside: &Beside, width: u16) -> String {
     let width = width.clamp(80, WIDEST);
     let analysis = Analysis::of(stored);
-    let document = sections::document(&Source { stored, analysis: &analysis, passes, figures: &[] });
+    let document = sections::document(&Source { stored, analysis: &analysis, beside, figures: &[] });
     let mut text = String::new();
     for section in &document.sections {
         if let Some(heading) = &section.heading {

@@ -14,7 +14,7 @@ fn small() -> Run {
 
 fn written(stored: &Stored) -> BTreeMap<String, Vec<u8>> {
     let reports = tempfile::tempdir().unwrap();
-    let files = write(stored, &Passes::default(), reports.path()).unwrap();
+    let files = write(stored, &Beside::default(), reports.path()).unwrap();
     files
         .into_iter()
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap()))
@@ -23,8 +23,8 @@ fn written(stored: &Stored) -> BTreeMap<String, Vec<u8>> {
 
 /// Markdown and HTML, with these figures.
 fn texts(stored: &Stored, analysis: &Analysis, figures: &[Figure]) -> (String, String) {
-    let passes = &Passes::default();
-    let document = sections::document(&Source { stored, analysis, passes, figures });
+    let beside = &Beside::default();
+    let document = sections::document(&Source { stored, analysis, beside, figures });
     let page = page::of(&document, figures, page::switches(analysis)).unwrap();
     (render::markdown::document(&document), page)
 }
@@ -180,7 +180,7 @@ fn a_row_that_controls_the_measurement_is_named_plainly_and_is_no_competitor() {
 fn the_short_table_can_be_quoted_by_its_markers() {
     let (report, _) = document(&small().build());
     let begin = report.find("<!-- BEGIN: requests per second").unwrap();
-    let end = report.find("<!-- END -->").unwrap();
+    let end = begin + report[begin..].find("<!-- END -->").unwrap();
     assert!(report[begin..end].contains("| concurrency | model | 1 server | 2 servers |"));
 }
 
@@ -277,7 +277,7 @@ fn a_chart_that_is_no_longer_drawn_is_removed_and_no_other_file() {
     for name in ["cpu.png", "notes.png"] {
         fs::write(dir.join(name), "").unwrap();
     }
-    write(&small().blocks(0).build(), &Passes::default(), reports.path()).unwrap();
+    write(&small().blocks(0).build(), &Beside::default(), reports.path()).unwrap();
     assert!(!dir.join("cpu.png").exists() && dir.join("notes.png").exists());
 }
 
@@ -286,7 +286,7 @@ fn a_folder_that_cannot_be_made_is_named_with_a_remedy() {
     let reports = tempfile::tempdir().unwrap();
     let file = reports.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = write(&small().blocks(0).build(), &Passes::default(), &file).unwrap_err().to_string();
+    let error = write(&small().blocks(0).build(), &Beside::default(), &file).unwrap_err().to_string();
     assert!(error.contains("file/synthetic") && error.contains("--reports"), "{error}");
 }
 

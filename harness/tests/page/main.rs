@@ -11,9 +11,8 @@ use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use roundtable_harness::plan::{Value, factor};
-use roundtable_harness::probes::Passes;
 use roundtable_harness::record::store;
-use roundtable_harness::report::{self, Form};
+use roundtable_harness::report::{self, Beside, Form};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -38,7 +37,7 @@ impl Shown {
         let plan = stored.environment.plan;
         stored.environment.plan =
             plan.over(&factor::BACKENDS, &[Value::Number(1), Value::Number(2)]).unwrap();
-        let page = report::in_form(&stored, &Passes::default(), Form::Html).unwrap();
+        let page = report::in_form(&stored, &Beside::default(), Form::Html).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("index.html"), page).unwrap();
         let url = format!("file://{}/index.html", folder.path().display());

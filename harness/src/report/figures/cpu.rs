@@ -60,7 +60,7 @@ pub(super) fn figure(of: &Of<'_>) -> Option<Figure> {
             y: Axis::from_zero(highest),
             panels: rows.iter().map(heading).collect(),
             columns: columns(rows.len()),
-            page_width: 330,
+            page_width: 300,
             panel_height: 420,
             feet: 24,
         },

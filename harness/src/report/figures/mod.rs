@@ -89,7 +89,7 @@ const FIGURES: [Kind; 13] = [
 ];
 
 /// Pixels of a page for each of a figure, at which its type of 26 is read as 12.
-const LEAST_SCALE: f64 = 0.45;
+const LEAST_SCALE: f64 = 0.44;
 
 /// The styles that let figures follow a page's theme.
 pub(super) fn styles() -> String {

@@ -136,7 +136,7 @@ fn draw(of: &Of<'_>, quantity: &Quantity, values: &Values<'_>) -> Option<Figure>
             x: Axis::of_levels(&across.levels),
             panels: rows.iter().map(heading).collect(),
             columns: columns(rows.len()),
-            page_width: 300,
+            page_width: 280,
             panel_height: 400,
             feet: 0,
         },

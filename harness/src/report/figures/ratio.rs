@@ -58,7 +58,7 @@ pub(super) fn figure(of: &Of<'_>, metric: Metric) -> Option<Figure> {
             y: Axis::logarithmic(smallest, largest),
             panels: rows.iter().map(heading).collect(),
             columns: columns(rows.len()),
-            page_width: 330,
+            page_width: 300,
             panel_height: 380,
             feet: 0,
         },

@@ -8,7 +8,7 @@ use crate::analysis::metric::Metric;
 use crate::analysis::ratio::Conclusion;
 use crate::plan::Competitor;
 use crate::plan::backend_name;
-use crate::text::{capitalised, counted};
+use crate::text::counted;
 
 /// Sentences of single models that are told; the report has a table of all.
 const MODELS: usize = 6;
@@ -21,7 +21,7 @@ pub(in crate::report) fn of_run(analysis: &Analysis) -> Vec<String> {
         _ => None,
     });
     sentences.extend(conditions(analysis));
-    sentences.extend(findings.iter().filter_map(tiers));
+    sentences.extend(tiers(&findings));
     let models = overall(&findings, |claim| match claim {
         Claim::ModelOverall { model, with, .. } => Some((row(model), row(with))),
         _ => None,
@@ -44,7 +44,10 @@ fn overall(findings: &[Finding], pair: impl Fn(&Claim) -> Option<(String, String
         // CPU time first: it is the robust one.
         of.sort_by_key(|finding| !finding.claim.metric().is_some_and(Metric::is_cpu));
         let clauses: Vec<_> = of.iter().filter_map(|finding| clause(finding, &object)).collect();
-        format!("{subject} {}.", clauses.join(", and "))
+        let few = of.iter().find(|of| of.claim.conclusion() == Some(Conclusion::TooFewBlocks));
+        let few =
+            few.map_or(String::new(), |of| format!(" ({}: no verdict)", few_blocks(of.evidence.blocks)));
+        format!("{subject} {}{few}.", clauses.join(", and "))
     };
     pairs.into_iter().map(sentence).collect()
 }
@@ -79,17 +82,14 @@ fn clause(finding: &Finding, object: &str) -> Option<String> {
             });
             format!("is unsettled against {object} in {thing}: {ratio:.2} ×{interval}{more}")
         }
-        Conclusion::TooFewBlocks => {
-            let blocks = few_blocks(finding.evidence.blocks);
-            format!("{verb} {ratio:.2} × the {thing} of {object} in {blocks}, which allows no verdict")
-        }
+        Conclusion::TooFewBlocks => format!("{verb} {ratio:.2} × the {thing} of {object}"),
         Conclusion::ClientBound => format!(
             "cannot be told from {object} in {thing}, since the load generator was the limit ({ratio:.2} × measured)"
         ),
     })
 }
 
-/// Under how many single conditions which family stands better.
+/// Under how many single conditions which family stands better; nothing where too few blocks say so of none.
 fn conditions(analysis: &Analysis) -> Option<String> {
     let families = analysis.families.as_ref().ok()?;
     let mut metrics = analysis.summary.load().main_metrics().to_vec();
@@ -97,37 +97,55 @@ fn conditions(analysis: &Analysis) -> Option<String> {
     let of = |metric: Metric| {
         let findings = families.findings_on(metric);
         let all = findings.first()?.of_conditions;
-        let each = findings.iter().filter_map(|finding| {
+        let has_verdict = |of: &&Finding| of.claim.conclusion() != Some(Conclusion::TooFewBlocks);
+        let each = findings.iter().filter(has_verdict).filter_map(|finding| {
             let word = metric.word(finding.claim.conclusion()?);
             let [low, high] = [finding.ratios.low, finding.ratios.high].map(|ratio| format!("{ratio:.2}"));
             let range = if low == high { low } else { format!("{low} to {high}") };
-            Some(format!("{word} in {} ({range})", finding.conditions.len()))
+            Some(format!("{word} in {} of {all} ({range})", finding.conditions.len()))
         });
         let each: Vec<_> = each.collect();
-        Some(format!(
-            "in {} async was {}",
-            metric.name(),
-            each.join(", ").replacen(" (", &format!(" of {all} ("), 1)
-        ))
+        (!each.is_empty()).then(|| format!("in {}, {}", short(metric), each.join(", ")))
     };
     let clauses: Vec<_> = metrics.into_iter().filter_map(of).collect();
     (families.cells.len() > 1 && !clauses.is_empty())
-        .then(|| format!("Condition by condition: {}.", clauses.join("; ")))
+        .then(|| format!("Condition by condition, async over threaded: {}.", clauses.join("; ")))
 }
 
-/// "CPU per request, balancer, best first: mio; tokio; pool and threads."
-fn tiers(finding: &Finding) -> Option<String> {
-    let Claim::Tiers { metric, tiers } = &finding.claim else { return None };
-    let tier = |of: &Vec<Competitor>| of.iter().map(row).collect::<Vec<_>>().join(", ");
-    let named: Vec<_> = tiers.iter().map(tier).collect();
-    if tiers.iter().flatten().count() < 2 {
-        return None;
+/// A metric where it stands beside others of the balancer.
+fn short(metric: Metric) -> &'static str {
+    match metric {
+        Metric::BalancerCpu => "CPU per request",
+        other => other.name(),
     }
-    Some(format!(
-        "{}, best first: {}. A semicolon stands where a model can be told apart from the first of those before it.",
-        capitalised(metric.name()),
-        named.join("; ")
-    ))
+}
+
+/// "CPU per request, requests per second, best first: mio, then tokio, then pool, then threads."
+fn tiers(findings: &[Finding]) -> Vec<String> {
+    let mut alike: Vec<(&Vec<Vec<Competitor>>, Vec<Metric>)> = Vec::new();
+    for finding in findings {
+        let Claim::Tiers { metric, tiers } = &finding.claim else { continue };
+        match alike.iter_mut().find(|(known, _)| *known == tiers) {
+            Some((_, metrics)) => metrics.push(*metric),
+            None => alike.push((tiers, vec![*metric])),
+        }
+    }
+    let sentence = |(tiers, metrics): (&Vec<Vec<Competitor>>, Vec<Metric>)| {
+        let tier = |of: &Vec<Competitor>| of.iter().map(row).collect::<Vec<_>>().join(" and ");
+        let named: Vec<_> = tiers.iter().map(tier).collect();
+        let metrics: Vec<_> = metrics.into_iter().map(short).collect();
+        let note = match tiers.iter().any(|tier| tier.len() > 1) {
+            true => " Those joined by \"and\" cannot be told apart from the first of them.",
+            false => "",
+        };
+        format!(
+            "Over all conditions, best first in {}: {}.{note}",
+            metrics.join(" and in "),
+            named.join(", then ")
+        )
+    };
+    alike.retain(|(tiers, _)| tiers.iter().flatten().count() > 1);
+    alike.into_iter().map(sentence).collect()
 }
 
 /// What clients noticed of the faults of a run, a sentence a model and fault.
@@ -180,7 +198,7 @@ mod tests {
     fn one_block_allows_no_verdict_and_says_so() {
         let told =
             sentences(Run::new().models(&["threads", "mio"]).backends(&[1]).concurrency(&[2]).blocks(1));
-        assert!(told[0].contains("in one block, which allows no verdict"), "{told:?}");
+        assert!(told[0].ends_with("(one block: no verdict)."), "{told:?}");
         assert!(!told.join(" ").contains("faster"), "{told:?}");
     }
 }

@@ -6,7 +6,7 @@ use crate::report::section::{Column, Content, Section, Table};
 use crate::report::value::Value;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
-    source.passes.cross_check.iter().map(section).collect()
+    source.beside.passes.cross_check.iter().map(section).collect()
 }
 
 fn section(check: &CrossCheck) -> Section {

@@ -23,11 +23,11 @@ mod provenance;
 pub(super) mod summary;
 mod whole_grid;
 
+use super::Beside;
 use super::figures::Figure;
 use super::prose;
 use super::section::{Document, Section};
 use crate::analysis::Analysis;
-use crate::probes::Passes;
 use crate::record::Stored;
 
 /// What a section is made from.
@@ -37,8 +37,8 @@ pub(super) struct Source<'a> {
     pub(super) stored: &'a Stored,
     /// What was computed from it.
     pub(super) analysis: &'a Analysis,
-    /// What the passes beside its trials found.
-    pub(super) passes: &'a Passes,
+    /// What stands beside it.
+    pub(super) beside: &'a Beside,
     /// Its figures.
     pub(super) figures: &'a [Figure],
 }
@@ -47,9 +47,10 @@ pub(super) struct Source<'a> {
 type Maker = fn(&Source<'_>) -> Vec<Section>;
 
 /// Every section of a run's report.
-const SECTIONS: [Maker; 16] = [
-    summary::sections,
+const SECTIONS: [Maker; 17] = [
     whole_grid::sections,
+    summary::sections,
+    published::sections,
     charts::sections,
     method::sections,
     conditions::sections,

@@ -17,7 +17,7 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
         Loop::Closed => "requests per second",
         Loop::Open { .. } => "response times at a fixed rate",
     };
-    let opening = Section::opening()
+    let opening = Section::new("main-figures", "The main figures")
         .with(warnings.map(Content::Warning))
         .paragraph(format!("{}. {}{star}", heading(summary), prose::strength(summary)))
         .table(conditions::main_figures(summary).quoted_as(name));

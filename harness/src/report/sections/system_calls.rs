@@ -10,7 +10,7 @@ use crate::report::value::Value;
 const NAMED: usize = 6;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
-    source.passes.system_calls.iter().map(section).collect()
+    source.beside.passes.system_calls.iter().map(section).collect()
 }
 
 fn section(calls: &SystemCalls) -> Section {
