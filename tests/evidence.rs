@@ -8,29 +8,27 @@ use std::path::Path;
 use roundtable_harness::analysis::Analysis;
 use roundtable_harness::analysis::metric::Metric;
 use roundtable_harness::analysis::ratio::Conclusion;
-use roundtable_harness::analysis::verdicts::OfMetric;
-use roundtable_harness::record::store;
+use roundtable_harness::analysis::verdicts::{AaTally, OfMetric};
+use roundtable_harness::plan::Competitor;
+use roundtable_harness::record::{Outcome, Stored, store};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+fn stored(run: &str) -> Stored {
+    store::read(&root().join("results").join(run)).unwrap()
+}
+
 /// The verdicts on one metric of a stored run, made now.
 fn on(run: &str, metric: Metric) -> OfMetric {
-    let stored = store::read(&root().join("results").join(run)).unwrap();
-    Analysis::of(&stored).verdicts.on(metric).unwrap().clone()
+    Analysis::of(&stored(run)).verdicts.on(metric).unwrap().clone()
 }
 
-fn readme() -> String {
+fn claimed(claim: &str) {
     let text = fs::read_to_string(root().join("README.md")).unwrap();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// What is concluded of each injected slowdown, by the row's label, such as `mio+10%`.
-fn slowdowns(run: &str) -> Vec<(String, Conclusion)> {
-    let cpu = on(run, Metric::BalancerCpu);
-    let each = cpu.slowdowns.iter().map(|of| (of.row.to_string(), of.ratio.unwrap().conclusion()));
-    each.collect()
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(claim), "the README does not say: {claim}");
 }
 
 #[test]
@@ -39,22 +37,79 @@ fn the_same_against_the_same_is_called_no_difference_in_the_cases_that_the_readm
         let tally = on("aa", metric).aa_tally();
         let (comparisons, alike) = (tally.comparisons, tally.without_difference);
         assert!(comparisons >= 40 && 100 * alike >= 95 * comparisons, "{tally:?}");
-        let claim = format!("{alike} of {comparisons} in {}", metric.name());
-        assert!(readme().contains(&claim), "the README does not say: {claim}");
+        claimed(&format!("{alike} of {comparisons} in {}", metric.name()));
     }
 }
 
 #[test]
-fn injected_slowdowns_are_found_as_often_as_the_readme_says() {
+fn injected_slowdowns_are_found_as_often_as_the_readme_says_and_a_model_in_itself_is_not() {
+    let mut tallies = vec![AaTally::of(&on("aa", Metric::BalancerCpu).adjusted_aa_pairs)];
     for series in ["power", "seven"] {
-        let runs: Vec<_> = (1..=10).map(|run| slowdowns(&format!("{series}-{run:02}"))).collect();
-        for (index, (row, _)) in runs[0].iter().enumerate() {
-            assert!(runs.iter().all(|run| run[index].0 == *row));
-            let found = runs.iter().filter(|run| run[index].1 == Conclusion::Above).count();
-            let is_reliable = row.contains("+10%") || row.contains("+7%");
-            assert!(!is_reliable || found >= 9, "{row} was found in {found} of 10");
-            let claim = format!("`{row}` in {found}");
-            assert!(readme().contains(&claim), "the README does not say: {claim}");
+        let runs: Vec<_> =
+            (1..=10).map(|run| on(&format!("{series}-{run:02}"), Metric::BalancerCpu)).collect();
+        tallies.extend(runs.iter().map(|of| AaTally::of(&of.adjusted_aa_pairs)));
+        for (index, slowed) in runs[0].slowdowns.iter().enumerate() {
+            assert!(runs.iter().all(|of| of.slowdowns[index].row == slowed.row));
+            let concluded = |of: &OfMetric| of.slowdowns[index].ratio.unwrap().conclusion();
+            let found = runs.iter().filter(|of| concluded(of) == Conclusion::Above).count();
+            let is_reliable = slowed.row.slowdown_percent >= 5;
+            assert!(!is_reliable || found >= 9, "{} was found in {found} of 10", slowed.row);
+            claimed(&format!("`{}` in {found}", slowed.row));
         }
     }
+    let sum = |of: fn(&AaTally) -> usize| tallies.iter().map(of).sum::<usize>();
+    let (all, alike, alone) =
+        (sum(|of| of.comparisons), sum(|of| of.without_difference), sum(|of| of.intervals_without_one));
+    assert_eq!(all, 60);
+    // Each of twenty runs of one pair may err once in twenty; so may the forty together.
+    assert!(alike >= 57 && alone <= 7, "{alike} of {all}, {alone}");
+    claimed(&format!(
+        "{alike} of {all} were called no difference ({alone} of their own 95 % intervals leave out 1"
+    ));
+}
+
+/// The stored run's blocks of which `kept` says so, with `threads` measured again in place of `pool`, at so many percent more
+/// CPU time: a model that differs from the reference by exactly that.
+fn five_blocks(all: &Stored, kept: impl Fn(u32) -> bool, percent: u64) -> Stored {
+    let mut run = all.clone();
+    let (again, pool) = (Competitor::of("threads#2"), Competitor::of("pool"));
+    run.trials.retain(|trial| kept(trial.block) && trial.cell.competitor != pool);
+    run.environment.plan.competitors.retain(|row| *row != again);
+    for trial in run.trials.iter_mut().filter(|trial| trial.cell.competitor == again) {
+        trial.cell.competitor = pool.clone();
+        if let Outcome::Measured(sample) = &mut trial.outcome
+            && let Some(usage) = &mut sample.balancer
+        {
+            usage.user_ns += usage.user_ns * percent / 100;
+            usage.system_ns += usage.system_ns * percent / 100;
+        }
+    }
+    run
+}
+
+#[test]
+fn five_blocks_of_the_default_grid_show_ten_percent_and_call_no_difference_where_there_is_none() {
+    let reference = stored("reference");
+    let subsets: [[u32; 5]; 6] = [
+        [0, 1, 2, 3, 4],
+        [5, 6, 7, 8, 9],
+        [0, 2, 4, 6, 8],
+        [1, 3, 5, 7, 9],
+        [0, 1, 4, 5, 9],
+        [2, 3, 6, 7, 8],
+    ];
+    let conclusions = |percent| {
+        subsets.map(|subset| {
+            let analysis = Analysis::of(&five_blocks(&reference, |block| subset.contains(&block), percent));
+            let whole = analysis.whole_grid.iter().find(|of| of.metric == Metric::BalancerCpu).unwrap();
+            let pool = whole.pairs.iter().find(|pair| pair.row.name == "pool" && pair.with.name == "threads");
+            pool.unwrap().ratio.conclusion()
+        })
+    };
+    let of_ten = conclusions(10);
+    assert!(of_ten.iter().all(|conclusion| *conclusion == Conclusion::Above), "{of_ten:?}");
+    let of_none = conclusions(0);
+    let differ = of_none.iter().filter(|of| matches!(of, Conclusion::Above | Conclusion::Below)).count();
+    // The subsets share their blocks.
+    assert!(differ <= 1, "{of_none:?}");
 }

@@ -41,6 +41,8 @@ pub struct OfMetric {
     pub models: Vec<Comparison>,
     /// Each model measured twice, the second time to the first.
     pub aa_pairs: Vec<Comparison>,
+    /// The same, adjusted for the machine's speed: what slowdowns are judged beside.
+    pub adjusted_aa_pairs: Vec<Comparison>,
     /// Each slowed model to itself without the slowdown, adjusted for the machine's speed ([`super::speed`]).
     pub slowdowns: Vec<Comparison>,
 }
@@ -93,6 +95,28 @@ impl Verdicts {
     }
 }
 
+impl AaTally {
+    /// Of A/A `pairs`.
+    pub fn of(pairs: &[Comparison]) -> Self {
+        let ratios: Vec<_> = pairs.iter().filter_map(|pair| pair.ratio).collect();
+        let known = || ratios.iter().filter(|ratio| ratio.judged.interval.is_some());
+        let distance = |ratio: &f64| ratio.ln().abs();
+        AaTally {
+            comparisons: known().count(),
+            without_difference: known()
+                .filter(|ratio| !matches!(ratio.conclusion(), Conclusion::Above | Conclusion::Below))
+                .count(),
+            intervals_without_one: known()
+                .filter(|ratio| ratio.judged.p.is_some_and(|p| p < 1.0 - CONFIDENCE))
+                .count(),
+            furthest: ratios
+                .iter()
+                .map(|ratio| ratio.judged.ratio)
+                .max_by(|a, b| distance(a).total_cmp(&distance(b))),
+        }
+    }
+}
+
 impl OfMetric {
     fn of(summary: &Summary, bottlenecks: &Bottlenecks, metric: Metric) -> Self {
         let speed = Speed::of(&[summary], metric);
@@ -118,22 +142,23 @@ impl OfMetric {
             noise_floor(&pairs.iter().map(|pair| pair.log_ratios.clone()).collect::<Vec<_>>())
         };
         let floor = floor_of(&aa_pairs);
-        let adjusted_pairs = compare(&pairs.replicates, &adjusted);
-        let adjusted_floor = floor_of(&adjusted_pairs);
+        let mut adjusted_aa_pairs = compare(&pairs.replicates, &adjusted);
+        let adjusted_floor = floor_of(&adjusted_aa_pairs);
         // The question to an A/A pair is not which is faster: it is judged whatever bounded it.
-        aa_pairs.iter_mut().for_each(|pair| pair.bound = Bound::Exact);
+        aa_pairs.iter_mut().chain(&mut adjusted_aa_pairs).for_each(|pair| pair.bound = Bound::Exact);
         let (mut models, mut slowdowns) =
             (compare(&pairs.models, &plain), compare(&pairs.slowdowns, &adjusted));
         let prior = |some: &[Comparison], others: &[Comparison]| {
             let known = some.iter().chain(others).filter_map(|of| Moments::of(&of.log_ratios));
             Prior::of(&known.collect::<Vec<_>>())
         };
-        let of_adjusted = prior(&slowdowns, &adjusted_pairs);
+        let of_adjusted = prior(&slowdowns, &adjusted_aa_pairs);
+        judge(&mut adjusted_aa_pairs, &of_adjusted, None);
         judge(&mut slowdowns, &of_adjusted, adjusted_floor);
         let prior = prior(&models, &aa_pairs);
         judge(&mut aa_pairs, &prior, None);
         judge(&mut models, &prior, floor);
-        OfMetric { metric, floor, adjusted_floor, prior, models, aa_pairs, slowdowns }
+        OfMetric { metric, floor, adjusted_floor, prior, models, aa_pairs, adjusted_aa_pairs, slowdowns }
     }
 
     /// Blocks of the A/A pair, the fewest under any condition; `None` where no model is measured twice.
@@ -160,22 +185,7 @@ impl OfMetric {
 
     /// How its A/A comparisons came out.
     pub fn aa_tally(&self) -> AaTally {
-        let ratios: Vec<_> = self.aa_pairs.iter().filter_map(|pair| pair.ratio).collect();
-        let known = || ratios.iter().filter(|ratio| ratio.judged.interval.is_some());
-        let distance = |ratio: &f64| ratio.ln().abs();
-        AaTally {
-            comparisons: known().count(),
-            without_difference: known()
-                .filter(|ratio| !matches!(ratio.conclusion(), Conclusion::Above | Conclusion::Below))
-                .count(),
-            intervals_without_one: known()
-                .filter(|ratio| ratio.judged.p.is_some_and(|p| p < 1.0 - CONFIDENCE))
-                .count(),
-            furthest: ratios
-                .iter()
-                .map(|ratio| ratio.judged.ratio)
-                .max_by(|a, b| distance(a).total_cmp(&distance(b))),
-        }
+        AaTally::of(&self.aa_pairs)
     }
 
     /// How many of the models' intervals the studentised bootstrap agrees with about 1, of how many.

@@ -17,7 +17,7 @@ use crate::plan::{Cell, Competitor, Condition};
 use crate::record::Stored;
 use crate::statistics::interval::Estimate;
 use crate::statistics::moderation::{Moments, Prior};
-use crate::statistics::verdict::{CONFIDENCE, Compared, LEAST_BLOCKS, mean, noise_floor};
+use crate::statistics::verdict::{Compared, LEAST_BLOCKS, mean, noise_floor};
 
 /// How far a model differs from itself within a run, the further one of both runs, as log-ratios; absent without an A/A pair.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -54,6 +54,9 @@ struct Reading {
     /// Over what the direct row's trial in the same block shows, where there is one.
     to_direct: bool,
 }
+
+/// Chance of taking noise for a change of the machine, or of what client and backends pay: then power is lost, no more.
+const LEVEL_OF_A_CHANGE: f64 = 0.02;
 
 /// Figures of both runs over all conditions.
 type Both<'a> = [Sample<'a>; 2];
@@ -93,11 +96,23 @@ impl Sides {
         self.loads().iter().all(|load| load.main_metrics().contains(&metric))
     }
 
-    /// Adjusted for the machine's speed; what is not CPU time feels other changes of the machine as well, and is taken over
-    /// the direct row's.
+    /// Adjusted for the machine's speed. What is not CPU time feels other changes of the machine as well: where the direct
+    /// row's has changed, it is taken over that.
     fn reading(&self, metric: Metric) -> Reading {
         let [base, new] = &self.sides;
-        Reading { speed: Speed::of(&[&base.summary, &new.summary], metric), to_direct: !metric.is_cpu() }
+        let adjusted = Reading { speed: Speed::of(&[&base.summary, &new.summary], metric), to_direct: false };
+        let to_direct = !metric.is_cpu() && {
+            let both = self.sides.each_ref().map(|side| {
+                let of = |condition| OfCondition {
+                    condition,
+                    by_block: side.logs(&Competitor::direct(), condition, metric, adjusted),
+                    bound: Bound::Exact,
+                };
+                Sample::over(side.conditions.iter().map(of).collect())
+            });
+            has_changed(&both)
+        };
+        Reading { to_direct, ..adjusted }
     }
 
     pub(super) fn floors(&self) -> Vec<Floor> {
@@ -199,9 +214,7 @@ impl Sides {
                 |condition| OfCondition { condition, by_block: by_block(condition), bound: Bound::Exact };
             Sample::over(side.conditions.iter().map(of).collect())
         });
-        let prior = Prior::of(&both.iter().filter_map(Sample::moments).collect::<Vec<_>>());
-        let moved = unpaired(&both.each_ref().map(|of| of.blocks().to_vec()), &prior);
-        moved.and_then(|moved| moved.estimate).is_some_and(|estimate| estimate.p() < 1.0 - CONFIDENCE)
+        has_changed(&both)
     }
 
     fn floor(&self, metric: Metric) -> Floor {
@@ -294,6 +307,13 @@ impl Side {
         };
         pairs.iter().map(|pair| sample(&pair.competitor, &pair.with)).collect()
     }
+}
+
+/// Whether NEW differs from BASE, at the level of [`LEVEL_OF_A_CHANGE`].
+fn has_changed(both: &Both<'_>) -> bool {
+    let prior = Prior::of(&both.iter().filter_map(Sample::moments).collect::<Vec<_>>());
+    let change = unpaired(&both.each_ref().map(|of| of.blocks().to_vec()), &prior);
+    change.and_then(|change| change.estimate).is_some_and(|estimate| estimate.p() < LEVEL_OF_A_CHANGE)
 }
 
 fn values(by_block: &[(u32, f64)]) -> Vec<f64> {

@@ -100,7 +100,8 @@ pub(in crate::report) fn more_blocks(finding: &Finding) -> String {
 /// " (ratios 1.19 to 1.21)".
 pub(in crate::report) fn range(finding: &Finding) -> String {
     let (low, high) = (format!("{:.2}", finding.ratios.low), format!("{:.2}", finding.ratios.high));
-    if low == high { format!(" (ratio {low})") } else { format!(" (ratios {low} to {high})") }
+    let bound = if finding.at_least { ", at least so where the client was the limit" } else { "" };
+    if low == high { format!(" (ratio {low}{bound})") } else { format!(" (ratios {low} to {high}{bound})") }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::analysis::summary::Summary;
 use crate::plan::{Competitor, DIRECT, Plan, factor};
 use crate::report::prose::{grid, load};
 use crate::report::section::{Content, Section};
-use crate::statistics::verdict::LEVEL;
+use crate::statistics::verdict::{LEAST_BLOCKS, LEVEL, MARGIN};
 use crate::text::counted;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
@@ -68,12 +68,14 @@ fn what_a_trial_is(plan: &Plan) -> String {
 fn what_a_ratio_is() -> String {
     format!(
         "A ratio is taken within a block, between trials that ran soon after each other; over blocks it is the geometric \
-         mean, with its 95 % interval in brackets (Student's t on the logarithms). There is a verdict where two \
-         things hold: the ratio differs from 1 at the {} % level after Holm's correction for all comparisons of its \
-         table, and by more than the noise floor, which is how far the same model, run twice in each block (A/A), \
-         differed from itself. So an interval may leave out 1 without a verdict. Indistinguishable means that \
-         this run cannot tell, not that there is no difference. Blocks are taken as independent of each other; \
-         a machine whose state lasts over blocks makes the intervals too narrow.",
-        LEVEL * 100.0
+         mean. In brackets stands the interval that its verdict was made from: Student's t on the logarithms, with variances \
+         that all comparisons of a figure share what they know of (empirical Bayes, Smyth 2004), {:.0} % for all comparisons of \
+         its table together, and no narrower than the noise floor, which is how far the same model, run twice in each block \
+         (A/A), differed from itself. Faster or slower: the interval leaves out 1; an end at exactly 1.00 means that Holm's \
+         later steps settled the side. Equivalent: it lies within {:.0} % of 1, or within twice the noise floor where that is \
+         more. Unsettled: neither, and more blocks may settle it. Fewer than {LEAST_BLOCKS} blocks have no verdict. Blocks are \
+         taken as independent of each other unless they visibly are not.",
+        (1.0 - LEVEL) * 100.0,
+        MARGIN * 100.0,
     )
 }

@@ -26,7 +26,7 @@ fn a_cell_that_the_client_bounded_is_counted_apart() {
         }
     }
     let families = Families::of(&stored).unwrap();
-    insta::assert_snapshot!(sentence(&families), @"Async served more requests per second than threaded in 2 of 2 cells (ratios 1.18 to 1.20), fewer in none; it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this machine under this load, and for the means of the families.");
+    insta::assert_snapshot!(sentence(&families), @"Async served more requests per second than threaded in 2 of 2 cells (ratios 1.18 to 1.20, at least so where the client was the limit), fewer in none; it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this machine under this load, and for the means of the families.");
 }
 
 #[test]
