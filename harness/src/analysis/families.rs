@@ -25,7 +25,7 @@ use super::trial::ValidTrial;
 use super::verdicts::Verdicts;
 use super::whole_grid::{OfCondition, Sample, Variation, WholeGrid};
 use crate::plan::schedule::{self, Schedule};
-use crate::plan::{Competitor, Condition, Family};
+use crate::plan::{Competitor, Condition, Family, Kind};
 use crate::record::Stored;
 use crate::statistics::moderation::Prior;
 use crate::statistics::verdict::LEVEL;
@@ -158,7 +158,8 @@ impl Families {
         whole_grid: &[WholeGrid],
     ) -> Result<Self, FamiliesError> {
         let of_family = |family| -> Vec<Competitor> {
-            summary.balancers().filter(|m| summary.family(m) == family).cloned().collect()
+            let models = summary.balancers().filter(|row| row.kind == Kind::Model);
+            models.filter(|model| summary.family(model) == family).cloned().collect()
         };
         let (threaded, asynchronous) = (of_family(Family::Threaded), of_family(Family::Async));
         if threaded.is_empty() || asynchronous.is_empty() {

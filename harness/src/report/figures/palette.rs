@@ -1,13 +1,14 @@
 //! Which colour and which marker stand for a model: the same in every chart of every run.
 //!
 //! Colours are Okabe & Ito's (2008), the two palest of them darkened so that they stand out on paper, then some of Tol's
-//! muted scheme (2021), all told apart under the common colour blindnesses; the marker tells models apart without any colour. Threaded models are cool, async ones warm.
-//! A model without a look of its own takes a spare one, of its family if it can.
+//! muted scheme (2021), all told apart under the common colour blindnesses; the marker tells models apart without any
+//! colour. Threaded models are cool, async ones warm. A model without a look of its own takes a spare one, of its family
+//! if it can. Products are dark, and take theirs in order.
 
 use plotters::style::RGBColor;
 
 use crate::analysis::summary::Summary;
-use crate::plan::{Competitor, Family};
+use crate::plan::{Competitor, FLOORS, Family, Kind};
 
 /// Text and axes.
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
@@ -46,20 +47,39 @@ pub(super) enum Marker {
 
 const WITHOUT_BALANCER: Look = Look { color: RGBColor(0x77, 0x77, 0x77), marker: Marker::Cross };
 
+/// Of the floors, in the order of their names.
+const FLOOR: [Look; FLOORS.len()] = [
+    Look { color: RGBColor(0x00, 0x00, 0x00), marker: Marker::Cross },
+    Look { color: RGBColor(0x00, 0x00, 0x00), marker: Marker::Plus },
+];
+
+/// Tol's dark scheme (2021), for products.
+const PRODUCTS: [Look; 7] = [
+    Look { color: RGBColor(0x22, 0x22, 0x55), marker: Marker::Diamond },
+    Look { color: RGBColor(0x66, 0x33, 0x33), marker: Marker::TriangleDown },
+    Look { color: RGBColor(0x22, 0x55, 0x55), marker: Marker::Square },
+    Look { color: RGBColor(0x66, 0x66, 0x33), marker: Marker::TriangleUp },
+    Look { color: RGBColor(0x22, 0x55, 0x22), marker: Marker::Circle },
+    Look { color: RGBColor(0x55, 0x55, 0x55), marker: Marker::Plus },
+    Look { color: RGBColor(0x00, 0x33, 0x44), marker: Marker::Ring },
+];
+
 const THREADED: [(&str, Look); 5] = [
     ("threads", Look { color: RGBColor(0x00, 0x72, 0xB2), marker: Marker::Circle }),
     ("pool", Look { color: RGBColor(0x2F, 0x8A, 0xC4), marker: Marker::Square }),
     ("rayon", Look { color: RGBColor(0x00, 0x9E, 0x73), marker: Marker::TriangleDown }),
-    ("", Look { color: RGBColor(0x33, 0x22, 0x88), marker: Marker::Plus }),
+    ("leader-pool", Look { color: RGBColor(0x33, 0x22, 0x88), marker: Marker::Plus }),
     ("", Look { color: RGBColor(0x11, 0x77, 0x33), marker: Marker::Ring }),
 ];
 
-const ASYNC: [(&str, Look); 6] = [
+const ASYNC: [(&str, Look); 8] = [
     ("mio", Look { color: RGBColor(0xD5, 0x5E, 0x00), marker: Marker::TriangleUp }),
     ("tokio", Look { color: RGBColor(0xB8, 0x7A, 0x00), marker: Marker::Diamond }),
     ("smol", Look { color: RGBColor(0xCC, 0x79, 0xA7), marker: Marker::Plus }),
     ("async-std", Look { color: RGBColor(0x88, 0x22, 0x55), marker: Marker::Square }),
-    ("", Look { color: RGBColor(0xCC, 0x66, 0x77), marker: Marker::TriangleDown }),
+    ("mio-multi", Look { color: RGBColor(0xCC, 0x66, 0x77), marker: Marker::TriangleDown }),
+    ("tokio-current", Look { color: RGBColor(0x6B, 0x8E, 0x23), marker: Marker::Circle }),
+    ("coroutines", Look { color: RGBColor(0xAA, 0x44, 0x99), marker: Marker::Cross }),
     ("uring", Look { color: RGBColor(0x99, 0x99, 0x33), marker: Marker::Ring }),
 ];
 
@@ -68,7 +88,7 @@ const OF_THE_PAGE: [(RGBColor, &str); 5] =
     [(PAPER, "paper"), (INK, "ink"), (FAINT_INK, "soft"), (GRID, "rule"), (BAND, "band")];
 
 /// Colours that are too dark on a dark page, and what stands for each there.
-const ON_DARK: [(RGBColor, RGBColor); 9] = [
+const ON_DARK: [(RGBColor, RGBColor); 17] = [
     (COOL, RGBColor(0x4D, 0xA6, 0xE8)),
     (WARM, RGBColor(0xFF, 0x9E, 0x64)),
     (RGBColor(0xD5, 0x5E, 0x00), RGBColor(0xFF, 0x85, 0x3D)),
@@ -78,6 +98,14 @@ const ON_DARK: [(RGBColor, RGBColor); 9] = [
     (RGBColor(0x33, 0x22, 0x88), RGBColor(0x9D, 0x8D, 0xF0)),
     (RGBColor(0x11, 0x77, 0x33), RGBColor(0x4F, 0xBF, 0x74)),
     (RGBColor(0x88, 0x22, 0x55), RGBColor(0xD9, 0x6A, 0xA3)),
+    (RGBColor(0xAA, 0x44, 0x99), RGBColor(0xD9, 0x7F, 0xC9)),
+    (RGBColor(0x00, 0x00, 0x00), RGBColor(0xFF, 0xFF, 0xFF)),
+    (RGBColor(0x22, 0x22, 0x55), RGBColor(0x93, 0x93, 0xE6)),
+    (RGBColor(0x66, 0x33, 0x33), RGBColor(0xD6, 0x8C, 0x8C)),
+    (RGBColor(0x22, 0x55, 0x55), RGBColor(0x6F, 0xC4, 0xC4)),
+    (RGBColor(0x66, 0x66, 0x33), RGBColor(0xC8, 0xC8, 0x7A)),
+    (RGBColor(0x22, 0x55, 0x22), RGBColor(0x7F, 0xC9, 0x7F)),
+    (RGBColor(0x00, 0x33, 0x44), RGBColor(0x5F, 0xB4, 0xD4)),
 ];
 
 /// Styles under which figures in a page have its colours, light and dark: what stands in their attributes gives way.
@@ -112,12 +140,23 @@ pub(super) fn looks(summary: &Summary) -> Vec<(&Competitor, Look)> {
         look
     };
     let mut look = look;
-    rows.into_iter().map(|row| (row, look(row))).collect()
+    let mut products = PRODUCTS.into_iter().cycle();
+    let mut of = |row: &Competitor| match row.kind {
+        Kind::Peer => products.next().unwrap_or(WITHOUT_BALANCER),
+        Kind::Direct | Kind::Model | Kind::Floor => look(row),
+    };
+    rows.into_iter().map(|row| (row, of(row))).collect()
 }
 
 fn own_look(model: &Competitor) -> Option<Look> {
-    if model.is_direct() {
-        return Some(WITHOUT_BALANCER);
+    match model.kind {
+        Kind::Direct => return Some(WITHOUT_BALANCER),
+        Kind::Floor => {
+            return FLOORS.iter().zip(FLOOR).find(|(name, _)| **name == model.name).map(|(_, look)| look);
+        }
+        Kind::Model => {}
+        // Whatever its name: one that is called like a model is not the model.
+        Kind::Peer => return None,
     }
     THREADED.iter().chain(&ASYNC).find(|(name, _)| *name == model.name).map(|&(_, look)| look)
 }
@@ -139,7 +178,8 @@ mod tests {
 
     #[test]
     fn no_two_of_the_known_models_look_alike_in_colour_or_in_grey() {
-        let all: Vec<_> = THREADED.iter().chain(&ASYNC).map(|&(_, look)| look).collect();
+        let models = THREADED.iter().chain(&ASYNC).map(|&(_, look)| look);
+        let all: Vec<_> = models.chain(PRODUCTS).chain(FLOOR).chain([WITHOUT_BALANCER]).collect();
         for (i, a) in all.iter().enumerate() {
             for b in &all[i + 1..] {
                 assert_ne!(a.color, b.color);
