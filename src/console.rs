@@ -5,6 +5,9 @@ use std::io::{self, Write};
 
 use anyhow::bail;
 
+/// Columns where nobody says how many there are.
+const PLAIN_WIDTH: u16 = 100;
+
 /// Puts `text` on standard output. A reader that has seen enough, as `head`, is no failure.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
@@ -19,4 +22,10 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 /// Puts a line on standard error, if anybody still reads it.
 pub(crate) fn tell(text: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "{text}"));
+}
+
+/// Columns of the terminal that standard output is; where it is none, or does not say, as many as most have.
+pub(crate) fn width() -> u16 {
+    terminal_size::terminal_size_of(io::stdout())
+        .map_or(PLAIN_WIDTH, |(terminal_size::Width(columns), _)| columns.max(20))
 }

@@ -9,7 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::net::TcpListener;
@@ -18,6 +18,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use roundtable_harness::record::store;
+use roundtable_harness::report::{self, Beside};
 use tempfile::{TempDir, tempdir};
 
 const REPORT: &str = "reports/reference/report.md";
@@ -54,27 +56,6 @@ fn root() -> &'static Path {
 fn text(path: &str) -> String {
     let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The lines between `<!-- BEGIN: … -->` and `<!-- END -->`, by the text of the first marker.
-fn quotations(markdown: &str) -> BTreeMap<&str, Vec<&str>> {
-    let mut found = BTreeMap::new();
-    let mut lines = markdown.lines();
-    while let Some(line) = lines.next() {
-        let Some(name) = line.strip_prefix("<!-- BEGIN: ").and_then(|rest| rest.strip_suffix(" -->")) else {
-            continue;
-        };
-        let mut quoted = Vec::new();
-        loop {
-            match lines.next() {
-                Some("<!-- END -->") => break,
-                Some(line) => quoted.push(line),
-                None => panic!("<!-- BEGIN: {name} --> has no <!-- END -->"),
-            }
-        }
-        found.insert(name, quoted);
-    }
-    found
 }
 
 /// The words of each command line in README's console blocks: continued lines are joined, comments are off.
@@ -285,15 +266,11 @@ fn links(markdown: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_table_is_the_reference_reports() {
-    let (readme, report) = (text("README.md"), text(REPORT));
-    let (ours, theirs) = (quotations(&readme), quotations(&report));
-    assert!(!ours.is_empty(), "README quotes nothing: put the block `<!-- BEGIN: … -->` of {REPORT} into it");
-    for (name, quoted) in ours {
-        let source =
-            theirs.get(name).unwrap_or_else(|| panic!("{REPORT} has no block {name:?}, which README quotes"));
-        assert_eq!(quoted, *source, "README's block {name:?} is not that of {REPORT}: copy it from there");
-    }
+fn what_readme_quotes_is_what_the_reference_run_says() {
+    let readme = text("README.md");
+    let run = root().join("results/reference");
+    let spliced = report::spliced(&store::read(&run).unwrap(), &Beside::default(), &readme).unwrap();
+    assert!(spliced == readme, "README is stale: run `roundtable report reference --splice README.md`");
 }
 
 #[test]
@@ -410,9 +387,8 @@ $ cargo run --release -- run --quick   # a comment --with a flag\n\
 $ roundtable load http://x/ -n 1 \\\n      -c 2 &\n\
 {\"listening\":\"…\"}\n\
 ```\n\
-<!-- BEGIN: t -->\n| 1 |\n<!-- END -->\n";
+";
     assert_eq!(links(text), ["b/c.md", "f.png"]);
-    assert_eq!(quotations(text), BTreeMap::from([("t", vec!["| 1 |"])]));
     let commands = commands(text);
     let arguments: Vec<_> = commands.iter().map(|words| own_arguments(words).unwrap().join(" ")).collect();
     assert_eq!(arguments, ["run --quick", "load http://x/ -n 1 -c 2"]);

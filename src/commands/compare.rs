@@ -9,6 +9,7 @@ use roundtable_harness::analysis::families::Families;
 use roundtable_harness::analysis::findings::Finding;
 use roundtable_harness::analysis::published::{self, Published};
 use roundtable_harness::record::{Stored, store};
+use roundtable_harness::report::export::comparison::Comparison;
 use roundtable_harness::report::render::terminal;
 use roundtable_harness::report::sections;
 use serde::Serialize;
@@ -54,13 +55,6 @@ struct Answer<'a> {
     sentence: String,
     findings: Vec<Finding>,
     published: &'a [Published],
-}
-
-#[derive(Serialize)]
-struct Changed<'a> {
-    #[serde(flatten)]
-    difference: &'a Difference,
-    sentence: String,
 }
 
 /// A share in percent.
@@ -136,7 +130,7 @@ fn two_runs(
     let difference = Difference::of(&base, &new, margin, force)?;
     let sentence = sections::difference::sentence(&difference);
     let text = if json {
-        object(&Changed { difference: &difference, sentence })?
+        object(&Comparison::of(&difference))?
     } else {
         let table = |heading: &str, table| format!("{heading}\n{}\n", terminal::table(&table, WIDTH));
         let cells = match sections::difference::cells(&difference) {

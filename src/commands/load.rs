@@ -167,7 +167,7 @@ fn drive(mut load: Load, json: bool) -> anyhow::Result<ExitCode> {
         report => report?,
     };
     if json {
-        announce(&report).context("cannot write the report to standard output; leave it open")?;
+        announce(&report.told()).context("cannot write the report to standard output; leave it open")?;
     } else {
         let told = io::stdout().lock().write_all(load.summary(&report).as_bytes());
         told.context("cannot write the summary to standard output; leave it open")?;

@@ -50,7 +50,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(&args),
-        Command::Report(args) => report::run(args),
+        Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(args),
         Command::Balance(args) => balance::run(&args),
         Command::Backend(args) => backend::run(args),

@@ -12,7 +12,7 @@ mod peers;
 mod rate;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -39,7 +39,7 @@ use roundtable_harness::trial::runner::{self, Ending, Observer};
 use self::other_runs::{OtherRuns, Watched};
 use super::signals;
 use super::usage::OfUsage;
-use crate::console::{print, tell};
+use crate::console::{print, tell, width};
 use crate::models::{MODELS, Unavailable};
 
 pub(crate) use args::Args;
@@ -81,9 +81,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    print_report(&stored, &dir, &args.reports).with_context(|| kept(stored.trials.len(), &dir))?;
-    let found = passes::run(args, &plan, &dir, &interrupt)?;
-    print(&found)?;
+    let kept = || kept(stored.trials.len(), &dir);
+    let left_out = passes::run(args, &plan, &dir, &interrupt).with_context(kept)?;
+    print_report(&stored, &dir, &args.reports).with_context(kept)?;
+    if let Some(left_out) = left_out {
+        tell(format_args!("{left_out}"));
+    }
     Ok(tell_invalid(&stored))
 }
 
@@ -92,15 +95,10 @@ fn print_report(stored: &Stored, dir: &Path, reports: &Path) -> anyhow::Result<(
     if let Some(run) = FaultRun::of(stored) {
         return fault::print_report(run, dir, reports);
     }
-    let (tables, written) = write_report(stored, reports)?;
-    let mut text = format!("{tables}\nmeasured: {}\n", dir.display());
-    text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
-    print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
-}
-
-/// Tables for the terminal, and the files of the report.
-fn write_report(stored: &Stored, reports: &Path) -> anyhow::Result<(String, Vec<PathBuf>)> {
-    Ok((report::terminal::of_run(stored), report::write(stored, reports)?))
+    let beside = super::report::beside(dir)?;
+    report::write(stored, &beside, reports)?;
+    print(&(report::terminal::of_run(stored, width()) + &super::report::place(stored, dir, reports)))
+        .with_context(|| format!("the report is whole in {}", reports.display()))
 }
 
 /// What is left when a report could not be made, and how to have one.
@@ -355,7 +353,8 @@ fn warn_of_debug_build() {
 
 fn observer() -> Box<dyn Observer> {
     let stderr = std::io::stderr();
-    if stderr.is_terminal() { Box::new(Bar::new()) } else { Box::new(Lines::new(stderr)) }
+    let can_move = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    if stderr.is_terminal() && can_move { Box::new(Bar::new()) } else { Box::new(Lines::new(stderr)) }
 }
 
 /// The first signal ends the run in order, a second one at once.

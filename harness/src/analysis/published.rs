@@ -38,6 +38,25 @@ pub enum PublishedError {
     },
 }
 
+/// One row of a published table: one trial, since none was repeated.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PublishedRow {
+    /// The file's name, without the extension.
+    pub table: String,
+    /// The asynchronous model, or the threaded one.
+    pub is_async: bool,
+    /// Backend servers.
+    pub backends: u32,
+    /// Requests outstanding at any time.
+    pub concurrency: u32,
+    /// Requests that were answered, however.
+    pub complete_requests: u64,
+    /// Answers that were not 2xx: counted as throughput there.
+    pub non_2xx: u64,
+    /// Requests per second.
+    pub requests_per_second: f64,
+}
+
 /// One published table at one concurrency: its pairs of rows that differ in the model alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Published {
@@ -55,6 +74,18 @@ pub struct Published {
 
 /// Every published table in `folder`; none where there is no such folder.
 pub fn read(folder: &Path) -> Result<Vec<Published>, PublishedError> {
+    let rows = rows(folder)?;
+    let mut tables: Vec<&str> = rows.iter().map(|row| row.table.as_str()).collect();
+    tables.dedup();
+    let of_table = |table: &&str| {
+        let rows: Vec<&PublishedRow> = rows.iter().filter(|row| row.table == *table).collect();
+        contrast(table, &rows)
+    };
+    Ok(tables.iter().flat_map(of_table).collect())
+}
+
+/// Every row of the tables in `folder`, table by table; none where there is no such folder.
+pub fn rows(folder: &Path) -> Result<Vec<PublishedRow>, PublishedError> {
     let unreadable = |reason| PublishedError::Unreadable { path: folder.to_path_buf(), reason };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -72,40 +103,31 @@ pub fn read(folder: &Path) -> Result<Vec<Published>, PublishedError> {
         let text = fs::read_to_string(&path)
             .map_err(|reason| PublishedError::Unreadable { path: path.clone(), reason })?;
         let table = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        let rows = parse(&text).map_err(|(line, reason)| PublishedError::Broken {
+        let rows = parse(&text, &table).map_err(|(line, reason)| PublishedError::Broken {
             path: path.clone(),
             line,
             reason,
         })?;
-        published.extend(contrast(&table, &rows));
+        published.extend(rows);
     }
     Ok(published)
 }
 
-#[derive(Debug, Clone, PartialEq)]
-struct Row {
-    asynchronous: bool,
-    backends: u32,
-    concurrency: u32,
-    non_2xx: u64,
-    rate: f64,
-}
-
-fn parse(text: &str) -> Result<Vec<Row>, (usize, &'static str)> {
+fn parse(text: &str, table: &str) -> Result<Vec<PublishedRow>, (usize, &'static str)> {
     let mut lines = text.lines().enumerate();
     if lines.next().map(|(_, line)| line.trim_end()) != Some(HEADER) {
         return Err((1, "the headings are not those of the published tables"));
     }
     let filled = lines.filter(|(_, line)| !line.trim().is_empty());
-    filled.map(|(index, line)| row(line).map_err(|reason| (index + 1, reason))).collect()
+    filled.map(|(index, line)| row(line, table).map_err(|reason| (index + 1, reason))).collect()
 }
 
-fn row(line: &str) -> Result<Row, &'static str> {
+fn row(line: &str, table: &str) -> Result<PublishedRow, &'static str> {
     let fields: Vec<_> = line.split(',').map(str::trim).collect();
-    let [model, backends, concurrency, _complete, non_2xx, rate, _mean] = fields[..] else {
+    let [model, backends, concurrency, complete, non_2xx, rate, _mean] = fields[..] else {
         return Err("it has not seven fields");
     };
-    let asynchronous = match model {
+    let is_async = match model {
         "threaded" => false,
         "asynchronous" => true,
         _ => return Err("the model is neither threaded nor asynchronous"),
@@ -114,21 +136,23 @@ fn row(line: &str) -> Result<Row, &'static str> {
     if !(rate.is_finite() && rate > 0.0) {
         return Err("requests_per_second is not positive");
     }
-    Ok(Row {
-        asynchronous,
+    Ok(PublishedRow {
+        table: table.to_owned(),
+        is_async,
         backends: backends.parse().map_err(|_| "backends is no count")?,
         concurrency: concurrency.parse().map_err(|_| "concurrency is no count")?,
         non_2xx: non_2xx.parse().map_err(|_| "non_2xx is no count")?,
-        rate,
+        complete_requests: complete.parse().map_err(|_| "complete_requests is no count")?,
+        requests_per_second: rate,
     })
 }
 
-fn contrast(table: &str, rows: &[Row]) -> Vec<Published> {
-    type Pair<'a> = [Option<&'a Row>; 2];
+fn contrast(table: &str, rows: &[&PublishedRow]) -> Vec<Published> {
+    type Pair<'a> = [Option<&'a PublishedRow>; 2];
     let mut pairs: BTreeMap<(u32, u32), Pair<'_>> = BTreeMap::new();
     for row in rows {
         let pair = pairs.entry((row.concurrency, row.backends)).or_default();
-        pair[usize::from(row.asynchronous)] = Some(row);
+        pair[usize::from(row.is_async)] = Some(row);
     }
     let mut by_concurrency: BTreeMap<u32, Published> = BTreeMap::new();
     for ((concurrency, _), pair) in pairs {
@@ -140,10 +164,14 @@ fn contrast(table: &str, rows: &[Row]) -> Vec<Published> {
             ignored: 0,
         });
         match pair.map(|row| row.filter(|row| row.non_2xx == 0)) {
-            [Some(threaded), Some(asynchronous)] if threaded.rate > asynchronous.rate => {
+            [Some(threaded), Some(asynchronous)]
+                if threaded.requests_per_second > asynchronous.requests_per_second =>
+            {
                 one.threaded_faster += 1;
             }
-            [Some(threaded), Some(asynchronous)] if asynchronous.rate > threaded.rate => {
+            [Some(threaded), Some(asynchronous)]
+                if asynchronous.requests_per_second > threaded.requests_per_second =>
+            {
                 one.async_faster += 1;
             }
             _ => one.ignored += 1,
@@ -161,7 +189,9 @@ mod tests {
         let rows = format!(
             "{HEADER}\nasynchronous,1,2,10000,8001,280.57,3.564\nthreaded,1,2,10000,0,3.4,2.83\nthreaded,2,2,10000,0,3.4,2.8\n"
         );
-        let [one] = &contrast("t", &parse(&rows).unwrap())[..] else { panic!("one concurrency") };
+        let [one] = &contrast("t", &parse(&rows, "t").unwrap().iter().collect::<Vec<_>>())[..] else {
+            panic!("one concurrency")
+        };
         assert_eq!((one.threaded_faster, one.async_faster, one.ignored), (0, 0, 2));
     }
 

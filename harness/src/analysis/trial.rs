@@ -26,6 +26,8 @@ pub struct ValidTrial {
     pub user_us: Option<f64>,
     /// The balancer's CPU time a request, in the kernel, µs.
     pub system_us: Option<f64>,
+    /// What the balancer used besides time; `None` in the direct row.
+    pub balancer: Option<Usage>,
     /// The load generator's CPU time a request, µs.
     pub client_us: f64,
     /// The backends' CPU time a request, µs.
@@ -112,6 +114,22 @@ impl ValidTrial {
         Some(self.user_us? + self.system_us?)
     }
 
+    /// Threads of the balancer at the end of the window.
+    pub fn threads(&self) -> Option<f64> {
+        Some(self.balancer?.threads as f64)
+    }
+
+    /// The most memory that the balancer had, bytes.
+    pub fn peak_memory_bytes(&self) -> Option<f64> {
+        Some(self.balancer?.peak_rss_bytes as f64)
+    }
+
+    /// Context switches of the balancer a request, of both kinds.
+    pub fn switches(&self) -> Option<f64> {
+        let usage = self.balancer?;
+        Some((usage.voluntary_switches + usage.involuntary_switches) as f64 / self.completed as f64)
+    }
+
     /// A percentile of the response time, ms, where the count supports it.
     pub fn percentile_ms(&self, percentile: f64) -> Option<f64> {
         percentile_ms(&self.latency, percentile)
@@ -159,6 +177,7 @@ impl ValidTrial {
                 .map_or(completed * 1e9 / sample.elapsed_ns as f64, |adherence| adherence.achieved),
             user_us: sample.balancer.map(|usage| a_request_us(usage.user_ns)),
             system_us: sample.balancer.map(|usage| a_request_us(usage.system_ns)),
+            balancer: sample.balancer,
             client_us: cpu_ns(&sample.client) / 1e3 / completed,
             backends_us: cpu_ns(&sample.backends) / 1e3 / completed,
             all_cpu_us: all_cpu_ns / 1e3 / completed,

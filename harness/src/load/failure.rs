@@ -1,11 +1,12 @@
 //! What can go wrong with one request, and how many it went wrong with.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::verify::Mismatch;
 
 /// Requests that failed, by what went wrong.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failures {
     /// No connection.
     pub connect: u64,

@@ -62,5 +62,5 @@ pub use failure::{Failure, Failures};
 pub use pace::SUSTAINED_PERCENT;
 pub use progress::{Phase, Progress, bar};
 pub use record::{End, Recorded, Recording};
-pub use report::{Incomplete, LoadReport, OpenLoop, Percentile};
+pub use report::{Incomplete, LoadReport, OpenLoop, Percentile, Told};
 pub use response::MAX_HEAD_BYTES;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::config::LoadConfig;
@@ -21,7 +22,7 @@ use crate::load::latency;
 const PERCENTS: [u32; 8] = [50, 66, 75, 80, 90, 95, 98, 99];
 
 /// The result of one timed window.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadReport {
     /// Why this is not the whole of what was asked for; absent when it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,7 +85,7 @@ pub struct LoadReport {
 }
 
 /// Why a report does not hold all that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Incomplete {
     /// In words, with what to do about it.
     pub reason: String,
@@ -93,7 +94,7 @@ pub struct Incomplete {
 }
 
 /// How long the fastest so many percent of the completed responses took at most, nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentile {
     /// So many percent; 100: all.
     pub percent: u32,
@@ -105,7 +106,7 @@ pub struct Percentile {
 }
 
 /// A window at a fixed rate: how its schedule was kept, and the times from when each request was due.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenLoop {
     /// Requests per second that were due, evenly spaced.
     pub rate: u64,
@@ -152,7 +153,32 @@ impl OpenLoop {
     }
 }
 
+/// A report as `load --json` prints it: with what a reader would otherwise have to compute.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(title = "roundtable load")]
+pub struct Told<'a> {
+    /// The report.
+    #[serde(flatten)]
+    pub report: &'a LoadReport,
+    /// Completed requests per second over the window.
+    pub requests_per_second: f64,
+    /// Some of `percentiles`, milliseconds, by their names; one that too few requests lie beyond is absent. In the open loop
+    /// from when each request was due, in the closed one from when it was sent.
+    pub response_time_ms: BTreeMap<String, f64>,
+}
+
 impl LoadReport {
+    /// As `load --json` prints it.
+    pub fn told(&self) -> Told<'_> {
+        let name = |percent: u32| if percent == 100 { "max".to_owned() } else { format!("p{percent}") };
+        let ms = |of: &Percentile| of.from_due_ns.unwrap_or(of.from_sent_ns) as f64 / 1e6;
+        Told {
+            report: self,
+            requests_per_second: self.requests_per_second(),
+            response_time_ms: self.percentiles.iter().map(|of| (name(of.percent), ms(of))).collect(),
+        }
+    }
+
     /// The report of a window of `config` that took `elapsed`.
     pub(crate) fn of(config: &LoadConfig, tally: &Tally, pace: &Pace, elapsed: Duration) -> Self {
         LoadReport {
@@ -239,6 +265,25 @@ mod tests {
         let told = percentiles(&times, Some(&times));
         assert!(told.iter().all(|p| p.from_due_ns == Some(p.from_sent_ns)), "{told:?}");
         told.iter().map(|percentile| percentile.percent).collect()
+    }
+
+    #[test]
+    fn what_is_printed_as_json_has_rates_and_percentiles_as_numbers() {
+        let at = |percent, from_sent_ns, from_due_ns| Percentile { percent, from_sent_ns, from_due_ns };
+        let report = LoadReport {
+            completed: 500,
+            elapsed_ns: 250_000_000,
+            percentiles: vec![
+                at(50, 1_500_000, None),
+                at(99, 2_000_000, Some(4_000_000)),
+                at(100, 9_000_000, None),
+            ],
+            ..LoadReport::default()
+        };
+        let told = serde_json::to_value(report.told()).unwrap();
+        assert_eq!(told["requests_per_second"], 2000.0);
+        assert_eq!(told["response_time_ms"], serde_json::json!({"p50": 1.5, "p99": 4.0, "max": 9.0}));
+        assert_eq!(told["completed"], 500);
     }
 
     #[test]

@@ -21,10 +21,6 @@ use crate::testbed::tool::{Running, ToolError, version};
 
 /// Where it is kept in a run's folder.
 pub const FILE: &str = "cross_check.json";
-/// Backends behind each balancer.
-pub const BACKENDS: u32 = 3;
-/// Requests outstanding.
-pub const CONCURRENCY: u32 = 10;
 /// Requests of one measurement by number.
 const REQUESTS: u64 = 10_000;
 /// Length of one measurement by time, seconds.
@@ -53,15 +49,12 @@ pub const TOOLS: [Tool; 3] = [Tool::Ab, Tool::AbKeepAlive, Tool::Wrk];
 
 /// What was measured, and with which versions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "AnyVersion")]
 pub struct CrossCheck {
     /// The tools that were there, each as its first line of version tells.
     pub versions: Vec<String>,
     /// The tools that were not there or did not work, and why.
     pub missing: Vec<String>,
-    /// Backends behind each balancer.
-    pub backends: u32,
-    /// Requests outstanding.
-    pub concurrency: u32,
     /// In the order in which they were measured.
     pub pairs: Vec<Pair>,
 }
@@ -71,6 +64,8 @@ pub struct CrossCheck {
 pub struct Pair {
     /// The balancer's model.
     pub model: String,
+    /// What was done to it; the connections are those of the tool.
+    pub condition: Condition,
     /// Theirs.
     pub tool: Tool,
     /// Whether ours was measured first.
@@ -88,6 +83,8 @@ pub struct Pair {
 pub struct Agreement {
     /// The balancer's model.
     pub model: String,
+    /// What was done to it.
+    pub condition: Condition,
     /// Theirs.
     pub tool: Tool,
     /// Pairs without a failure.
@@ -98,41 +95,93 @@ pub struct Agreement {
     pub ratio: Option<[f64; 3]>,
 }
 
-/// Measures `pairs` pairs for each of `models` and each tool that is there. `tell` hears of what is under way.
+/// Measures `pairs` pairs for each of `models` and each tool that is there, under each of `conditions`. `tell` hears of
+/// what is under way.
 pub fn measure(
     testbed: &Testbed,
-    base: &Condition,
+    conditions: &[Condition],
     models: &[Competitor],
     pairs: u32,
     tell: &mut dyn FnMut(&str),
 ) -> Result<CrossCheck, PassError> {
-    let mut check = CrossCheck {
-        versions: Vec::new(),
-        missing: Vec::new(),
-        backends: BACKENDS,
-        concurrency: CONCURRENCY,
-        pairs: Vec::new(),
-    };
+    let mut check = CrossCheck { versions: Vec::new(), missing: Vec::new(), pairs: Vec::new() };
     let mut tools = installed(&mut check);
-    let setup = Setup::start(testbed, &Condition { backends: BACKENDS, ..base.clone() })?;
-    for number in 0..pairs {
-        for model in models {
-            for tool in tools.clone() {
-                tell(&format!("cross-check, pair {} of {pairs}: {model}, {}", number + 1, tool.name()));
-                match pair(&setup, base, model, tool, number % 2 == 0) {
-                    Ok(pair) => check.pairs.push(pair),
-                    Err(PairError::Child(error)) => return Err(error.into()),
-                    Err(PairError::Tool(ToolError::Interrupted)) => return Err(PassError::Interrupted),
-                    Err(PairError::Tool(error)) => {
-                        // What does not work once is not tried again.
-                        check.missing.push(error.to_string());
-                        tools.retain(|other| *other != tool);
+    let conditions = super::each_once(conditions, |asked| Condition {
+        // Each tool has its own connections; a closed loop, whatever the run's: so are theirs.
+        connections: Connections::Close,
+        rate: None,
+        fault: None,
+        requests: REQUESTS,
+        warmup: WARMUP,
+        ..asked.clone()
+    });
+    for condition in &conditions {
+        let setup = Setup::start(testbed, condition)?;
+        for number in 0..pairs {
+            for model in models {
+                for tool in tools.clone() {
+                    let (place, name) = (super::place(condition), tool.name());
+                    tell(&format!("cross-check, {place}, pair {} of {pairs}: {model}, {name}", number + 1));
+                    match pair(&setup, condition, model, tool, number % 2 == 0) {
+                        Ok(pair) => check.pairs.push(pair),
+                        Err(PairError::Child(error)) => return Err(error.into()),
+                        Err(PairError::Tool(ToolError::Interrupted)) => return Err(PassError::Interrupted),
+                        Err(PairError::Tool(error)) => {
+                            // What does not work once is not tried again.
+                            check.missing.push(error.to_string());
+                            tools.retain(|other| *other != tool);
+                        }
                     }
                 }
             }
         }
     }
     Ok(check)
+}
+
+/// As it is kept now, and as an earlier roundtable kept it: with one backend count and concurrency for all pairs.
+#[derive(Deserialize)]
+struct AnyVersion {
+    versions: Vec<String>,
+    missing: Vec<String>,
+    backends: Option<u32>,
+    concurrency: Option<u32>,
+    pairs: Vec<PairOfAnyVersion>,
+}
+
+#[derive(Deserialize)]
+struct PairOfAnyVersion {
+    model: String,
+    condition: Option<Condition>,
+    tool: Tool,
+    ours_first: bool,
+    ours_per_second: f64,
+    theirs_per_second: f64,
+    failures: u64,
+}
+
+impl From<AnyVersion> for CrossCheck {
+    fn from(AnyVersion { versions, missing, backends, concurrency, pairs }: AnyVersion) -> Self {
+        let plain = Condition::default();
+        let earlier = |tool: Tool| Condition {
+            backends: backends.unwrap_or(plain.backends),
+            concurrency: concurrency.unwrap_or(plain.concurrency),
+            connections: tool.connections(),
+            requests: REQUESTS,
+            warmup: WARMUP,
+            ..plain.clone()
+        };
+        let today = |pair: PairOfAnyVersion| Pair {
+            condition: pair.condition.unwrap_or_else(|| earlier(pair.tool)),
+            model: pair.model,
+            tool: pair.tool,
+            ours_first: pair.ours_first,
+            ours_per_second: pair.ours_per_second,
+            theirs_per_second: pair.theirs_per_second,
+            failures: pair.failures,
+        };
+        CrossCheck { versions, missing, pairs: pairs.into_iter().map(today).collect() }
+    }
 }
 
 enum PairError {
@@ -162,22 +211,12 @@ fn installed(check: &mut CrossCheck) -> Vec<Tool> {
 
 fn pair(
     setup: &Setup<'_>,
-    base: &Condition,
+    condition: &Condition,
     model: &Competitor,
     tool: Tool,
     ours_first: bool,
 ) -> Result<Pair, PairError> {
-    // A closed loop, whatever the run's: so are theirs.
-    let condition = Condition {
-        backends: BACKENDS,
-        concurrency: CONCURRENCY,
-        connections: if tool.keeps_alive() { Connections::Keepalive } else { Connections::Close },
-        rate: None,
-        fault: None,
-        requests: REQUESTS,
-        warmup: WARMUP,
-        ..base.clone()
-    };
+    let condition = Condition { connections: tool.connections(), ..condition.clone() };
     let ours = || -> Result<_, PairError> {
         let balancer = setup.balancer(model, &condition)?;
         let report = go(setup.load(balancer.address, &condition)?, &condition)?;
@@ -186,9 +225,9 @@ fn pair(
     let theirs = || -> Result<_, PairError> {
         let balancer = setup.balancer(model, &condition)?;
         // Theirs cannot warm up: ours does it for them, with as little behind it as there can be.
-        let little = Condition { requests: CONCURRENCY.into(), ..condition.clone() };
+        let little = Condition { requests: condition.concurrency.into(), ..condition.clone() };
         drop(setup.load(balancer.address, &little)?);
-        let args = tool.args(balancer.address);
+        let args = tool.args(balancer.address, condition.concurrency);
         let output = Running::start(tool.program(), &args)
             .and_then(|running| running.output(PATIENCE, setup.interrupt()));
         let read = output.and_then(|output| {
@@ -206,6 +245,7 @@ fn pair(
     };
     Ok(Pair {
         model: model.to_string(),
+        condition,
         tool,
         ours_first,
         ours_per_second: ours.0,
@@ -228,46 +268,56 @@ impl Tool {
         if self == Tool::Wrk { "wrk" } else { "ab" }
     }
 
-    fn keeps_alive(self) -> bool {
-        self != Tool::Ab
+    fn connections(self) -> Connections {
+        if self == Tool::Ab { Connections::Close } else { Connections::Keepalive }
     }
 
-    fn args(self, target: SocketAddr) -> Vec<String> {
+    fn args(self, target: SocketAddr, concurrency: u32) -> Vec<String> {
         let url = format!("http://{target}/");
         let line = match self {
-            Tool::Ab => format!("-q -n {REQUESTS} -c {CONCURRENCY} {url}"),
-            Tool::AbKeepAlive => format!("-q -k -n {REQUESTS} -c {CONCURRENCY} {url}"),
-            Tool::Wrk => format!("-t1 -c{CONCURRENCY} -d{SECONDS}s {url}"),
+            Tool::Ab => format!("-q -n {REQUESTS} -c {concurrency} {url}"),
+            Tool::AbKeepAlive => format!("-q -k -n {REQUESTS} -c {concurrency} {url}"),
+            Tool::Wrk => format!("-t1 -c{concurrency} -d{SECONDS}s {url}"),
         };
         line.split(' ').map(str::to_owned).collect()
     }
 }
 
 impl CrossCheck {
-    /// Model by model and tool by tool, in the order in which they were first measured.
+    /// Condition by condition, model by model and tool by tool, in the order in which they were first measured.
     pub fn agreements(&self) -> Vec<Agreement> {
-        let mut keys: Vec<(&str, Tool)> = Vec::new();
+        let mut alike: Vec<Vec<&Pair>> = Vec::new();
         for pair in &self.pairs {
-            if !keys.contains(&(pair.model.as_str(), pair.tool)) {
-                keys.push((&pair.model, pair.tool));
+            let key = |pair: &Pair| (pair.condition.clone(), pair.model.clone(), pair.tool);
+            match alike.iter_mut().find(|of| of.first().is_some_and(|first| key(first) == key(pair))) {
+                Some(of) => of.push(pair),
+                None => alike.push(vec![pair]),
             }
         }
-        let agreement = |(model, tool): (&str, Tool)| {
-            let all: Vec<_> =
-                self.pairs.iter().filter(|pair| pair.model == model && pair.tool == tool).collect();
-            let sound = all.iter().filter(|pair| pair.failures == 0 && pair.theirs_per_second > 0.0);
-            let mut ratios: Vec<f64> =
-                sound.map(|pair| pair.ours_per_second / pair.theirs_per_second).collect();
-            ratios.sort_by(f64::total_cmp);
-            let middle = |at: usize| ratios.get(at).copied();
-            let ratio = ratios.first().zip(ratios.last()).and_then(|(lowest, highest)| {
-                let median = f64::midpoint(middle((ratios.len() - 1) / 2)?, middle(ratios.len() / 2)?);
-                Some([*lowest, median, *highest])
-            });
-            let failed_pairs = all.len() - ratios.len();
-            Agreement { model: model.to_owned(), tool, pairs: ratios.len(), failed_pairs, ratio }
-        };
-        keys.into_iter().map(agreement).collect()
+        alike.iter().filter_map(|pairs| Agreement::of(pairs)).collect()
+    }
+}
+
+impl Agreement {
+    /// Of pairs of one condition, model and tool; `None` of none.
+    fn of(pairs: &[&Pair]) -> Option<Self> {
+        let Pair { model, condition, tool, .. } = pairs.first()?;
+        let sound = pairs.iter().filter(|pair| pair.failures == 0 && pair.theirs_per_second > 0.0);
+        let mut ratios: Vec<f64> = sound.map(|pair| pair.ours_per_second / pair.theirs_per_second).collect();
+        ratios.sort_by(f64::total_cmp);
+        let at = |index: usize| ratios.get(index).copied();
+        let ratio = ratios.first().zip(ratios.last()).and_then(|(lowest, highest)| {
+            let median = f64::midpoint(at((ratios.len() - 1) / 2)?, at(ratios.len() / 2)?);
+            Some([*lowest, median, *highest])
+        });
+        Some(Agreement {
+            model: model.clone(),
+            condition: condition.clone(),
+            tool: *tool,
+            pairs: ratios.len(),
+            failed_pairs: pairs.len() - ratios.len(),
+            ratio,
+        })
     }
 }
 
@@ -278,6 +328,7 @@ mod tests {
     fn pair(tool: Tool, ours: f64, theirs: f64, failures: u64) -> Pair {
         Pair {
             model: "mio".into(),
+            condition: Condition { connections: tool.connections(), ..Condition::default() },
             tool,
             ours_first: true,
             ours_per_second: ours,
@@ -287,7 +338,7 @@ mod tests {
     }
 
     fn check(pairs: Vec<Pair>) -> CrossCheck {
-        CrossCheck { versions: Vec::new(), missing: Vec::new(), backends: 3, concurrency: 10, pairs }
+        CrossCheck { versions: Vec::new(), missing: Vec::new(), pairs }
     }
 
     #[test]
@@ -320,5 +371,14 @@ mod tests {
         let text = serde_json::to_string(&check).unwrap();
         assert!(text.contains("\"ab -k\""));
         assert_eq!(serde_json::from_str::<CrossCheck>(&text).unwrap(), check);
+    }
+
+    #[test]
+    fn pairs_that_an_earlier_roundtable_kept_are_of_their_one_condition() {
+        let kept = r#"{"versions":[],"missing":[],"backends":4,"concurrency":20,"pairs":[{"model":"mio","tool":"ab -k",
+            "ours_first":true,"ours_per_second":1.0,"theirs_per_second":2.0,"failures":0}]}"#;
+        let pair = &serde_json::from_str::<CrossCheck>(kept).unwrap().pairs[0];
+        assert_eq!((pair.condition.backends, pair.condition.concurrency), (4, 20));
+        assert_eq!(pair.condition.connections, Connections::Keepalive);
     }
 }

@@ -7,13 +7,17 @@ pub mod cross_check;
 pub mod system_calls;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
+use self::cross_check::CrossCheck;
+use self::system_calls::SystemCalls;
 use crate::load::LoadReport;
 use crate::plan::{Competitor, Condition};
+use crate::record::store::{self, StoreError};
 use crate::testbed::process::{ChildError, Supervised};
 use crate::testbed::role::{Detail, patience};
 use crate::testbed::{Server, Testbed};
@@ -44,6 +48,41 @@ impl From<ChildError> for PassError {
             error => PassError::Child(error),
         }
     }
+}
+
+/// What the passes beside a run's trials found, as far as they were made.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Passes {
+    /// System calls and context switches.
+    pub system_calls: Option<SystemCalls>,
+    /// Our load generator beside others.
+    pub cross_check: Option<CrossCheck>,
+}
+
+impl Passes {
+    /// Those that are kept in a run's folder.
+    pub fn read(dir: &Path) -> Result<Self, StoreError> {
+        Ok(Passes {
+            system_calls: store::kept(dir, system_calls::FILE)?,
+            cross_check: store::kept(dir, cross_check::FILE)?,
+        })
+    }
+}
+
+/// What `altered` makes of each of `conditions`, each result once.
+fn each_once(conditions: &[Condition], altered: impl Fn(&Condition) -> Condition) -> Vec<Condition> {
+    let mut distinct = Vec::new();
+    for condition in conditions.iter().map(altered) {
+        if !distinct.contains(&condition) {
+            distinct.push(condition);
+        }
+    }
+    distinct
+}
+
+/// A condition in the line that tells what is under way.
+fn place(condition: &Condition) -> String {
+    format!("{} backends, concurrency {}", condition.backends, condition.concurrency)
 }
 
 /// Backends, ready for balancers.
@@ -125,10 +164,10 @@ mod tests {
             ..fixtures::plan(Length::Blocks(1)).base
         };
         let models = [Competitor::of("tokio")];
-        system_calls::measure(&testbed, &base, &models, &mut |_| ()).unwrap();
+        system_calls::measure(&testbed, std::slice::from_ref(&base), &models, &mut |_| ()).unwrap();
         let lines = std::fs::read_to_string(lines).unwrap();
         let of = |role: &str| -> Vec<&str> { lines.lines().filter(|line| line.starts_with(role)).collect() };
-        assert_eq!(of("backend").len(), system_calls::BACKENDS as usize);
+        assert_eq!(of("backend").len(), base.backends as usize);
         assert!(of("balance").len() >= 2 && of("load").len() >= 2, "{lines}");
         assert!(of("balance").iter().all(|line| line.contains(" --workers 1 ")), "{lines}");
         assert!(of("backend").iter().all(|line| line.contains(" --body-bytes 77 ")), "{lines}");

@@ -4,7 +4,7 @@
 //! counted by `strace` attached to it after it has warmed up, so that what it does once is not in them; a traced
 //! balancer is many times slower, so that context switches come from a pass without it, from the kernel's own
 //! counters; where `strace` is missing or not permitted, that is said and the switches are still there. Waiting calls
-//! depend on how many requests are under way at once: the counts are those of this concurrency, under a tracer.
+//! depend on how many requests are under way at once: the counts are those of their condition, under a tracer.
 
 use std::io::{BufRead, BufReader};
 use std::process::ChildStderr;
@@ -25,10 +25,6 @@ use crate::testbed::tool::{Running, ToolError, last, version};
 
 /// Where it is kept in a run's folder.
 pub const FILE: &str = "system_calls.json";
-/// Backends behind each balancer.
-pub const BACKENDS: u32 = 3;
-/// Requests outstanding.
-pub const CONCURRENCY: u32 = 10;
 /// Requests of a pass…
 const REQUESTS: u64 = 2000;
 /// …and before it.
@@ -40,14 +36,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Calls and switches of all models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "AnyVersion")]
 pub struct SystemCalls {
     /// `strace`'s version, or why there are no system calls.
     pub strace: String,
-    /// Backends behind each balancer.
-    pub backends: u32,
-    /// Requests outstanding.
-    pub concurrency: u32,
-    /// One a model and kind of connections.
+    /// One a condition and model.
     pub rows: Vec<Row>,
 }
 
@@ -56,8 +49,8 @@ pub struct SystemCalls {
 pub struct Row {
     /// Its model.
     pub model: String,
-    /// The client's connections.
-    pub connections: Connections,
+    /// What was done to it.
+    pub condition: Condition,
     /// Requests of each pass, all answered.
     pub requests: u64,
     /// The calls of the traced pass, the most frequent first; absent when it could not be traced.
@@ -79,10 +72,10 @@ pub struct Call {
     pub errors: u64,
 }
 
-/// Runs the passes for each of `models`. `tell` hears of what is under way.
+/// Runs the passes for each of `models` under each of `conditions`. `tell` hears of what is under way.
 pub fn measure(
     testbed: &Testbed,
-    base: &Condition,
+    conditions: &[Condition],
     models: &[Competitor],
     tell: &mut dyn FnMut(&str),
 ) -> Result<SystemCalls, PassError> {
@@ -90,25 +83,26 @@ pub fn measure(
         Ok(version) => (true, version),
         Err(error) => (false, error.to_string()),
     };
-    let mut all = SystemCalls { strace, backends: BACKENDS, concurrency: CONCURRENCY, rows: Vec::new() };
-    let setup = Setup::start(testbed, &Condition { backends: BACKENDS, ..base.clone() })?;
-    for connections in [Connections::Close, Connections::Keepalive] {
-        let keep_alive = connections == Connections::Keepalive;
+    let mut all = SystemCalls { strace, rows: Vec::new() };
+    let conditions = super::each_once(conditions, |asked| Condition {
         // A closed loop, whatever the run's: a traced balancer keeps no rate.
-        let condition = Condition {
-            backends: BACKENDS,
-            concurrency: CONCURRENCY,
-            connections,
-            rate: None,
-            fault: None,
-            requests: REQUESTS,
-            warmup: WARMUP,
-            ..base.clone()
-        };
+        rate: None,
+        fault: None,
+        requests: REQUESTS,
+        warmup: WARMUP,
+        ..asked.clone()
+    });
+    let count = conditions.len() * models.len();
+    for condition in &conditions {
+        let setup = Setup::start(testbed, condition)?;
         for model in models {
-            tell(&format!("system calls: {model}, {}", if keep_alive { "keep-alive" } else { "close" }));
-            let used = switches(&setup, model, &condition)?;
-            let calls = match traced.then(|| trace(&setup, model, &condition)) {
+            tell(&format!(
+                "system calls, {} of {count}: {model}, {}",
+                all.rows.len() + 1,
+                super::place(condition)
+            ));
+            let used = switches(&setup, model, condition)?;
+            let calls = match traced.then(|| trace(&setup, model, condition)) {
                 None => None,
                 Some(Ok(calls)) => Some(calls),
                 Some(Err(Pass::Child(error))) => return Err(error.into()),
@@ -121,7 +115,7 @@ pub fn measure(
             };
             all.rows.push(Row {
                 model: model.to_string(),
-                connections,
+                condition: condition.clone(),
                 requests: REQUESTS,
                 calls,
                 voluntary_switches: used.voluntary_switches,
@@ -130,6 +124,51 @@ pub fn measure(
         }
     }
     Ok(all)
+}
+
+/// As it is kept now, and as an earlier roundtable kept it: with one backend count and concurrency for all rows.
+#[derive(Deserialize)]
+struct AnyVersion {
+    strace: String,
+    backends: Option<u32>,
+    concurrency: Option<u32>,
+    rows: Vec<RowOfAnyVersion>,
+}
+
+#[derive(Deserialize)]
+struct RowOfAnyVersion {
+    model: String,
+    condition: Option<Condition>,
+    connections: Option<Connections>,
+    requests: u64,
+    calls: Option<Vec<Call>>,
+    voluntary_switches: u64,
+    involuntary_switches: u64,
+}
+
+impl From<AnyVersion> for SystemCalls {
+    fn from(AnyVersion { strace, backends, concurrency, rows }: AnyVersion) -> Self {
+        let today = |row: RowOfAnyVersion| {
+            let plain = Condition::default();
+            let earlier = || Condition {
+                backends: backends.unwrap_or(plain.backends),
+                concurrency: concurrency.unwrap_or(plain.concurrency),
+                connections: row.connections.unwrap_or(plain.connections),
+                requests: row.requests,
+                warmup: WARMUP,
+                ..plain.clone()
+            };
+            Row {
+                condition: row.condition.clone().unwrap_or_else(earlier),
+                model: row.model,
+                requests: row.requests,
+                calls: row.calls,
+                voluntary_switches: row.voluntary_switches,
+                involuntary_switches: row.involuntary_switches,
+            }
+        };
+        SystemCalls { strace, rows: rows.into_iter().map(today).collect() }
+    }
 }
 
 enum Pass {
@@ -312,7 +351,7 @@ mod tests {
     fn row(calls: Option<Vec<Call>>) -> Row {
         Row {
             model: "mio".into(),
-            connections: Connections::Keepalive,
+            condition: Condition { connections: Connections::Keepalive, ..Condition::default() },
             requests: 2000,
             calls,
             voluntary_switches: 1000,
@@ -353,13 +392,17 @@ mod tests {
 
     #[test]
     fn counts_survive_their_json_form() {
-        let before = SystemCalls {
-            strace: "6.1".into(),
-            backends: 3,
-            concurrency: 10,
-            rows: vec![row(parse(OUTPUT))],
-        };
+        let before = SystemCalls { strace: "6.1".into(), rows: vec![row(parse(OUTPUT))] };
         let text = serde_json::to_string(&before).unwrap();
         assert_eq!(serde_json::from_str::<SystemCalls>(&text).unwrap(), before);
+    }
+
+    #[test]
+    fn counts_that_an_earlier_roundtable_kept_are_of_their_one_condition() {
+        let kept = r#"{"strace":"6.1","backends":4,"concurrency":20,"rows":[{"model":"mio","connections":"keepalive",
+            "requests":2000,"calls":null,"voluntary_switches":7,"involuntary_switches":8}]}"#;
+        let row = &serde_json::from_str::<SystemCalls>(kept).unwrap().rows[0];
+        assert_eq!((row.condition.backends, row.condition.concurrency), (4, 20));
+        assert_eq!((row.condition.connections, row.voluntary_switches), (Connections::Keepalive, 7));
     }
 }

@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use self::error::unwritable;
-use self::read::{must_hold_a_run, read_all};
+use self::read::{must_hold_a_run, read_all, reason};
 use super::{Environment, Stored, Trial};
 
 pub use self::error::StoreError;
@@ -56,6 +57,23 @@ pub fn keep(dir: &Path, name: &str, value: &impl Serialize) -> Result<PathBuf, S
         .and_then(|()| fs::rename(&draft, &path));
     written.map_err(|reason| unwritable(&path, reason, HERE))?;
     Ok(path)
+}
+
+/// What [`keep`] put into the file `name` of the run in `dir`; `None` where there is no such file.
+pub fn kept<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<Option<T>, StoreError> {
+    let path = dir.join(name);
+    let text = match fs::read(&path) {
+        Err(reason) if reason.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(reason) => return Err(StoreError::Unreadable { path, reason }),
+        Ok(text) => text,
+    };
+    let value = serde_json::from_slice(&text).map_err(|error| StoreError::Broken {
+        line: error.line(),
+        reason: reason(&error),
+        path,
+        remedy: "delete that file: the report then does without it",
+    })?;
+    Ok(Some(value))
 }
 
 /// The writing end of a run's folder.

@@ -5,13 +5,16 @@
 //! [`section`]s, [`figures`] into drawings, [`render`] writes them, [`write()`] puts a report on disk. Reads no clock and no
 //! system font.
 
+pub mod export;
 pub mod figures;
 pub mod render;
 pub mod section;
 pub mod sections;
+mod splice;
 pub mod terminal;
 pub mod value;
 
+mod page;
 mod prose;
 
 #[cfg(test)]
@@ -24,11 +27,15 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use thiserror::Error;
 
-use self::figures::{Figure, FigureError};
+use self::figures::{Figure, FigureError, Medium};
+use self::render::html::Switches;
 use self::section::Document;
 use self::sections::Source;
+pub use self::splice::SpliceError;
 use crate::analysis::Analysis;
 use crate::analysis::faults::FaultRun;
+use crate::analysis::published::PublishedRow;
+use crate::probes::Passes;
 use crate::record::Stored;
 pub use crate::text::wrapped;
 
@@ -52,6 +59,100 @@ pub enum ReportError {
     /// The page could not be made: a fault of roundtable.
     #[error("the page could not be made ({0}); please report this with the run's folder")]
     Page(String),
+    /// The trials could not be written as CSV: a fault of roundtable.
+    #[error("the trials could not be written ({0}); please report this with the run's folder")]
+    Trials(String),
+    /// A fault run has no published form yet.
+    #[error("a fault run has no JSON form; ask for --format csv, markdown or html")]
+    NoForm,
+    /// Nothing could be put into another document.
+    #[error(transparent)]
+    Splice(#[from] SpliceError),
+}
+
+/// What stands beside a run in its report.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beside {
+    /// What the passes beside its trials found.
+    pub passes: Passes,
+    /// The tables of 2021.
+    pub published: Vec<PublishedRow>,
+}
+
+/// A form of a report that is printed whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `report.md`.
+    Markdown,
+    /// `index.html`.
+    Html,
+    /// For other programs, of the published form.
+    Json,
+    /// Every trial as a row.
+    Csv,
+}
+
+/// The report of a run in `form`.
+pub fn in_form(stored: &Stored, beside: &Beside, form: Form) -> Result<String, ReportError> {
+    if form == Form::Csv {
+        return export::trials::csv(stored).map_err(ReportError::Trials);
+    }
+    let made = Made::of(stored, beside);
+    match form {
+        Form::Markdown => Ok(render::markdown::document(&made.document())),
+        Form::Html => made.page(),
+        Form::Json | Form::Csv => {
+            let report = export::report::Report::of(stored, &made.analysis, &beside.passes);
+            serde_json::to_string_pretty(&report)
+                .map(|text| text + "\n")
+                .map_err(|error| ReportError::Page(error.to_string()))
+        }
+    }
+}
+
+/// The report of a fault run in `form`.
+pub fn faults_in_form(run: FaultRun<'_>, form: Form) -> Result<String, ReportError> {
+    let document = || sections::faults::document(run, &figures::of_faults(run, Medium::File));
+    match form {
+        Form::Csv => export::trials::csv(run.stored).map_err(ReportError::Trials),
+        Form::Markdown => Ok(render::markdown::document(&document())),
+        Form::Html => page::of(&document(), &figures::of_faults(run, Medium::Page), Switches::default()),
+        Form::Json => Err(ReportError::NoForm),
+    }
+}
+
+/// `text` with the tables and findings of a run's report between the markers that name them.
+pub fn spliced(stored: &Stored, beside: &Beside, text: &str) -> Result<String, ReportError> {
+    let analysis = Analysis::of(stored);
+    let document = sections::document(&Source { stored, analysis: &analysis, beside, figures: &[] });
+    Ok(splice::splice(text, &document)?)
+}
+
+/// A run with everything that its report is made from.
+struct Made<'a> {
+    stored: &'a Stored,
+    beside: &'a Beside,
+    analysis: Analysis,
+    figures: Vec<Figure>,
+}
+
+impl<'a> Made<'a> {
+    fn of(stored: &'a Stored, beside: &'a Beside) -> Self {
+        let analysis = Analysis::of(stored);
+        let figures = figures::of_run(stored, &analysis, &beside.passes, Medium::File);
+        Made { stored, beside, analysis, figures }
+    }
+
+    fn document(&self) -> Document {
+        let Made { stored, beside, analysis, figures } = self;
+        sections::document(&Source { stored, analysis, beside, figures })
+    }
+
+    fn page(&self) -> Result<String, ReportError> {
+        let figures = figures::of_run(self.stored, &self.analysis, &self.beside.passes, Medium::Page);
+        let switches = page::switches(&self.analysis);
+        page::of(&self.document(), &figures, switches)
+    }
 }
 
 /// The extensions of a figure's files.
@@ -59,20 +160,20 @@ const FORMS: [&str; 3] = ["png", "svg", "csv"];
 
 /// Writes the report of `stored` to the folder of its name under `reports`, in place of what was there: `report.md`,
 /// `index.html`, and each figure as PNG and SVG, its data as CSV. Returns the files, in that order.
-pub fn write(stored: &Stored, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
-    let analysis = Analysis::of(stored);
-    let figures = figures::of_run(stored, &analysis);
-    let document = sections::document(&Source { stored, analysis: &analysis, figures: &figures });
-    put(&reports.join(&stored.name), files(&document, &figures)?, figures::ids().map(str::to_owned))
+pub fn write(stored: &Stored, beside: &Beside, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let made = Made::of(stored, beside);
+    let files = files(&made.document(), made.page()?, &made.figures)?;
+    put(&reports.join(&stored.name), files, figures::ids().map(str::to_owned))
 }
 
 /// The same of a fault run, with a timeline of each model.
 pub fn write_faults(run: FaultRun<'_>, reports: &Path) -> Result<Vec<PathBuf>, ReportError> {
-    let figures = figures::of_faults(run);
+    let figures = figures::of_faults(run, Medium::File);
     let document = sections::faults::document(run, &figures);
+    let page = page::of(&document, &figures::of_faults(run, Medium::Page), Switches::default())?;
     let dir = reports.join(&run.stored.name);
     let drawn_before = timelines_in(&dir);
-    put(&dir, files(&document, &figures)?, drawn_before)
+    put(&dir, files(&document, page, &figures)?, drawn_before)
 }
 
 /// The ids of timelines that an earlier report left in `dir`: models differ from run to run.
@@ -86,8 +187,11 @@ fn timelines_in(dir: &Path) -> impl Iterator<Item = String> {
 }
 
 /// Each file of a report, its name and its bytes.
-fn files(document: &Document, figures: &[Figure]) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
-    let page = render::html::page(document).map_err(|error| ReportError::Page(error.to_string()))?;
+fn files(
+    document: &Document,
+    page: String,
+    figures: &[Figure],
+) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
     let mut files = vec![
         ("report.md".to_owned(), render::markdown::document(document).into_bytes()),
         ("index.html".to_owned(), page.into_bytes()),

@@ -12,15 +12,28 @@ pub struct Document {
     pub title: String,
     /// The command that makes it again.
     pub command: String,
+    /// What a reader must know in the first ten seconds; `None` where there is nothing to find.
+    pub lead: Option<Lead>,
     /// Its sections, in the order in which they are read.
     pub sections: Vec<Section>,
+}
+
+/// What stands at the head of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lead {
+    /// What was measured, in one line.
+    pub measured: String,
+    /// What was found, in one sentence.
+    pub found: String,
+    /// How sure that is, and where it holds.
+    pub sure: String,
 }
 
 /// One part of a report.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// A name for links.
-    pub id: &'static str,
+    /// A name for links, its own in the report.
+    pub id: String,
     /// What stands over it; the first section of a report has none.
     pub heading: Option<String>,
     /// What is in it, in order.
@@ -34,12 +47,14 @@ pub enum Content {
     Paragraph(String),
     /// Something that a reader must not overlook.
     Warning(String),
-    /// What was found, in a sentence, and the findings behind it.
+    /// What was found, in sentences, and the findings behind them.
     Findings {
-        /// The sentence.
-        sentence: String,
+        /// The sentences, the most general first.
+        sentences: Vec<String>,
         /// What it was written from.
         findings: Vec<Finding>,
+        /// Other documents may quote it by this name.
+        quotable: Option<&'static str>,
     },
     /// A list.
     List(Vec<String>),
@@ -64,11 +79,16 @@ pub struct FigureLink {
     pub size: (u32, u32),
 }
 
+/// The key of a column that names rows of the run.
+pub const COMPETITOR: &str = "competitor";
+
 /// Headings and rows of equal length.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     /// Other documents may quote it by this name.
     pub quotable: Option<&'static str>,
+    /// What each column is compared with each row: a page colours it.
+    pub is_heat_map: bool,
     /// Headings.
     pub columns: Vec<Column>,
     /// Values, row by row.
@@ -84,17 +104,19 @@ pub struct Column {
     pub short: Option<&'static str>,
     /// Numbers are set flush right.
     pub numeric: bool,
+    /// What a page's switches call what stands in it: the name of a factor, or [`COMPETITOR`].
+    pub key: Option<&'static str>,
 }
 
 impl Section {
     /// An empty one.
-    pub fn new(id: &'static str, heading: impl Into<String>) -> Self {
-        Section { id, heading: Some(heading.into()), content: Vec::new() }
+    pub fn new(id: impl Into<String>, heading: impl Into<String>) -> Self {
+        Section { id: id.into(), heading: Some(heading.into()), content: Vec::new() }
     }
 
     /// The one that a report begins with.
     pub fn opening() -> Self {
-        Section { id: "summary", heading: None, content: Vec::new() }
+        Section { id: "summary".into(), heading: None, content: Vec::new() }
     }
 
     /// With a paragraph at its end.
@@ -117,13 +139,29 @@ impl Section {
 impl Table {
     /// A table of these columns and rows.
     pub fn new(columns: Vec<Column>, rows: impl IntoIterator<Item = Vec<Value>>) -> Self {
-        Table { quotable: None, columns, rows: rows.into_iter().collect() }
+        Table { quotable: None, is_heat_map: false, columns, rows: rows.into_iter().collect() }
     }
 
     /// A table of a thing and its value in each row.
     pub fn of_facts(rows: Vec<(&str, String)>) -> Self {
         let columns = vec![Column::words("what"), Column::words("value")];
         Table::new(columns, rows.into_iter().map(|(what, value)| vec![what.into(), value.into()]))
+    }
+
+    /// Whether a page lets its reader sort it.
+    pub fn sorts(&self) -> bool {
+        self.rows.len() > 2 && !self.is_heat_map
+    }
+
+    /// Whether a page's switches leave out rows of it.
+    pub fn is_keyed(&self) -> bool {
+        self.columns.iter().any(|column| column.key.is_some())
+    }
+
+    /// One that a page colours, of rows against columns.
+    pub fn as_heat_map(mut self) -> Self {
+        self.is_heat_map = true;
+        self
     }
 
     /// One that other documents may quote by `name`.
@@ -142,12 +180,23 @@ impl Table {
 impl Column {
     /// A column of words.
     pub fn words(title: impl Into<String>) -> Self {
-        Column { title: title.into(), short: None, numeric: false }
+        Column { title: title.into(), short: None, numeric: false, key: None }
+    }
+
+    /// A column of the names of a run's rows.
+    pub fn models() -> Self {
+        Column::words("model").keyed(COMPETITOR)
     }
 
     /// A column of numbers.
     pub fn numbers(title: impl Into<String>) -> Self {
-        Column { title: title.into(), short: None, numeric: true }
+        Column { title: title.into(), short: None, numeric: true, key: None }
+    }
+
+    /// With what a page's switches call what stands in it.
+    pub fn keyed(mut self, key: &'static str) -> Self {
+        self.key = Some(key);
+        self
     }
 
     /// With another heading on a terminal.

@@ -3,69 +3,142 @@
 use crate::analysis::Analysis;
 use crate::analysis::faults::FaultRun;
 use crate::record::{Stored, left_invalid};
+use crate::report::Beside;
 use crate::report::prose;
 use crate::report::render::terminal;
-use crate::report::sections::{conditions, faults, ratios};
-use crate::text::{capitalised, counted, printable, wrapped};
+use crate::report::section::Content;
+use crate::report::sections::{self, Source};
+use crate::report::sections::{conditions, faults};
+use crate::text::{counted, printable, wrapped};
 
-/// Width of the tables, columns.
-const WIDTH: u16 = 120;
+/// Columns of the widest table, where a terminal has them.
+const WIDEST: u16 = 120;
+/// Findings that are told; the report has them all.
+const FINDINGS: usize = 10;
 /// Invalid trials that are named; the report has them all.
-const NAMED: usize = 10;
+const NAMED: usize = 5;
 
-/// What `roundtable run` prints at its end.
-pub fn of_run(stored: &Stored) -> String {
+/// What `roundtable run` prints at its end, in lines of at most `width` columns: what was found, the run's main figures, CPU
+/// time, what was invalid, and the noise floor.
+pub fn of_run(stored: &Stored, width: u16) -> String {
+    let width = width.min(WIDEST);
     let analysis = Analysis::of(stored);
-    let load = analysis.summary.load();
-    let mut text = prose::load::name_with_times(load)
-        .map_or(String::new(), |load| format!("{}:\n\n", capitalised(&load)));
-    text.push_str(&terminal::table(&conditions::table(&analysis.summary, &analysis.bottlenecks), WIDTH));
-    for of in load.main_metrics().iter().filter_map(|&metric| analysis.verdicts.on(metric)) {
-        if let Some(table) = ratios::table(&analysis.summary.grid, of) {
-            let floor = prose::noise_floor(of);
-            text.push_str(&format!(
-                "\n{}, ratios with 95 % intervals; noise floor {floor}\n",
-                of.metric.name()
-            ));
-            text.push_str(&terminal::table(&table, WIDTH));
+    let summary = &analysis.summary;
+    let mut text = String::new();
+    let findings = prose::claims::of_run(&analysis);
+    if !findings.is_empty() {
+        text.push_str("What was found:\n");
+        text.extend(findings.iter().take(FINDINGS).map(|finding| item(finding, width)));
+        text.push('\n');
+    }
+    text.push_str(&wrapped(&format!("{}:", sections::summary::heading(summary)), width.into()));
+    text.push_str(&terminal::table(&conditions::main_figures(summary), width));
+    text.push('\n');
+    let cpu = conditions::cpu_figures(summary);
+    if !cpu.rows.is_empty() {
+        text.push_str(&wrapped(
+            "CPU time of the balancer per request, µs, medians (less is better):",
+            width.into(),
+        ));
+        text.push_str(&terminal::table(&cpu, width));
+        text.push('\n');
+    }
+    text.push_str(&invalid(&analysis, width));
+    let mut floors: Vec<(String, Vec<&str>)> = Vec::new();
+    for of in summary.load().main_metrics().iter().filter_map(|&metric| analysis.verdicts.on(metric)) {
+        let floor = prose::noise_floor(of);
+        match floors.iter_mut().find(|(known, _)| *known == floor) {
+            Some((_, metrics)) => metrics.push(of.metric.name()),
+            None => floors.push((floor, vec![of.metric.name()])),
         }
     }
-    text.push('\n');
+    let told = |(floor, metrics): &(String, Vec<&str>)| match floors.len() {
+        1 => floor.clone(),
+        _ => format!("{floor} in {}", metrics.join(" and ")),
+    };
+    let floors: Vec<_> = floors.iter().map(told).collect();
     let remark = format!(
-        "Medians over {}. {} {}{}",
-        prose::blocks(&analysis.summary),
+        "Noise floor (how far a model measured twice differs from itself): {}. {} {}{} Every table: `roundtable report {} --full`.",
+        floors.join("; "),
         prose::load::of_a_trial(&stored.environment.plan),
-        prose::strength(&analysis.summary),
-        prose::load::times_on_a_terminal(load),
+        prose::strength(summary),
+        prose::load::times_on_a_terminal(summary.load()),
+        stored.name,
     );
-    text.push_str(&wrapped(&remark, WIDTH.into()));
-    text.push_str(&invalid(&analysis));
+    text.push_str(&wrapped(&remark, width.into()));
     text
 }
 
-fn invalid(analysis: &Analysis) -> String {
+/// `text` as an item of a list.
+fn item(text: &str, width: u16) -> String {
+    let lines = wrapped(&printable(text), usize::from(width.saturating_sub(2)).max(20));
+    let lines = lines.lines().enumerate();
+    lines.map(|(index, line)| format!("{} {line}\n", if index == 0 { "-" } else { " " })).collect()
+}
+
+/// Every table of a run's report.
+pub fn full(stored: &Stored, beside: &Beside, width: u16) -> String {
+    let width = width.clamp(80, WIDEST);
+    let analysis = Analysis::of(stored);
+    let document = sections::document(&Source { stored, analysis: &analysis, beside, figures: &[] });
     let mut text = String::new();
-    let mut invalid = analysis.summary.invalid.iter();
-    if invalid.len() > 0 {
-        text.push_str(&format!("{}:\n", counted(invalid.len(), "invalid trial")));
-    }
-    for trial in invalid.by_ref().take(NAMED) {
-        text.push_str(&format!("  {}\n", printable(&prose::invalid_trial(&analysis.summary, trial))));
-    }
-    if invalid.len() > 0 {
-        text.push_str(&format!("  and {} more, listed in the report\n", invalid.len()));
+    for section in &document.sections {
+        if let Some(heading) = &section.heading {
+            text.push_str(&format!("\n{}\n\n", printable(heading)));
+        }
+        for content in &section.content {
+            match content {
+                Content::Table(table) => text.push_str(&terminal::table(table, width)),
+                Content::Paragraph(words) => text.push_str(&wrapped(&printable(words), width.into())),
+                Content::Findings { sentences, .. } => {
+                    text.extend(sentences.iter().map(|sentence| item(sentence, width)));
+                }
+                Content::Warning(words) => {
+                    text.push_str(&wrapped(&format!("Note: {}", printable(words)), width.into()));
+                }
+                Content::List(items) => {
+                    text.extend(items.iter().map(|item| format!("  {}\n", printable(item))));
+                }
+                Content::Figure(_) => {}
+            }
+            text.push('\n');
+        }
     }
     text
+}
+
+fn invalid(analysis: &Analysis, width: u16) -> String {
+    let summary = &analysis.summary;
+    let mut invalid = summary.invalid.iter();
+    if invalid.len() == 0 {
+        return String::new();
+    }
+    let mut text = format!("{}:\n", counted(invalid.len(), "invalid trial"));
+    for trial in invalid.by_ref().take(NAMED) {
+        text.push_str(&item(&prose::invalid_trial(summary, trial), width));
+    }
+    if invalid.len() > 0 {
+        text.push_str(&format!("- and {} more, listed in the report\n", invalid.len()));
+    }
+    text + "\n"
 }
 
 /// What `roundtable run --fault` prints at its end.
-pub fn of_faults(run: FaultRun<'_>) -> String {
-    let mut text = terminal::table(&faults::table(run), WIDTH);
+pub fn of_faults(run: FaultRun<'_>, width: u16) -> String {
+    let width = width.min(WIDEST);
+    let mut text = String::new();
+    let findings = prose::claims::of_faults(run);
+    if !findings.is_empty() {
+        text.push_str("What clients noticed, medians over the repetitions:\n");
+        text.extend(findings.iter().map(|finding| item(finding, width)));
+        text.push('\n');
+    }
+    text.push_str(&terminal::table(&faults::table(run), width));
     text.push('\n');
-    text.push_str(&wrapped(&faults::reading(run), WIDTH.into()));
+    text.push_str(&wrapped(&faults::reading(run), width.into()));
     if let Some(noise) = faults::noise(run) {
         text.push('\n');
-        text.push_str(&wrapped(&noise, WIDTH.into()));
+        text.push_str(&wrapped(&noise, width.into()));
     }
     for trial in left_invalid(&run.stored.trials) {
         text.push_str(&format!("invalid: {}\n", printable(&faults::place(trial))));

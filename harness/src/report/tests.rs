@@ -14,7 +14,7 @@ fn small() -> Run {
 
 fn written(stored: &Stored) -> BTreeMap<String, Vec<u8>> {
     let reports = tempfile::tempdir().unwrap();
-    let files = write(stored, reports.path()).unwrap();
+    let files = write(stored, &Beside::default(), reports.path()).unwrap();
     files
         .into_iter()
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap()))
@@ -23,8 +23,14 @@ fn written(stored: &Stored) -> BTreeMap<String, Vec<u8>> {
 
 /// Markdown and HTML, with these figures.
 fn texts(stored: &Stored, analysis: &Analysis, figures: &[Figure]) -> (String, String) {
-    let document = sections::document(&Source { stored, analysis, figures });
-    (render::markdown::document(&document), render::html::page(&document).unwrap())
+    let beside = &Beside::default();
+    let document = sections::document(&Source { stored, analysis, beside, figures });
+    let page = page::of(&document, figures, page::switches(analysis)).unwrap();
+    (render::markdown::document(&document), page)
+}
+
+fn figure<'a>(figures: &'a [Figure], id: &str) -> &'a Figure {
+    figures.iter().find(|figure| figure.id() == id).unwrap()
 }
 
 /// Without the figures, which take their time in a debug build.
@@ -46,11 +52,23 @@ fn the_same_run_gives_the_same_bytes() {
             "cpu.csv",
             "cpu.png",
             "cpu.svg",
+            "forest.csv",
+            "forest.png",
+            "forest.svg",
             "index.html",
             "latency.csv",
             "latency.png",
             "latency.svg",
+            "memory.csv",
+            "memory.png",
+            "memory.svg",
             "report.md",
+            "switches.csv",
+            "switches.png",
+            "switches.svg",
+            "threads.csv",
+            "threads.png",
+            "threads.svg",
             "throughput-ratio.csv",
             "throughput-ratio.png",
             "throughput-ratio.svg",
@@ -65,9 +83,8 @@ fn the_same_run_gives_the_same_bytes() {
 fn an_svg_names_fonts_that_browsers_have_and_a_panel_for_each_backend_count() {
     let stored = small().build();
     let analysis = Analysis::of(&stored);
-    let figures = figures::of_run(&stored, &analysis);
-    let svg = figures[0].svg().unwrap();
-    assert_eq!(figures[0].id(), "throughput");
+    let figures = figures::of_run(&stored, &analysis, &Passes::default(), Medium::File);
+    let svg = figure(&figures, "throughput").svg().unwrap();
     assert!(svg.contains(r#"font-family="Liberation Sans, Arial, Helvetica, sans-serif""#));
     for words in ["1 backend", "2 backends", "requests per second", "mio (async)", "direct (no balancer)"] {
         assert!(svg.contains(&format!(">{words}</text>")), "{words}");
@@ -86,7 +103,7 @@ fn an_open_loops_report_is_of_response_times() {
     stored.environment.rate_found = Some(note.into());
     stored.environment.notes = vec!["resumed at noon".into()];
     let analysis = Analysis::of(&stored);
-    let figures = figures::of_run(&stored, &analysis);
+    let figures = figures::of_run(&stored, &analysis, &Passes::default(), Medium::File);
     let (report, page) = texts(&stored, &analysis, &figures);
     assert!(report.contains(&format!("How the rate was chosen: {note}.")));
     assert!(report.contains("**Note:** resumed at noon") && !report.contains("**Note:** --rate"));
@@ -104,9 +121,12 @@ fn an_open_loops_report_is_of_response_times() {
 fn an_open_loops_charts_begin_with_response_times_and_say_since_when() {
     let stored = small().rate(2000).build();
     let analysis = Analysis::of(&stored);
-    let figures = figures::of_run(&stored, &analysis);
+    let figures = figures::of_run(&stored, &analysis, &Passes::default(), Medium::File);
     let slugs: Vec<_> = figures.iter().map(Figure::id).collect();
-    assert_eq!(slugs, ["latency", "p50-ratio", "p99-ratio", "cpu", "cpu-ratio"]);
+    assert_eq!(
+        slugs,
+        ["forest", "latency", "p50-ratio", "p99-ratio", "cpu", "cpu-ratio", "memory", "threads", "switches"]
+    );
     for figure in &figures {
         assert!(figures::ids().any(|id| id == figure.id()));
         let expected =
@@ -115,7 +135,7 @@ fn an_open_loops_charts_begin_with_response_times_and_say_since_when() {
         assert!(!figure.caption().contains("losed"), "{}", figure.caption());
         assert!(figure.title().ends_with(", open loop at 2,000 requests per second"), "{}", figure.title());
     }
-    assert!(figures[1].svg().unwrap().contains("requests outstanding at most"));
+    assert!(figure(&figures, "p50-ratio").svg().unwrap().contains("requests outstanding at most"));
 }
 
 #[test]
@@ -133,7 +153,7 @@ fn text_from_a_run_is_escaped_on_the_page() {
         Outcome::Invalid { reasons: vec![Reason::Words("<script>alert(1)</script>".into())] };
     stored.environment.host.cpu = "<b>cpu</b>".into();
     let (report, page) = document(&stored);
-    assert!(!page.contains("<script") && !page.contains("<b>") && page.contains("&#60;script"));
+    assert!(!page.contains("<script>alert") && !page.contains("<b>") && page.contains("&#60;script"));
     assert!(!report.contains("<script") && !report.contains("<b>"));
 }
 
@@ -160,7 +180,7 @@ fn a_row_that_controls_the_measurement_is_named_plainly_and_is_no_competitor() {
 fn the_short_table_can_be_quoted_by_its_markers() {
     let (report, _) = document(&small().build());
     let begin = report.find("<!-- BEGIN: requests per second").unwrap();
-    let end = report.find("<!-- END -->").unwrap();
+    let end = begin + report[begin..].find("<!-- END -->").unwrap();
     assert!(report[begin..end].contains("| concurrency | model | 1 server | 2 servers |"));
 }
 
@@ -182,26 +202,27 @@ fn a_run_of_any_shape_has_a_report() {
         ("interrupted", interrupted, 2),
         ("nothing run", small().blocks(0).build(), 0),
         ("nothing valid", nothing_valid, 0),
-        ("not in the plan", unplanned, 5),
+        ("not in the plan", unplanned, 9),
         ("nothing at all", nothing_at_all, 0),
-        ("one model", small().models(&["direct", "mio"]).build(), 3),
+        ("one model", small().models(&["direct", "mio"]).build(), 6),
         ("direct only", small().models(&["direct"]).build(), 2),
-        ("one concurrency", small().concurrency(&[5]).build(), 5),
-        ("no direct", small().models(&["threads", "mio"]).build(), 5),
-        ("with controls", small().models(&["direct", "threads", "mio", "threads#2", "mio+10%"]).build(), 5),
-        ("open loop", small().rate(2000).build(), 5),
+        ("one concurrency", small().concurrency(&[5]).build(), 9),
+        ("no direct", small().models(&["threads", "mio"]).build(), 9),
+        ("with controls", small().models(&["direct", "threads", "mio", "threads#2", "mio+10%"]).build(), 10),
+        ("open loop", small().rate(2000).build(), 9),
         ("open loop, nothing run", small().rate(2000).blocks(0).build(), 0),
-        ("open loop, one model", small().rate(2000).models(&["mio"]).build(), 2),
+        ("open loop, one model", small().rate(2000).models(&["mio"]).build(), 5),
         ("controls only", small().models(&["threads#2", "mio+10%"]).build(), 0),
     ];
     for (case, stored, expected) in cases {
         let analysis = Analysis::of(&stored);
-        let figures = figures::of_run(&stored, &analysis);
+        let figures = figures::of_run(&stored, &analysis, &Passes::default(), Medium::File);
         assert_eq!(figures.len(), expected, "{case}");
         let (report, page) = texts(&stored, &analysis, &figures);
         assert!(report.contains("## Provenance"), "{case}");
-        assert!(!terminal::of_run(&stored).is_empty(), "{case}");
-        let mut written = vec![report, page];
+        assert!(!terminal::of_run(&stored, 100).is_empty(), "{case}");
+        let content = page.split("<script>").next().unwrap().to_owned();
+        let mut written = vec![report, content];
         written.extend(figures.iter().map(|figure| figure.svg().unwrap()));
         for text in written {
             assert!(!text.contains("NaN") && !text.contains("inf"), "{case}");
@@ -229,8 +250,8 @@ fn whatever_a_run_varies_stands_in_its_tables_and_charts() {
         assert!(analysis.summary.competitors.iter().all(|row| {
             conditions.iter().all(|condition| analysis.summary.cell(row, condition).valid.len() == 2)
         }));
-        let figures = figures::of_run(&stored, &analysis);
-        assert_eq!(figures.len(), 5);
+        let figures = figures::of_run(&stored, &analysis, &Passes::default(), Medium::File);
+        assert_eq!(figures.len(), 9);
         let (report, page) = texts(&stored, &analysis, &figures);
         assert!(report.contains(column) && report.contains(phrase), "{column} {phrase}: {report}");
         assert!(page.contains(phrase) && !report.contains("not run"), "{phrase}");
@@ -240,7 +261,11 @@ fn whatever_a_run_varies_stands_in_its_tables_and_charts() {
             let data = figure.data();
             assert!(data.columns.iter().any(|of| column.contains(&of.title)), "{}", figure.id());
         }
-        assert!(terminal::of_run(&stored).contains(if column.contains("body") { "bytes" } else { "mio" }));
+        assert!(terminal::of_run(&stored, 100).contains(if column.contains("body") {
+            "bytes"
+        } else {
+            "mio"
+        }));
     }
 }
 
@@ -252,7 +277,7 @@ fn a_chart_that_is_no_longer_drawn_is_removed_and_no_other_file() {
     for name in ["cpu.png", "notes.png"] {
         fs::write(dir.join(name), "").unwrap();
     }
-    write(&small().blocks(0).build(), reports.path()).unwrap();
+    write(&small().blocks(0).build(), &Beside::default(), reports.path()).unwrap();
     assert!(!dir.join("cpu.png").exists() && dir.join("notes.png").exists());
 }
 
@@ -261,7 +286,7 @@ fn a_folder_that_cannot_be_made_is_named_with_a_remedy() {
     let reports = tempfile::tempdir().unwrap();
     let file = reports.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = write(&small().blocks(0).build(), &file).unwrap_err().to_string();
+    let error = write(&small().blocks(0).build(), &Beside::default(), &file).unwrap_err().to_string();
     assert!(error.contains("file/synthetic") && error.contains("--reports"), "{error}");
 }
 

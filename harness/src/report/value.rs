@@ -157,6 +157,22 @@ impl Value {
         }
     }
 
+    /// How a page colours it in a table of model against model: by what is concluded, and how far it is from 1.
+    pub fn heat(&self) -> String {
+        let Value::Ratio { ratio, .. } = self else { return String::new() };
+        let side = match ratio.conclusion() {
+            Conclusion::Above => "above",
+            Conclusion::Below => "below",
+            _ => return "heat-none".to_owned(),
+        };
+        let step = match ratio.judged.ratio.ln().abs() {
+            far if far > 0.4 => 3,
+            far if far > 0.15 => 2,
+            _ => 1,
+        };
+        format!("heat-{side}-{step}")
+    }
+
     /// As plain text.
     pub fn plain(&self) -> String {
         match self {

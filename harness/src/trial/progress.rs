@@ -23,11 +23,16 @@ pub struct Bar {
     bar: ProgressBar,
 }
 
+/// A narrow terminal has room for a short bar alone.
+fn template() -> &'static str {
+    let columns = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0);
+    if columns < 60 { "{bar:8} {pos}/{len}" } else { "{bar:24} {pos}/{len} {wide_msg}" }
+}
+
 impl Bar {
     /// A bar on standard error.
     pub fn new() -> Self {
-        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template(template()).unwrap_or_else(|_| ProgressStyle::default_bar());
         // Drawn twice a trial and no more: the processors belong to what is measured.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style);
         Bar { bar }

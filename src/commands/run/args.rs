@@ -74,10 +74,12 @@ pub(crate) struct Args {
     /// second for each row and condition)
     #[arg(long, conflicts_with_all = ["blocks", "budget", "precision"])]
     pub(super) quick: bool,
-    /// Afterwards, repeat some cells with ab and wrk, where they are installed, and tell how far load agrees with them
+    /// Afterwards, measure every condition again with ab and wrk, where they are installed, in pairs with load; the report
+    /// tells how far they agree
     #[arg(long)]
     pub(super) cross_check: bool,
     /// Afterwards, count each model's system calls (with strace, where it is installed) and context switches per request
+    /// under every condition, for the report
     #[arg(long)]
     pub(super) system_calls: bool,
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the defaults, which are others than those of a run without faults; everything else is as in any run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use roundtable_harness::analysis::faults::FaultRun;
@@ -27,9 +27,9 @@ const BLOCKS: u32 = 3;
 
 /// The tables on standard output, and the paths of what was written.
 pub(super) fn print_report(run: FaultRun<'_>, dir: &Path, reports: &Path) -> anyhow::Result<()> {
-    let written: Vec<PathBuf> = report::write_faults(run, reports)?;
-    let mut text = format!("{}\nobserved: {}\n", report::terminal::of_faults(run), dir.display());
-    text.extend(written.iter().map(|path| format!("written:  {}\n", path.display())));
+    report::write_faults(run, reports)?;
+    let text = report::terminal::of_faults(run, crate::console::width())
+        + &crate::commands::report::place(run.stored, dir, reports);
     print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
 }
 

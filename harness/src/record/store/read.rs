@@ -140,7 +140,7 @@ fn parse<T>(
 }
 
 /// Without the place in the text, which would contradict the line number of the file.
-fn reason(error: &serde_json::Error) -> String {
+pub(super) fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
         Some(at) => format!("{} (column {})", &text[..at], error.column()),

@@ -6,13 +6,12 @@ use super::axis::Axis;
 use super::frame::{Content, Frame, Panel};
 use super::palette::{self, Look};
 use super::shape::{Mark, Shape, Tags};
-use super::{Figure, columns, factors, heading, left_out, legend, named, panels, tagged};
-use crate::analysis::Analysis;
+use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panels, tagged};
 use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::Summary;
 use crate::analysis::trial::ValidTrial;
-use crate::plan::{Competitor, Condition, Plan};
+use crate::plan::{Competitor, Condition};
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::{Digits, Value};
@@ -31,7 +30,8 @@ struct Stack {
     total: Spread,
 }
 
-pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
+pub(super) fn figure(of: &Of<'_>) -> Option<Figure> {
+    let Of { plan, analysis, medium, .. } = *of;
     let summary = &analysis.summary;
     let grid = &summary.grid;
     let (across, rows) = (grid.across(), panels(grid));
@@ -44,24 +44,28 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
         .filter_map(|(row, condition)| Stack::of(summary, row, condition))
         .map(|stack| stack.total.max.max(stack.user + stack.system))
         .reduce(f64::max)?;
-    let frame = Frame::lay_out(Content {
-        title: prose::load::titled("CPU time of the balancer per request", summary.load()),
-        subtitle: format!(
-            "Pale: user mode; full colour: kernel; each a median over {}. Whiskers: smallest to largest sum in a \
+    let frame = Frame::lay_out(
+        Content {
+            title: prose::load::titled("CPU time of the balancer per request", summary.load()),
+            subtitle: format!(
+                "Pale: user mode; full colour: kernel; each a median over {}. Whiskers: smallest to largest sum in a \
              block. The time of client and backends is not in it. {}",
-            prose::blocks(summary),
-            prose::load::of_a_trial(plan) + prose::empty_cells(summary) + left_out(grid, &rows)
-        ),
-        legend: legend(summary, &looks),
-        y_title: "CPU time per request (µs, user + system)".into(),
-        x_title: prose::load::across(summary.load(), across, ""),
-        x: Axis::of_groups(&across.levels),
-        y: Axis::from_zero(highest),
-        panels: rows.iter().map(heading).collect(),
-        columns: columns(rows.len()),
-        panel_height: 420,
-        feet: 24,
-    });
+                prose::blocks(summary),
+                prose::load::of_a_trial(plan) + prose::empty_cells(summary) + left_out(grid, &rows)
+            ),
+            legend: legend(summary, &looks),
+            y_title: "CPU time per request (µs, user + system)".into(),
+            x_title: prose::load::across(summary.load(), across, ""),
+            x: Axis::of_groups(&across.levels),
+            y: Axis::from_zero(highest),
+            panels: rows.iter().map(heading).collect(),
+            columns: columns(rows.len()),
+            page_width: 300,
+            panel_height: 420,
+            feet: 24,
+        },
+        medium,
+    );
     let mut marks = Vec::new();
     for (index, of) in rows.iter().enumerate() {
         for (group, condition) in of.conditions.iter().enumerate() {
@@ -95,6 +99,7 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis) -> Option<Figure> {
         columns,
         under: Vec::new(),
         marks,
+        first: None,
     })
 }
 

@@ -1,7 +1,8 @@
 //! What all figures share: title, legend, a grid of panels with one pair of axes.
 //!
-//! Owns every distance and size of type. Knows nothing of what is measured. A figure is 1660 pixels wide and is
-//! shown at 830 in a README: type of 26 pixels is read as 13.
+//! Owns every distance and size of type. Knows nothing of what is measured. A figure in a file is 1660 pixels wide and is
+//! shown at 830 in a README: type of 26 pixels is read as 13. On a page each panel is a drawing of its own, so that panels
+//! stand side by side or one below the other as there is room; title, legend and notes are the page's.
 
 use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{Color, RGBColor};
@@ -11,8 +12,17 @@ use super::palette::{FAINT_INK, GRID, INK, Look, PAPER};
 use super::shape::{Group, Point, Shape, Tags};
 use super::text;
 
-/// Width of every figure, pixels.
-pub(super) const WIDTH: i32 = 1660;
+/// Width of every figure in a file, pixels.
+const WIDTH: i32 = 1660;
+
+/// Where a figure is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::report) enum Medium {
+    /// In a file of its own.
+    File,
+    /// On a page.
+    Page,
+}
 
 const MARGIN: i32 = 28;
 const TITLE: f32 = 36.0;
@@ -45,6 +55,8 @@ pub(super) struct Content {
     /// Headings of the panels, row by row.
     pub(super) panels: Vec<String>,
     pub(super) columns: usize,
+    /// Width of a panel's plot on a page, pixels; in a file panels share the width.
+    pub(super) page_width: i32,
     /// Height of a panel's plot, pixels.
     pub(super) panel_height: i32,
     /// Room between the axis and its tick labels, for marks, pixels.
@@ -72,6 +84,8 @@ pub(super) struct Frame {
     top: i32,
     /// Left end of the first column's plots.
     left: i32,
+    /// Width of all.
+    width: i32,
 }
 
 /// The plot rectangle of one panel, and the way from values to pixels.
@@ -97,28 +111,43 @@ impl Panel {
 
 impl Frame {
     /// Finds a place for everything in `content`.
-    pub(super) fn lay_out(content: Content) -> Self {
+    pub(super) fn lay_out(mut content: Content, medium: Medium) -> Self {
         let lines = text::wrap(&content.subtitle, TYPE, (WIDTH - 2 * MARGIN) as f32);
         let places = legend_places(&content.legend);
         let legend = places.last().map_or(0, |&(_, line)| (line + 1) * LEGEND_LINE);
         let top = MARGIN + 50 + lines.len() as i32 * LINE + 12 + legend + LINE + 14;
         let labels = content.y.ticks.iter().map(|(_, label)| text::width(label, TYPE)).fold(0.0, f32::max);
         let left = MARGIN + labels.ceil() as i32 + 14;
-        Frame { content, lines, places, top, left }
+        let width = match medium {
+            Medium::File => WIDTH,
+            Medium::Page => {
+                content.columns = 1;
+                left + content.page_width + MARGIN
+            }
+        };
+        Frame { content, lines, places, top, left, width }
+    }
+
+    /// What a drawing of one panel alone shows: its left upper corner, its width and height.
+    pub(super) fn region(&self, index: usize) -> [i32; 4] {
+        let panel = self.panel(index);
+        let top = panel.top - HEADING;
+        let left = MARGIN - 8;
+        [left, top, panel.right + 10 - left, panel.bottom + self.content.feet + FOOT - top]
     }
 
     /// Width and height, pixels.
     pub(super) fn size(&self) -> (u32, u32) {
         let rows = self.content.panels.len().div_ceil(self.content.columns) as i32;
         let height = self.top + rows * self.row_height() - BETWEEN + LINE + 8 + MARGIN;
-        (WIDTH as u32, height as u32)
+        (self.width as u32, height as u32)
     }
 
     /// The panel of `panels[index]`.
     pub(super) fn panel(&self, index: usize) -> Panel {
         let content = &self.content;
         let columns = content.columns as i32;
-        let width = (WIDTH - MARGIN - self.left - (columns - 1) * BETWEEN) / columns;
+        let width = (self.width - MARGIN - self.left - (columns - 1) * BETWEEN) / columns;
         let left = self.left + (index % content.columns) as i32 * (width + BETWEEN);
         let top = self.top + (index / content.columns) as i32 * self.row_height() + HEADING;
         let (x, y) = ((content.x.from, content.x.to), (content.y.from, content.y.to));
@@ -147,7 +176,7 @@ impl Frame {
         }
         let over = (MARGIN, self.top - 10);
         shapes.push(write(&content.y_title, TYPE, FAINT_INK, over, (HPos::Left, VPos::Bottom)));
-        let below = ((self.panel(0).left + WIDTH - MARGIN) / 2, height as i32 - MARGIN);
+        let below = ((self.panel(0).left + self.width - MARGIN) / 2, height as i32 - MARGIN);
         shapes.push(write(&content.x_title, TYPE, FAINT_INK, below, (HPos::Center, VPos::Bottom)));
         Group { class: "frame", shapes, ..Group::default() }
     }
@@ -172,7 +201,7 @@ impl Frame {
     }
 
     /// Grid, ticks and heading of one panel.
-    fn axes(&self, index: usize) -> Group {
+    pub(super) fn axes(&self, index: usize) -> Group {
         let (panel, Content { x: across, y: up, feet, .. }) = (self.panel(index), &self.content);
         let mut shapes = Vec::new();
         for (at, label) in &up.ticks {

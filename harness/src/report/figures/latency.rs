@@ -10,13 +10,12 @@ use super::axis::Axis;
 use super::frame::{Content, Frame, Panel};
 use super::palette::{self, Look};
 use super::shape::{Mark, Shape, Tags};
-use super::{Figure, columns, factors, left_out, legend, named, some_of, tagged};
-use crate::analysis::Analysis;
-use crate::analysis::grid::{Dimension, Grid, Row};
+use super::{Figure, Of, columns, factors, left_out, legend, named, short, some_of, tagged};
+use crate::analysis::grid::{Grid, Row};
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::Summary;
 use crate::load::latency::{REQUESTS_BEYOND_A_PERCENTILE, percentile_ms};
-use crate::plan::{Competitor, Condition, Plan, factor};
+use crate::plan::{Competitor, Condition, Plan};
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::Value;
@@ -66,7 +65,8 @@ impl<'a> Times<'a> {
 /// Every model's curve under one condition; `None` fills a row of panels up.
 type Curves<'a> = Option<(&'a Condition, Vec<Times<'a>>)>;
 
-pub(super) fn figure<'a>(plan: &Plan, analysis: &'a Analysis) -> Option<Figure> {
+pub(super) fn figure<'a>(of: &Of<'a>) -> Option<Figure> {
+    let Of { plan, analysis, medium, .. } = *of;
     let summary = &analysis.summary;
     let looks = palette::looks(summary);
     let grid = &summary.grid;
@@ -86,25 +86,29 @@ pub(super) fn figure<'a>(plan: &Plan, analysis: &'a Analysis) -> Option<Figure> 
     let to = longest.max(1.0) + 0.12;
     let ticks = TICKS.iter().filter(|(nines, _)| *nines <= to);
     let heading = |curves: &Curves<'_>| {
-        curves.as_ref().map_or_else(String::new, |(condition, _)| heading(grid, condition))
+        curves.as_ref().map_or_else(String::new, |(condition, _)| short(grid, condition))
     };
-    let frame = Frame::lay_out(Content {
-        title: prose::load::titled("Response time by percentile", summary.load()),
-        subtitle: subtitle(plan, summary) + left_out(grid, &rows),
-        legend: legend(summary, &looks),
-        y_title: "response time (ms, log scale)".into(),
-        x_title: "percentile of requests (log scale in 1 / (1 − p))".into(),
-        x: Axis {
-            from: MEDIAN - 0.1,
-            to,
-            ticks: ticks.map(|&(nines, label)| (nines, label.into())).collect(),
+    let frame = Frame::lay_out(
+        Content {
+            title: prose::load::titled("Response time by percentile", summary.load()),
+            subtitle: subtitle(plan, summary) + left_out(grid, &rows),
+            legend: legend(summary, &looks),
+            y_title: "response time (ms, log scale)".into(),
+            x_title: "percentile of requests (log scale in 1 / (1 − p))".into(),
+            x: Axis {
+                from: MEDIAN - 0.1,
+                to,
+                ticks: ticks.map(|&(nines, label)| (nines, label.into())).collect(),
+            },
+            y: Axis::logarithmic(fastest, slowest),
+            panels: panels.iter().map(heading).collect(),
+            columns,
+            page_width: 560,
+            panel_height: 270,
+            feet: 0,
         },
-        y: Axis::logarithmic(fastest, slowest),
-        panels: panels.iter().map(heading).collect(),
-        columns,
-        panel_height: 270,
-        feet: 0,
-    });
+        medium,
+    );
     let mut marks = Vec::new();
     for (index, (condition, curves)) in
         panels.iter().enumerate().filter_map(|(i, of)| Some((i, of.as_ref()?)))
@@ -125,6 +129,8 @@ pub(super) fn figure<'a>(plan: &Plan, analysis: &'a Analysis) -> Option<Figure> 
         columns,
         under: Vec::new(),
         marks,
+        // The busiest condition: the last of the row and the column.
+        first: panels.iter().rposition(Option::is_some),
     })
 }
 
@@ -135,15 +141,6 @@ fn subtitle(plan: &Plan, summary: &Summary) -> String {
         prose::load::times_in_a_figure(summary.load()),
         prose::load::of_a_trial(plan)
     )
-}
-
-/// "2 backends, c = 10": what stands over a panel.
-fn heading(grid: &Grid, condition: &Condition) -> String {
-    let of = |of: &Dimension| match of.factor.get(condition) {
-        value if *of.factor == factor::CONCURRENCY => format!("c = {value}"),
-        value => of.factor.phrase(&value),
-    };
-    grid.dimensions().iter().map(of).collect::<Vec<_>>().join(", ")
 }
 
 /// Not more panels than can be read.

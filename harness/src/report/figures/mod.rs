@@ -6,15 +6,16 @@
 
 mod axis;
 mod cpu;
+mod forest;
 mod frame;
 mod latency;
+mod over_axis;
 mod palette;
 mod png;
 mod ratio;
 mod shape;
 mod svg;
 mod text;
-mod throughput;
 mod timeline;
 
 use std::fmt;
@@ -22,16 +23,18 @@ use std::fmt;
 use rayon::prelude::*;
 use thiserror::Error;
 
+pub(super) use self::frame::Medium;
 use self::frame::{Entry, Frame};
 use self::palette::Look;
-use self::shape::{Group, Mark};
+use self::shape::{Group, Mark, Shape};
 use crate::analysis::Analysis;
 use crate::analysis::faults::FaultRun;
-use crate::analysis::grid::{Grid, Row};
+use crate::analysis::grid::{Dimension, Grid, Row};
 use crate::analysis::loop_kind::Loop;
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::Summary;
-use crate::plan::{self, Competitor, Condition, Factor, Family, Plan};
+use crate::plan::{self, Competitor, Condition, Factor, Family, Plan, factor};
+use crate::probes::Passes;
 use crate::record::Stored;
 use crate::report::prose;
 use crate::report::render;
@@ -46,29 +49,55 @@ pub struct FigureError {
     reason: String,
 }
 
+/// What a figure is made from, and where it will be shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Of<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) analysis: &'a Analysis,
+    pub(super) passes: &'a Passes,
+    pub(super) medium: Medium,
+}
+
 /// One kind of figure.
 struct Kind {
     /// The name of its files.
     id: &'static str,
-    /// The metric that it is about.
-    metric: Metric,
+    /// The metric that it is about, where it is about one.
+    metric: Option<Metric>,
     /// The loops of which it says something.
     of: fn(Loop) -> bool,
     /// The figure; `None` where no valid trial has what it shows.
-    make: fn(&Plan, &Analysis) -> Option<Figure>,
+    make: fn(&Of<'_>) -> Option<Figure>,
 }
 
 /// Every kind of figure of a run.
 #[rustfmt::skip]
-const FIGURES: [Kind; 7] = [
-    Kind { id: "throughput", metric: Metric::Throughput, of: Loop::is_closed, make: throughput::figure },
-    Kind { id: "throughput-ratio", metric: Metric::Throughput, of: Loop::is_closed, make: |p, a| ratio::figure(p, a, Metric::Throughput) },
-    Kind { id: "cpu", metric: Metric::BalancerCpu, of: |_| true, make: cpu::figure },
-    Kind { id: "cpu-ratio", metric: Metric::BalancerCpu, of: |_| true, make: |p, a| ratio::figure(p, a, Metric::BalancerCpu) },
-    Kind { id: "latency", metric: Metric::P50, of: |_| true, make: latency::figure },
-    Kind { id: "p50-ratio", metric: Metric::P50, of: |load| !load.is_closed(), make: |p, a| ratio::figure(p, a, Metric::P50) },
-    Kind { id: "p99-ratio", metric: Metric::P99, of: |load| !load.is_closed(), make: |p, a| ratio::figure(p, a, Metric::P99) },
+const FIGURES: [Kind; 13] = [
+    Kind { id: FOREST, metric: None, of: |_| true, make: forest::figure },
+    Kind { id: "throughput", metric: Some(Metric::Throughput), of: Loop::is_closed, make: over_axis::throughput },
+    Kind { id: "throughput-ratio", metric: Some(Metric::Throughput), of: Loop::is_closed, make: |of| ratio::figure(of, Metric::Throughput) },
+    Kind { id: "cpu", metric: Some(Metric::BalancerCpu), of: |_| true, make: cpu::figure },
+    Kind { id: "cpu-ratio", metric: Some(Metric::BalancerCpu), of: |_| true, make: |of| ratio::figure(of, Metric::BalancerCpu) },
+    Kind { id: "latency", metric: Some(Metric::P50), of: |_| true, make: latency::figure },
+    Kind { id: "p50-ratio", metric: Some(Metric::P50), of: |load| !load.is_closed(), make: |of| ratio::figure(of, Metric::P50) },
+    Kind { id: "p99-ratio", metric: Some(Metric::P99), of: |load| !load.is_closed(), make: |of| ratio::figure(of, Metric::P99) },
+    Kind { id: "memory", metric: None, of: |_| true, make: over_axis::memory },
+    Kind { id: "threads", metric: None, of: |_| true, make: over_axis::threads },
+    Kind { id: "switches", metric: None, of: |_| true, make: over_axis::switches },
+    Kind { id: "system-calls", metric: None, of: |_| true, make: over_axis::system_calls },
+    Kind { id: "aa", metric: None, of: |_| true, make: forest::same_again },
 ];
+
+/// Pixels of a page for each of a figure, at which its type of 26 is read as 12.
+const LEAST_SCALE: f64 = 0.44;
+
+/// The styles that let figures follow a page's theme.
+pub(super) fn styles() -> String {
+    palette::styles()
+}
+
+/// The figure that stands at the head of a report.
+pub(super) const FOREST: &str = "forest";
 
 /// What the ids of timelines begin with.
 pub const TIMELINE: &str = "timeline-";
@@ -77,20 +106,24 @@ pub const TIMELINE: &str = "timeline-";
 const PANELS: usize = 12;
 
 /// Every figure that a run has data for, those of the metrics that it was made for first.
-pub fn of_run(stored: &Stored, analysis: &Analysis) -> Vec<Figure> {
+pub(super) fn of_run(stored: &Stored, analysis: &Analysis, passes: &Passes, medium: Medium) -> Vec<Figure> {
     let load = analysis.summary.load();
-    let rank = |metric: Metric| load.main_metrics().iter().position(|main| *main == metric);
-    let mut kinds: Vec<&Kind> = FIGURES.iter().filter(|kind| (kind.of)(load)).collect();
-    kinds.sort_by_key(|kind| rank(kind.metric).unwrap_or(usize::MAX));
-    let make = |kind: &&Kind| {
-        Some(Figure { id: kind.id.into(), ..(kind.make)(&stored.environment.plan, analysis)? })
+    let metrics = load.main_metrics();
+    let rank = |kind: &&Kind| match kind.metric {
+        Some(metric) => metrics.iter().position(|main| *main == metric).unwrap_or(metrics.len()),
+        None if kind.id == FOREST => 0,
+        None => metrics.len() + 1,
     };
+    let mut kinds: Vec<&Kind> = FIGURES.iter().filter(|kind| (kind.of)(load)).collect();
+    kinds.sort_by_key(rank);
+    let of = Of { plan: &stored.environment.plan, analysis, passes, medium };
+    let make = |kind: &&Kind| Some(Figure { id: kind.id.into(), ..(kind.make)(&of)? });
     kinds.par_iter().filter_map(make).collect()
 }
 
 /// The timeline of each model in a fault run that has a valid trial.
-pub fn of_faults(run: FaultRun<'_>) -> Vec<Figure> {
-    timeline::figures(run)
+pub(super) fn of_faults(run: FaultRun<'_>, medium: Medium) -> Vec<Figure> {
+    timeline::figures(run, medium)
 }
 
 /// The ids of all figures of a run that there can be.
@@ -112,6 +145,8 @@ pub struct Figure {
     /// Lines that the marks lie on.
     under: Vec<Group>,
     marks: Vec<Mark>,
+    /// The one of many panels that a page shows first; the others on demand.
+    first: Option<usize>,
 }
 
 impl fmt::Debug for Figure {
@@ -175,16 +210,62 @@ impl Figure {
         render::csv::table(&self.data()).map_err(|reason| self.error(reason))
     }
 
+    /// Each panel as a drawing of its own, for a page.
+    pub(super) fn panels(&self) -> Result<Vec<String>, FigureError> {
+        (0..self.frame.content.panels.len()).map(|index| self.panel(index)).collect()
+    }
+
+    fn panel(&self, index: usize) -> Result<String, FigureError> {
+        let [left, top, width, height] = self.frame.region(index);
+        let is_here =
+            |shapes: &[Shape]| shapes.iter().any(|shape| (top..top + height).contains(&shape.at().1));
+        let mut groups = vec![self.frame.axes(index)];
+        groups.extend(self.under.iter().filter(|group| is_here(&group.shapes)).cloned());
+        let marks: Vec<&Mark> = self.marks.iter().filter(|mark| is_here(&mark.shapes)).collect();
+        groups.extend(marks.iter().map(|mark| mark.group()));
+        let says: Vec<_> = marks.iter().map(|mark| mark.says.as_str()).collect();
+        let heading = &self.frame.content.panels[index];
+        let of = if heading.is_empty() { String::new() } else { format!(", {heading}") };
+        let name = format!("{}{of}: {}", self.title(), says.join("; "));
+        let view = svg::Panel { figure: &self.id, index, name: &name, view: [left, top, width, height] };
+        svg::write_panel(&view, &groups).map_err(|reason| self.error(reason))
+    }
+
+    /// A swatch and a name for each entry of the legend, and the row that it stands for.
+    pub(super) fn legend(&self) -> Result<Vec<(String, String, Option<String>)>, FigureError> {
+        let swatch = |entry: &Entry| {
+            let shapes = vec![Shape::Marker { look: entry.look, at: (14, 14), radius: 9 }];
+            svg::write_swatch(28, shapes).map_err(|reason| self.error(reason))
+        };
+        self.frame
+            .content
+            .legend
+            .iter()
+            .map(|entry| Ok((swatch(entry)?, entry.name.clone(), entry.competitor.clone())))
+            .collect()
+    }
+
+    /// What its axes show, up and across.
+    pub(super) fn axis_titles(&self) -> [&str; 2] {
+        [&self.frame.content.y_title, &self.frame.content.x_title]
+    }
+
+    /// Width under which the letters of a panel on a page become too small, CSS pixels.
+    pub(super) fn panel_width(&self) -> u32 {
+        let [_, _, width, _] = self.frame.region(0);
+        (f64::from(width) * LEAST_SCALE) as u32
+    }
+
+    /// The one of many panels that a page shows first.
+    pub(super) fn first(&self) -> Option<usize> {
+        self.first
+    }
+
     /// The drawing as an SVG file.
     pub fn svg(&self) -> Result<String, FigureError> {
         let mut groups = self.frame.groups();
         groups.extend(self.under.iter().cloned());
-        groups.extend(self.marks.iter().map(|mark| Group {
-            class: "mark",
-            tags: Some(mark.tags.clone()),
-            title: Some(mark.says.clone()),
-            shapes: mark.shapes.clone(),
-        }));
+        groups.extend(self.marks.iter().map(Mark::group));
         let names = svg::Names { id: &self.id, title: self.title(), description: self.caption() };
         svg::write(&names, self.size(), &groups).map_err(|reason| self.error(reason))
     }
@@ -232,6 +313,15 @@ fn heading(row: &Row<'_>) -> String {
     prose::grid::phrase(row.common.iter().cloned())
 }
 
+/// "2 backends, c = 10": a condition where room is short.
+fn short(grid: &Grid, condition: &Condition) -> String {
+    let of = |of: &Dimension| match of.factor.get(condition) {
+        value if *of.factor == factor::CONCURRENCY => format!("c = {value}"),
+        value => of.factor.phrase(&value),
+    };
+    grid.dimensions().iter().map(of).collect::<Vec<_>>().join(", ")
+}
+
 /// "mio, 2 backends, concurrency 10": what a mark stands for, in words.
 fn named(row: &Competitor, grid: &Grid, condition: &Condition) -> String {
     format!("{}, {}", prose::row(row), prose::grid::named(grid, condition))
@@ -277,7 +367,7 @@ mod tests {
         let mut run = Run::new().models(&["mio", "tokio"]).concurrency(&[2]).blocks(1).build();
         let plan = fixtures::over(run.environment.plan, &factor::BACKENDS, &many[..64]);
         run.environment.plan = fixtures::over(plan, &factor::CONCURRENCY, &many);
-        for figure in of_run(&run, &Analysis::of(&run)) {
+        for figure in of_run(&run, &Analysis::of(&run), &Passes::default(), Medium::File) {
             assert!(figure.size().1 < 8_000, "{}: {:?}", figure.id(), figure.size());
             assert!(figure.caption().contains("Not every cell is drawn"), "{}", figure.id());
         }
@@ -287,8 +377,8 @@ mod tests {
     fn every_mark_of_every_figure_has_an_id_of_its_own_a_title_and_data() {
         for run in [Run::new().blocks(2), Run::new().blocks(2).rate(2000)] {
             let stored = run.models(&["direct", "threads", "mio"]).backends(&[1, 2]).build();
-            let figures = of_run(&stored, &Analysis::of(&stored));
-            assert_eq!(figures.len(), 5);
+            let figures = of_run(&stored, &Analysis::of(&stored), &Passes::default(), Medium::File);
+            assert_eq!(figures.len(), 9);
             for figure in figures {
                 let svg = figure.svg().unwrap();
                 let mut ids: Vec<_> =

@@ -7,13 +7,12 @@ use super::axis::Axis;
 use super::frame::{Content, Frame};
 use super::palette::{self, Look};
 use super::shape::{Group, Mark, Shape, Tags};
-use super::{Figure, columns, factors, heading, left_out, legend, named, panels, tagged};
-use crate::analysis::Analysis;
+use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panels, tagged};
 use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::{Bound, Ratio};
 use crate::analysis::verdicts::OfMetric;
-use crate::plan::{Competitor, Condition, Plan};
+use crate::plan::{Competitor, Condition};
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::{Value, noise_floor};
@@ -23,7 +22,8 @@ const FILLED: f64 = 0.66;
 /// A whisker reaches no further than by this factor: two blocks may have an interval that dwarfs everything else.
 const FURTHEST: f64 = 10.0;
 
-pub(super) fn figure(plan: &Plan, analysis: &Analysis, metric: Metric) -> Option<Figure> {
+pub(super) fn figure(of: &Of<'_>, metric: Metric) -> Option<Figure> {
+    let Of { plan, analysis, medium, .. } = *of;
     let summary = &analysis.summary;
     let verdicts = analysis.verdicts.on(metric)?;
     let reference = summary.reference()?;
@@ -41,25 +41,29 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis, metric: Metric) -> Option
     let smallest = whiskers().map(|(low, _)| low).reduce(f64::min)?.min(0.97);
     let largest = whiskers().map(|(_, high)| high).reduce(f64::max)?.max(1.03);
     let words = Words::of(metric);
-    let frame = Frame::lay_out(Content {
-        title: prose::load::titled(&format!("{} relative to {reference}", words.title), summary.load()),
-        subtitle: format!(
-            "Each ratio is taken within a block. Marks: geometric mean over {}; whiskers: the interval that its verdict \
-             was made from (95 % for all together).{} {}",
-            prose::blocks(summary),
-            remarks(verdicts),
-            prose::load::of_a_trial(plan) + prose::empty_cells(summary) + left_out(grid, &rows)
-        ),
-        legend: legend(summary, &looks),
-        y_title: format!("{} (log scale; {} than {reference})", words.axis, words.better),
-        x_title: prose::load::across(summary.load(), across, ""),
-        x: Axis::of_groups(&across.levels),
-        y: Axis::logarithmic(smallest, largest),
-        panels: rows.iter().map(heading).collect(),
-        columns: columns(rows.len()),
-        panel_height: 380,
-        feet: 0,
-    });
+    let frame = Frame::lay_out(
+        Content {
+            title: prose::load::titled(&format!("{} relative to {reference}", words.title), summary.load()),
+            subtitle: format!(
+                "Each ratio is taken within a block. Marks: geometric mean over {}; whiskers: the interval that its verdict \
+                 was made from (95 % for all together).{} {}",
+                prose::blocks(summary),
+                remarks(verdicts),
+                prose::load::of_a_trial(plan) + prose::empty_cells(summary) + left_out(grid, &rows)
+            ),
+            legend: legend(summary, &looks),
+            y_title: format!("{} (log scale; {} than {reference})", words.axis, words.better),
+            x_title: prose::load::across(summary.load(), across, ""),
+            x: Axis::of_groups(&across.levels),
+            y: Axis::logarithmic(smallest, largest),
+            panels: rows.iter().map(heading).collect(),
+            columns: columns(rows.len()),
+            page_width: 300,
+            panel_height: 380,
+            feet: 0,
+        },
+        medium,
+    );
     let (mut under, mut marks) = (Vec::new(), Vec::new());
     for (index, of) in rows.iter().enumerate() {
         let panel = frame.panel(index);
@@ -84,7 +88,16 @@ pub(super) fn figure(plan: &Plan, analysis: &Analysis, metric: Metric) -> Option
         Column::words("verdict"),
     ];
     let sentence = prose::findings::of_models(analysis, metric);
-    Some(Figure { id: String::new(), frame, sentence, factors: factors(grid), columns, under, marks })
+    Some(Figure {
+        id: String::new(),
+        frame,
+        sentence,
+        factors: factors(grid),
+        columns,
+        under,
+        marks,
+        first: None,
+    })
 }
 
 fn mark(

@@ -72,7 +72,28 @@ pub(super) struct Mark {
     pub(super) shapes: Vec<Shape>,
 }
 
+impl Mark {
+    /// Its shapes, with what they stand for and say.
+    pub(super) fn group(&self) -> Group {
+        Group {
+            class: "mark",
+            tags: Some(self.tags.clone()),
+            title: Some(self.says.clone()),
+            shapes: self.shapes.clone(),
+        }
+    }
+}
+
 impl Shape {
+    /// A point of it.
+    pub(super) fn at(&self) -> Point {
+        match self {
+            Shape::Line { points, .. } => points.first().copied().unwrap_or_default(),
+            Shape::Bar { corners, .. } => corners[0],
+            Shape::Marker { at, .. } | Shape::Text { at, .. } => *at,
+        }
+    }
+
     /// A line through `points`.
     pub(super) fn line(points: impl Into<Vec<Point>>, color: RGBColor, width: u32) -> Self {
         Shape::Line { points: points.into(), color, width }

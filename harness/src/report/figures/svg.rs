@@ -12,7 +12,7 @@ use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyl
 use quick_xml::Writer;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 
-use super::shape::{Group, Tags};
+use super::shape::{Group, Shape, Tags};
 use super::text;
 use crate::plan::{Factor, Value};
 
@@ -36,6 +36,62 @@ pub(super) fn write(names: &Names<'_>, size: (u32, u32), groups: &[Group]) -> Re
     String::from_utf8(xml.into_inner()).map_err(|error| error.to_string())
 }
 
+/// One panel of a figure, as a part of a page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Panel<'a> {
+    pub(super) figure: &'a str,
+    pub(super) index: usize,
+    /// What a reader who does not see it is told.
+    pub(super) name: &'a str,
+    /// What is shown of the figure: left, top, width, height.
+    pub(super) view: [i32; 4],
+}
+
+/// `groups` as an element of a page. It has no colours of its own there: the page's styles have.
+pub(super) fn write_panel(panel: &Panel<'_>, groups: &[Group]) -> Result<String, String> {
+    let [left, top, width, height] = panel.view;
+    let root = [
+        ("class", "panel".to_owned()),
+        ("role", "img".to_owned()),
+        ("aria-label", panel.name.to_owned()),
+        ("viewBox", format!("{left} {top} {width} {height}")),
+    ];
+    let figure = format!("{}-{}", panel.figure, panel.index);
+    let extent = ((left + width) as u32, (top + height) as u32);
+    element(&root, |xml| groups.iter().try_for_each(|group| write_group(xml, &figure, extent, group)))
+}
+
+/// A marker alone, in a square of `side` pixels.
+pub(super) fn write_swatch(side: u32, shapes: Vec<Shape>) -> Result<String, String> {
+    let root = [("aria-hidden", "true".to_owned()), ("viewBox", format!("0 0 {side} {side}"))];
+    let group = Group { class: "swatch", shapes, ..Group::default() };
+    element(&root, |xml| write_group(xml, "", (side, side), &group))
+}
+
+fn element(
+    root: &[(&'static str, String)],
+    content: impl FnOnce(&mut Xml) -> Result<(), String>,
+) -> Result<String, String> {
+    let said = |error: io::Error| error.to_string();
+    let mut xml = Writer::new(Vec::new());
+    start(&mut xml, "svg", root).map_err(said)?;
+    content(&mut xml)?;
+    end(&mut xml, "svg").map_err(said)?;
+    String::from_utf8(xml.into_inner()).map_err(|error| error.to_string())
+}
+
+fn write_group(xml: &mut Xml, figure: &str, size: (u32, u32), group: &Group) -> Result<(), String> {
+    let said = |error: io::Error| error.to_string();
+    start(xml, "g", &attributes(figure, group)).map_err(said)?;
+    if let Some(title) = &group.title {
+        with_text(xml, "title", &[], title).map_err(said)?;
+    }
+    let area = Svg { xml: &mut *xml, size }.into_drawing_area();
+    group.shapes.iter().try_for_each(|shape| shape.draw(&area)).map_err(|error| error.to_string())?;
+    drop(area);
+    end(xml, "g").map_err(said)
+}
+
 fn write_all(xml: &mut Xml, names: &Names<'_>, size: (u32, u32), groups: &[Group]) -> Result<(), String> {
     let said = |error: io::Error| error.to_string();
     let (width, height) = size;
@@ -57,14 +113,7 @@ fn write_all(xml: &mut Xml, names: &Names<'_>, size: (u32, u32), groups: &[Group
     for group in groups {
         // A line a group: a change to a figure is a change to some lines of its file.
         xml.get_mut().push(b'\n');
-        start(xml, "g", &attributes(names.id, group)).map_err(said)?;
-        if let Some(title) = &group.title {
-            with_text(xml, "title", &[], title).map_err(said)?;
-        }
-        let area = Svg { xml: &mut *xml, size }.into_drawing_area();
-        group.shapes.iter().try_for_each(|shape| shape.draw(&area)).map_err(|error| error.to_string())?;
-        drop(area);
-        end(xml, "g").map_err(said)?;
+        write_group(xml, names.id, size, group)?;
     }
     end(xml, "svg").map_err(said)?;
     xml.get_mut().push(b'\n');

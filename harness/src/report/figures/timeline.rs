@@ -7,7 +7,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{Color, RGBColor};
 
 use super::axis::Axis;
-use super::frame::{Content, Entry, Frame, LINE, Panel, TYPE, write};
+use super::frame::{Content, Entry, Frame, LINE, Medium, Panel, TYPE, write};
 use super::palette::{FAINT_INK, INK, Look, Marker};
 use super::shape::{Mark, Shape, Tags};
 use super::{Figure, TIMELINE, text};
@@ -40,7 +40,7 @@ const HEADROOM: f64 = 1.16;
 const CLOSE: f64 = 0.15;
 
 /// A figure for each model that has a valid trial, in the plan's order.
-pub(super) fn figures(run: FaultRun<'_>) -> Vec<Figure> {
+pub(super) fn figures(run: FaultRun<'_>, medium: Medium) -> Vec<Figure> {
     let backends = Backends::of(&run.faults.script.events, run.plan().most_backends());
     let timelines = Timeline::of_each(run, &backends);
     let intervals = timelines.iter().map(Timeline::intervals).max().unwrap_or(0);
@@ -49,7 +49,7 @@ pub(super) fn figures(run: FaultRun<'_>) -> Vec<Figure> {
     let figure = |of: &Timeline| {
         let end = intervals as f64 * interval;
         let highest = if is_crowded(of, end) { tallest * HEADROOM } else { tallest };
-        let frame = frame(run, of, &backends, (end, highest));
+        let frame = frame(run, of, &backends, (end, highest), medium);
         let drawn = Drawn { of, interval, panel: frame.panel(0) };
         Figure {
             id: id(&of.model.to_string()),
@@ -58,13 +58,20 @@ pub(super) fn figures(run: FaultRun<'_>) -> Vec<Figure> {
             columns: vec![Column::numbers("seconds"), Column::words("series"), Column::numbers("per second")],
             under: Vec::new(),
             marks: drawn.marks(&backends),
+            first: None,
             frame,
         }
     };
     timelines.iter().map(figure).collect()
 }
 
-fn frame(run: FaultRun<'_>, of: &Timeline, backends: &Backends, (end, highest): (f64, f64)) -> Frame {
+fn frame(
+    run: FaultRun<'_>,
+    of: &Timeline,
+    backends: &Backends,
+    (end, highest): (f64, f64),
+    medium: Medium,
+) -> Frame {
     let (plan, fault) = (run.plan(), run.faults);
     let entry = |name: String, look| Entry { name, look, competitor: None };
     let square = |color| Look { color, marker: Marker::Square };
@@ -72,7 +79,7 @@ fn frame(run: FaultRun<'_>, of: &Timeline, backends: &Backends, (end, highest): 
     let mut legend: Vec<_> = stacked.map(|(name, color)| entry(name, square(color))).collect();
     legend.push(entry(format!("late: over {} ms", fault.late_ms), LATE));
     legend.push(entry("errors".to_owned(), ERRORS));
-    Frame::lay_out(Content {
+    let content = Content {
         title: format!("{}: good answers by backend while faults come and go", of.model),
         subtitle: format!(
             "Bars: good answers per second by backend, stacked, mean of {} in intervals of {} ms. Line: those of \
@@ -90,9 +97,11 @@ fn frame(run: FaultRun<'_>, of: &Timeline, backends: &Backends, (end, highest): 
         y: Axis::from_zero(highest),
         panels: vec![String::new()],
         columns: 1,
+        page_width: 1000,
         panel_height: 460,
         feet: 0,
-    })
+    };
+    Frame::lay_out(content, medium)
 }
 
 /// One timeline and where it is drawn; an interval's length is in seconds.
@@ -235,7 +244,7 @@ mod tests {
     fn each_model_with_a_valid_trial_has_a_timeline_of_its_own() {
         let invalid = trial("threads", 0, invalid("x"));
         let stored = stored(vec![invalid, observed("mio", 0), observed("mio", 1)]);
-        let figures = figures(FaultRun::of(&stored).unwrap());
+        let figures = figures(FaultRun::of(&stored).unwrap(), Medium::File);
         assert_eq!(figures.iter().map(Figure::id).collect::<Vec<_>>(), ["timeline-mio"]);
         let (content, data) = (&figures[0].frame.content, figures[0].data());
         assert_eq!((content.legend.len(), content.x.to), (4, 3.0));

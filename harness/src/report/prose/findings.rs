@@ -4,7 +4,7 @@ use crate::analysis::Analysis;
 use crate::analysis::findings::{Claim, Finding};
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::Conclusion;
-use crate::plan::Competitor;
+use crate::plan::{Competitor, Condition};
 use crate::report::prose;
 use crate::report::value::Value;
 use crate::statistics::Spread;
@@ -33,20 +33,43 @@ pub(in crate::report) fn of_models(analysis: &Analysis, metric: Metric) -> Optio
 
 /// From which to which median each row's cells reach in `metric`, in one sentence; `None` where there is no figure.
 pub(in crate::report) fn of_medians(analysis: &Analysis, metric: Metric) -> Option<String> {
+    let value = |row: &Competitor, condition: &Condition| {
+        analysis.summary.cell(row, condition).spread(|trial| metric.of(trial))
+    };
+    of_values(analysis, metric.name_with_unit(), &value)
+}
+
+/// From which to which median each row's cells reach in `values`, called `name`; `None` where there is none.
+pub(in crate::report) fn of_values(
+    analysis: &Analysis,
+    name: &str,
+    values: &dyn Fn(&Competitor, &Condition) -> Option<Spread>,
+) -> Option<String> {
     let summary = &analysis.summary;
     let range = |row: &Competitor| {
-        let median = |condition| {
-            let spread = summary.cell(row, condition).spread(|trial| metric.of(trial))?;
-            Some(spread.median)
-        };
+        let median = |condition| Some(values(row, condition)?.median);
         let medians: Vec<f64> = summary.conditions().iter().filter_map(median).collect();
         let Spread { min, max, .. } = Spread::of(&medians)?;
         let [low, high] = [min, max].map(|value| grouped(&Value::figure(value).plain()));
-        Some(format!("{} {low} to {high}", prose::row(row)))
+        let row = prose::row(row);
+        Some(if low == high { format!("{row} {low}") } else { format!("{row} {low} to {high}") })
     };
     let each: Vec<_> = summary.shown().filter_map(range).collect();
-    let name = capitalised(metric.name_with_unit());
+    let name = capitalised(name);
     (!each.is_empty()).then(|| format!("{name}, medians of the cells: {}.", each.join("; ")))
+}
+
+/// How a model stands to itself; `None` where none was measured twice.
+pub(in crate::report) fn same_again(analysis: &Analysis) -> Option<String> {
+    let tallies = analysis.summary.load().main_metrics().iter().filter_map(|&metric| {
+        let tally = analysis.verdicts.on(metric)?.aa_tally();
+        (tally.comparisons > 0)
+            .then(|| format!("{} of {} in {}", tally.without_difference, tally.comparisons, metric.name()))
+    });
+    let tallies: Vec<_> = tallies.collect();
+    (!tallies.is_empty()).then(|| {
+        format!("The same model measured twice was not told apart from itself in {}.", tallies.join(", "))
+    })
 }
 
 /// "mio faster in 12 of 15 cells (ratios 1.18 to 1.46), client-bound in 3 (…)".

@@ -14,7 +14,7 @@ pub(in crate::report) fn columns(grid: &Grid) -> Vec<Column> {
 /// A column of the values of `factor`.
 pub(in crate::report) fn column(factor: &Factor) -> Column {
     let column = if factor.is_number() { Column::numbers } else { Column::words };
-    let column = column(factor.heading);
+    let column = column(factor.heading).keyed(factor.name);
     if factor.short_heading == factor.heading { column } else { column.short(factor.short_heading) }
 }
 

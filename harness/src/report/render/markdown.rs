@@ -1,6 +1,6 @@
 //! `report.md`: GitHub-flavoured Markdown. Text that came from a peer or a file means itself and no markup.
 
-use crate::report::section::{Column, Content, Document, FigureLink, Table};
+use crate::report::section::{Column, Content, Document, FigureLink, Lead, Table};
 use crate::text::printable;
 
 /// `document` as Markdown.
@@ -9,6 +9,9 @@ pub(in crate::report) fn document(document: &Document) -> String {
     // A comment must not hold two hyphens.
     let command = escaped(&document.command).replace("--", "- -");
     text.push_str(&format!("\n<!-- Made by `{command}`. Do not edit: make it again. -->\n"));
+    if let Some(Lead { measured, found, sure }) = &document.lead {
+        text.push_str(&format!("\n{}\n\n**{}**\n\n{}\n", escaped(measured), escaped(found), escaped(sure)));
+    }
     for section in &document.sections {
         if let Some(heading) = &section.heading {
             text.push_str(&format!("\n## {}\n", escaped(heading)));
@@ -21,17 +24,46 @@ pub(in crate::report) fn document(document: &Document) -> String {
     text
 }
 
-fn content(content: &Content, command: &str) -> String {
+/// What other documents may quote of `document`: each piece's name and its Markdown.
+pub(in crate::report) fn quotable(document: &Document) -> Vec<(&'static str, String)> {
+    let pieces = document.sections.iter().flat_map(|section| &section.content);
+    pieces.filter_map(|piece| Some((name(piece)?, bare(piece)))).collect()
+}
+
+/// What other documents may quote a piece by.
+fn name(content: &Content) -> Option<&'static str> {
     match content {
-        Content::Paragraph(text) | Content::Findings { sentence: text, .. } => {
-            format!("{}\n", escaped(text))
-        }
+        Content::Table(table) => table.quotable,
+        Content::Findings { quotable, .. } => *quotable,
+        _ => None,
+    }
+}
+
+fn content(content: &Content, command: &str) -> String {
+    match name(content) {
+        None => bare(content),
+        Some(name) => format!("{}\n{}{END}\n", begin(name, command), bare(content)),
+    }
+}
+
+/// The line before a quotation.
+pub(in crate::report) fn begin(name: &str, command: &str) -> String {
+    format!("<!-- BEGIN: {name} ({command}) -->")
+}
+
+/// The line after it.
+pub(in crate::report) const END: &str = "<!-- END -->";
+
+fn bare(content: &Content) -> String {
+    match content {
+        Content::Paragraph(text) => format!("{}\n", escaped(text)),
+        Content::Findings { sentences, .. } => match sentences.as_slice() {
+            [one] => format!("{}\n", escaped(one)),
+            several => several.iter().map(|sentence| format!("- {}\n", escaped(sentence))).collect(),
+        },
         Content::Warning(text) => format!("> **Note:** {}\n", escaped(text)),
         Content::List(items) => items.iter().map(|item| format!("- {}\n", escaped(item))).collect(),
-        Content::Table(of) => match of.quotable {
-            None => table(of),
-            Some(name) => format!("<!-- BEGIN: {name} ({command}) -->\n{}<!-- END -->\n", table(of)),
-        },
+        Content::Table(of) => table(of),
         Content::Figure(FigureLink { id, title, caption, sentence, .. }) => {
             let picture = format!("![{}. {}]({id}.png)\n", escaped(title), escaped(caption));
             sentence.iter().fold(picture, |text, sentence| format!("{text}\n{}\n", escaped(sentence)))

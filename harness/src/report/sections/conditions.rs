@@ -8,6 +8,7 @@ use crate::analysis::bottleneck::Bottlenecks;
 use crate::analysis::loop_kind::Loop;
 use crate::analysis::summary::{CellSummary, Summary};
 use crate::analysis::trial::ValidTrial;
+use crate::plan::Competitor;
 use crate::report::prose;
 use crate::report::section::{Column, Section, Table};
 use crate::report::value::{Digits, Missing, Value};
@@ -50,7 +51,7 @@ fn table_of(
     of_the_loop: Vec<Column>,
     figures: fn(&CellSummary) -> Vec<Value>,
 ) -> Table {
-    let mut columns = vec![Column::words("model")];
+    let mut columns = vec![Column::models()];
     columns.extend(prose::grid::columns(&summary.grid));
     columns.extend(of_the_loop);
     columns.extend([
@@ -113,21 +114,34 @@ fn open_loop_figures(cell: &CellSummary) -> Vec<Value> {
 /// The figures that the run is made for, alone: a column for each value of one factor, a row for what the conditions
 /// have else in common and each model.
 pub(in crate::report) fn main_figures(summary: &Summary) -> Table {
+    short(summary, summary.shown().collect(), &|cell| main_figure(summary.load(), cell))
+}
+
+/// CPU time of the balancer per request, µs, in the same shape; the direct row has none.
+pub(in crate::report) fn cpu_figures(summary: &Summary) -> Table {
+    let rows = summary.shown().filter(|row| !row.is_direct()).collect();
+    let value = |cell: &CellSummary| {
+        cell.spread(ValidTrial::cpu_us).map_or_else(|| why_not(cell), |of| median(Some(of)))
+    };
+    short(summary, rows, &value)
+}
+
+fn short(summary: &Summary, shown: Vec<&Competitor>, figure: &dyn Fn(&CellSummary) -> Value) -> Table {
     let across = summary.grid.columns();
     let rest = summary.grid.dimensions().iter().filter(|of| of.factor.name != across.factor.name);
     let mut columns: Vec<_> = rest.map(|of| prose::grid::column(of.factor)).collect();
-    columns.push(Column::words("model"));
+    columns.push(Column::models());
     let heading = |level| Column::numbers(across.factor.phrase(level).replace("backend", "server"));
     columns.extend(across.levels.iter().map(heading));
     let mut rows = Vec::new();
     for of in summary.grid.along(across) {
-        for row in summary.shown() {
+        for &row in &shown {
             let mut values: Vec<_> = of.common.iter().map(|(_, value)| prose::grid::value(value)).collect();
             values.push(prose::row(row).into());
             values.extend(of.conditions.iter().map(|condition| {
                 let Some(condition) = condition else { return Value::Missing(Missing::NotMeasured) };
                 let cell = summary.cell(row, condition);
-                let value = main_figure(summary.load(), cell);
+                let value = figure(cell);
                 // Some of its trials were invalid: the text beside the table says so.
                 let starred = cell.invalid > 0 && !cell.valid.is_empty();
                 let star = || Value::List { values: vec![value.clone(), "*".into()], separator: "" };

@@ -15,7 +15,11 @@ use crate::text::{capitalised, counted};
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     let section = |families: &Families| {
         Section::new("families", "Threaded against async")
-            .with([Content::Findings { sentence: sentence(families), findings: families.findings() }])
+            .with([Content::Findings {
+                sentences: vec![sentence(families)],
+                findings: families.findings(),
+                quotable: Some("threaded against async"),
+            }])
             .table(table(families))
             .paragraph(method(families))
     };

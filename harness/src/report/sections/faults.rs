@@ -32,6 +32,7 @@ pub(in crate::report) fn document(run: FaultRun<'_>, figures: &[Figure]) -> Docu
     Document {
         title: format!("roundtable: the fault run {}", run.stored.name),
         command: format!("roundtable report {}", run.stored.name),
+        lead: None,
         sections,
     }
 }

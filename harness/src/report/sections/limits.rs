@@ -19,7 +19,7 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
 }
 
 fn table(summary: &Summary, bottlenecks: &Bottlenecks) -> Table {
-    let mut columns = vec![Column::words("model")];
+    let mut columns = vec![Column::models()];
     columns.extend(prose::grid::columns(&summary.grid));
     columns.push(Column::words("bound by"));
     columns.extend(["client", "balancer", "backends", "idle", "stolen"].map(Column::numbers));

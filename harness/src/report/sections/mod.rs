@@ -13,14 +13,17 @@ pub mod system_calls;
 
 mod charts;
 mod invalid;
+pub(super) mod lead;
 mod limits;
 mod machine_noise;
 mod method;
 mod models;
 mod noise_floor;
 mod provenance;
-mod summary;
+pub(super) mod summary;
+mod whole_grid;
 
+use super::Beside;
 use super::figures::Figure;
 use super::prose;
 use super::section::{Document, Section};
@@ -34,6 +37,8 @@ pub(super) struct Source<'a> {
     pub(super) stored: &'a Stored,
     /// What was computed from it.
     pub(super) analysis: &'a Analysis,
+    /// What stands beside it.
+    pub(super) beside: &'a Beside,
     /// Its figures.
     pub(super) figures: &'a [Figure],
 }
@@ -42,8 +47,10 @@ pub(super) struct Source<'a> {
 type Maker = fn(&Source<'_>) -> Vec<Section>;
 
 /// Every section of a run's report.
-const SECTIONS: [Maker; 13] = [
+const SECTIONS: [Maker; 17] = [
+    whole_grid::sections,
     summary::sections,
+    published::sections,
     charts::sections,
     method::sections,
     conditions::sections,
@@ -52,6 +59,8 @@ const SECTIONS: [Maker; 13] = [
     noise_floor::sections,
     limits::sections,
     families::sections,
+    system_calls::sections,
+    cross_check::sections,
     invalid::sections,
     provenance::sections,
     machine_noise::sections,
@@ -64,6 +73,7 @@ pub(super) fn document(source: &Source<'_>) -> Document {
     Document {
         title: prose::load::titled(&title, source.analysis.summary.load()),
         command: format!("roundtable report {}", source.stored.name),
+        lead: lead::of(source),
         sections: SECTIONS.iter().flat_map(|make| make(source)).collect(),
     }
 }

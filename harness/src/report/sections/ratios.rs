@@ -19,13 +19,19 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
             ""
         };
         let heading = format!("Ratios of {}{}", of.metric.name(), prose::load::remark_on(of.metric, load));
-        let section = Section::new("ratios", heading).paragraph(format!(
+        let section = Section::new(format!("ratios-{}", slug(of.metric.name())), heading).paragraph(format!(
             "Geometric mean of the ratios within each block, in brackets the interval that the verdict was made from (95 % \
              for the whole table), then the verdict. {floor}{client_bound}"
         ));
         Some(section.table(table(grid, of)?))
     };
     source.analysis.verdicts.iter().filter_map(section).collect()
+}
+
+/// `name` as a part of an id.
+fn slug(name: &str) -> String {
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_lowercase()
 }
 
 pub(super) fn slowdowns(source: &Source<'_>) -> Vec<Section> {

@@ -1,23 +1,43 @@
 //! The pass of system calls: its table, per request.
 
-use crate::plan::Connections;
+use super::Source;
+use crate::plan::{Condition, Connections};
 use crate::probes::system_calls::{Row, SystemCalls};
-use crate::report::section::{Column, Table};
+use crate::report::section::{Column, Content, Section, Table};
 use crate::report::value::Value;
 
 /// System calls that are named in a row.
 const NAMED: usize = 6;
 
-/// A row a model and kind of connection.
-pub fn table(calls: &SystemCalls) -> Table {
+pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
+    source.beside.passes.system_calls.iter().map(section).collect()
+}
+
+fn section(calls: &SystemCalls) -> Section {
+    let is_traced = calls.rows.iter().any(|row| row.calls.is_some());
+    let untraced = (!is_traced).then(|| format!("No system calls were counted: {}.", calls.strace));
+    Section::new("system-calls", "System calls and context switches")
+        .paragraph(
+            "From a pass of its own that is not timed: system calls of a balancer that strace was attached to, which makes it \
+             many times slower; context switches of one that ran without it. Neither depends much on how busy the machine was. \
+             A failed call is mostly one that found nothing to do yet (EAGAIN).",
+        )
+        .with(untraced.map(Content::Warning))
+        .table(table(calls))
+}
+
+/// A row a condition and model.
+fn table(calls: &SystemCalls) -> Table {
     let columns = vec![
         Column::words("model"),
+        Column::numbers("backends"),
+        Column::numbers("concurrency").short("conc."),
         Column::words("connections"),
-        Column::numbers("system calls / request").short("calls /\nrequest"),
-        Column::numbers("of them failed").short("of them\nfailed"),
-        Column::numbers("waits / request").short("waits /\nrequest"),
-        Column::numbers("preemptions / request").short("preempted\n/ request"),
-        Column::words("most frequent"),
+        Column::numbers("system calls per request").short("calls /\nrequest"),
+        Column::numbers("failed calls per request").short("failed /\nrequest"),
+        Column::numbers("waits per request").short("waits /\nrequest"),
+        Column::numbers("preemptions per request").short("preempted\n/ request"),
+        Column::words("most frequent calls per request").short("most frequent"),
     ];
     Table::new(columns, calls.rows.iter().map(row))
 }
@@ -31,9 +51,12 @@ fn row(row: &Row) -> Vec<Value> {
         named.collect::<Vec<_>>().join(", ")
     });
     let decimal = |value| Value::decimal(value, 2);
+    let Condition { backends, concurrency, connections, .. } = row.condition;
     vec![
         row.model.as_str().into(),
-        if row.connections == Connections::Close { "close" } else { "keep-alive" }.into(),
+        Value::count(backends),
+        Value::count(concurrency),
+        if connections == Connections::Close { "close" } else { "keep-alive" }.into(),
         Value::or_nothing(row.calls_a_request(), decimal),
         Value::or_nothing(failed, decimal),
         decimal(row.of_each(row.voluntary_switches)),
@@ -52,20 +75,20 @@ mod tests {
         let of = |calls: Option<Vec<Call>>| {
             let row = Row {
                 model: "mio".into(),
-                connections: Connections::Keepalive,
+                condition: Condition { connections: Connections::Keepalive, ..Condition::default() },
                 requests: 2000,
                 calls,
                 voluntary_switches: 1000,
                 involuntary_switches: 20,
             };
-            let calls = SystemCalls { strace: String::new(), backends: 3, concurrency: 10, rows: vec![row] };
+            let calls = SystemCalls { strace: String::new(), rows: vec![row] };
             table(&calls).plain_row(0)
         };
         let call = |name: &str, count, errors| Call { name: name.into(), count, errors };
         assert_eq!(
             of(Some(vec![call("read", 6000, 2000), call("write", 4000, 0)])),
-            ["mio", "keep-alive", "5.00", "1.00", "0.50", "0.01", "read 3.00, write 2.00"]
+            ["mio", "3", "10", "keep-alive", "5.00", "1.00", "0.50", "0.01", "read 3.00, write 2.00"]
         );
-        assert_eq!(of(None), ["mio", "keep-alive", "–", "–", "0.50", "0.01", "–"]);
+        assert_eq!(of(None), ["mio", "3", "10", "keep-alive", "–", "–", "0.50", "0.01", "–"]);
     }
 }

@@ -20,7 +20,7 @@ fn of(stored: &Stored) -> FaultRun<'_> {
 }
 
 fn terminal(stored: &Stored) -> String {
-    of_faults(of(stored))
+    of_faults(of(stored), 120)
 }
 
 fn simple() -> Stored {

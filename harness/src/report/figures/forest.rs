@@ -1,0 +1,291 @@
+//! Figure: a row for each condition, with the ratio of async to threaded models in the metrics that the run was made for; where
+//! a run has one family alone, of each model to the reference.
+//!
+//! A mark is hollow, with an arrow, where the ratio is a bound; an interval that leaves the frame ends in an arrow. The grey
+//! band is as wide as a model differed from itself.
+
+use super::axis::Axis;
+use super::frame::{Content, Entry, Frame, Panel};
+use super::palette::{self, COOL, FAINT_INK, INK, Look, Marker, WARM};
+use super::shape::{Group, Mark, Shape, Tags};
+use super::{Figure, Of, factors, short, some_of, tagged};
+use crate::analysis::Analysis;
+use crate::analysis::families::FamiliesCell;
+use crate::analysis::grid::Grid;
+use crate::analysis::metric::Metric;
+use crate::analysis::ratio::{Bound, Conclusion, Ratio};
+use crate::analysis::verdicts::{Comparison, OfMetric};
+use crate::plan::Condition;
+use crate::report::prose;
+use crate::report::section::Column;
+use crate::report::value::{Value, noise_floor};
+
+/// Height of a row, pixels.
+const ROW: i32 = 36;
+/// Rows that are drawn at most: a plan may be larger than a picture.
+const MOST_ROWS: usize = 60;
+/// The frame reaches by this factor beyond the ratios that are furthest out.
+const BEYOND: f64 = 1.25;
+/// How far the arrow of a bound reaches, pixels.
+const BEYOND_A_BOUND: i32 = 60;
+/// Half the height of an arrow's head, pixels.
+const HEAD: i32 = 7;
+
+/// What is tagged where families are compared.
+const FAMILIES: &str = "async / threaded";
+
+/// One line of the figure: a pair of rows of the run under one condition.
+#[derive(Clone)]
+struct Line<'a> {
+    label: String,
+    competitor: String,
+    condition: &'a Condition,
+    /// Of each metric.
+    ratios: Vec<Option<Ratio>>,
+}
+
+/// Threaded against async, or each model against the reference.
+pub(super) fn figure(of: &Of<'_>) -> Option<Figure> {
+    let metrics = metrics(of.analysis);
+    let (title, lines) = compared(of.analysis, &metrics)?;
+    draw(of, &title, &metrics, &lines, None)
+}
+
+/// A model against itself.
+pub(super) fn same_again(of: &Of<'_>) -> Option<Figure> {
+    let metrics = metrics(of.analysis);
+    let on = of_metrics(of.analysis, &metrics)?;
+    let all: Vec<&[Comparison]> = on.iter().map(|of| of.aa_pairs.as_slice()).collect();
+    let lines = of_pairs(&of.analysis.summary.grid, &all);
+    draw(
+        of,
+        "The same model measured twice (A/A)",
+        &metrics,
+        &lines,
+        prose::findings::same_again(of.analysis),
+    )
+}
+
+fn draw(
+    of: &Of<'_>,
+    title: &str,
+    metrics: &[Metric],
+    lines: &[Line<'_>],
+    sentence: Option<String>,
+) -> Option<Figure> {
+    let Of { analysis, medium, .. } = *of;
+    let grid = &analysis.summary.grid;
+    let drawn = some_of(lines, MOST_ROWS);
+    let left_out =
+        if drawn.len() == lines.len() { "" } else { " Not every cell is drawn: the tables have all." };
+    let lines = drawn.as_slice();
+    let ratios =
+        || lines.iter().flat_map(|line| line.ratios.iter().flatten().map(|ratio| ratio.judged.ratio));
+    let smallest = (ratios().reduce(f64::min)? / BEYOND).min(0.9);
+    let largest = (ratios().reduce(f64::max)? * BEYOND).max(1.11);
+    let floors = metrics.iter().map(|&metric| analysis.verdicts.on(metric).and_then(|of| of.floor));
+    let floors: Vec<Option<f64>> = floors.collect();
+    let rows = lines.len() as f64;
+    let tick = |(index, line): (usize, &Line<'_>)| (rows - 1.0 - index as f64, line.label.clone());
+    let frame = Frame::lay_out(
+        Content {
+            title: prose::load::titled(title, analysis.summary.load()),
+            subtitle: subtitle(metrics, &floors) + &prose::load::of_a_trial(of.plan) + left_out,
+            legend: legend(lines),
+            y_title: String::new(),
+            x_title: "ratio (log scale): 1 is no difference".into(),
+            x: Axis::logarithmic(smallest, largest),
+            y: Axis { from: -0.6, to: rows - 0.4, ticks: lines.iter().enumerate().map(tick).collect() },
+            panels: metrics.iter().map(|&metric| panel_heading(metric)).collect(),
+            columns: metrics.len(),
+            page_width: 520,
+            panel_height: ROW * lines.len() as i32,
+            feet: 0,
+        },
+        medium,
+    );
+    let (mut under, mut marks) = (Vec::new(), Vec::new());
+    for (index, &metric) in metrics.iter().enumerate() {
+        let panel = frame.panel(index);
+        under.push(background(panel, floors[index]));
+        for (row, line) in lines.iter().enumerate() {
+            let Some(ratio) = line.ratios[index] else { continue };
+            let y = panel.at(0.0, rows - 1.0 - row as f64).1;
+            marks.push(mark(grid, line, metric, &ratio, (panel, y)));
+        }
+    }
+    let columns = vec![
+        Column::words("metric"),
+        Column::numbers("ratio"),
+        Column::numbers("low end of the interval"),
+        Column::numbers("high end"),
+        Column::words("verdict"),
+    ];
+    Some(Figure {
+        id: String::new(),
+        frame,
+        sentence,
+        factors: factors(grid),
+        columns,
+        under,
+        marks,
+        first: None,
+    })
+}
+
+/// CPU first: it is the robust one.
+fn metrics(analysis: &Analysis) -> Vec<Metric> {
+    let mut metrics = analysis.summary.load().main_metrics().to_vec();
+    metrics.sort_by_key(|metric| !metric.is_cpu());
+    metrics
+}
+
+fn of_metrics<'a>(analysis: &'a Analysis, metrics: &[Metric]) -> Option<Vec<&'a OfMetric>> {
+    metrics.iter().map(|&metric| analysis.verdicts.on(metric)).collect()
+}
+
+fn compared<'a>(analysis: &'a Analysis, metrics: &[Metric]) -> Option<(String, Vec<Line<'a>>)> {
+    let grid = &analysis.summary.grid;
+    if let Ok(families) = &analysis.families {
+        let line = |cell: &'a FamiliesCell| Line {
+            label: short(grid, &cell.condition),
+            competitor: FAMILIES.into(),
+            condition: &cell.condition,
+            ratios: metrics.iter().map(|metric| cell.ratios.get(metric).copied()).collect(),
+        };
+        return Some(("Async over threaded".into(), families.cells.iter().map(line).collect()));
+    }
+    let reference = analysis.summary.reference()?;
+    let on = of_metrics(analysis, metrics)?;
+    let all: Vec<&[Comparison]> = on.iter().map(|of| of.models.as_slice()).collect();
+    Some((format!("Each model over {reference}"), of_pairs(grid, &all)))
+}
+
+/// A line for each comparison, which every metric has in the same order.
+fn of_pairs<'a>(grid: &Grid, metrics: &[&'a [Comparison]]) -> Vec<Line<'a>> {
+    let line = |(index, comparison): (usize, &'a Comparison)| Line {
+        label: format!("{}, {}", prose::row(&comparison.row), short(grid, &comparison.condition)),
+        competitor: comparison.row.to_string(),
+        condition: &comparison.condition,
+        ratios: metrics.iter().map(|of| of.get(index).and_then(|of| of.ratio)).collect(),
+    };
+    metrics.first().into_iter().flat_map(|of| of.iter().enumerate()).map(line).collect()
+}
+
+fn panel_heading(metric: Metric) -> String {
+    match metric {
+        Metric::Throughput => "Requests per second (right: faster)".into(),
+        Metric::BalancerCpu | Metric::AllCpu => "CPU time per request (left: cheaper)".into(),
+        Metric::P50 => "p50 response time (left: quicker)".into(),
+        Metric::P99 => "p99 response time (left: quicker)".into(),
+    }
+}
+
+fn subtitle(metrics: &[Metric], floors: &[Option<f64>]) -> String {
+    let floors = metrics.iter().zip(floors).filter_map(|(metric, floor)| {
+        floor.map(|floor| format!("{} in {}", noise_floor(floor), metric.name()))
+    });
+    let floors: Vec<_> = floors.collect();
+    let band = if floors.is_empty() {
+        "There is no grey band: this run does not tell how far a model differs from itself.".to_owned()
+    } else {
+        format!("Grey band: how far a model differed from itself, {}.", floors.join(" and "))
+    };
+    format!(
+        "Marks: geometric mean of the ratios within blocks; whiskers: the interval that the verdict was made from; an arrow: \
+         it goes on. {band} "
+    )
+}
+
+/// How a ratio is drawn, and what the legend calls it.
+fn look(ratio: &Ratio) -> (Look, &'static str) {
+    let look = |color, marker| Look { color, marker };
+    match ratio.conclusion() {
+        _ if ratio.is_at_least() => (look(INK, Marker::Ring), "a bound: the difference is at least that"),
+        Conclusion::Above => (look(WARM, Marker::TriangleUp), "more"),
+        Conclusion::Below => (look(COOL, Marker::Circle), "less"),
+        Conclusion::Equivalent => (look(FAINT_INK, Marker::Square), "equivalent"),
+        Conclusion::Unsettled | Conclusion::TooFewBlocks => (look(FAINT_INK, Marker::Cross), "unsettled"),
+        Conclusion::ClientBound => (look(FAINT_INK, Marker::Plus), "the client was the limit and hides it"),
+    }
+}
+
+fn legend(lines: &[Line<'_>]) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for ratio in lines.iter().flat_map(|line| line.ratios.iter().flatten()) {
+        let (look, name) = look(ratio);
+        if entries.iter().all(|entry| entry.name != name) {
+            entries.push(Entry { name: name.into(), look, competitor: None });
+        }
+    }
+    entries
+}
+
+/// The band of noise, and the line at 1.
+fn background(panel: Panel, floor: Option<f64>) -> Group {
+    let mut shapes = Vec::new();
+    if let Some(floor) = floor {
+        let at = |ln: f64| panel.at(ln, 0.0).0.clamp(panel.left, panel.right);
+        let corners = [(at(-floor), panel.top), (at(floor), panel.bottom)];
+        shapes.push(Shape::Bar { corners, color: palette::BAND.into() });
+    }
+    let (one, _) = panel.at(0.0, 0.0);
+    shapes.push(Shape::line([(one, panel.top), (one, panel.bottom)], palette::INK, 3));
+    Group { class: "reference", shapes, ..Group::default() }
+}
+
+fn mark(grid: &Grid, line: &Line<'_>, metric: Metric, ratio: &Ratio, (panel, y): (Panel, i32)) -> Mark {
+    let (look, _) = look(ratio);
+    let at = |ratio: f64| panel.at(ratio.ln(), 0.0).0;
+    let x = at(ratio.judged.ratio);
+    let mut shapes = Vec::new();
+    if let Some(interval) = ratio.judged.interval {
+        for (end, outward) in [(at(interval.low), -1), (at(interval.high), 1)] {
+            let within = end.clamp(panel.left + 4, panel.right - 4);
+            shapes.push(Shape::line([(x, y), (within, y)], look.color, 4));
+            shapes.push(if within == end {
+                Shape::line([(end, y - HEAD), (end, y + HEAD)], look.color, 4)
+            } else {
+                arrow_head((within, y), outward, look)
+            });
+        }
+    }
+    if ratio.is_at_least() {
+        // It may be as far as that and further.
+        let outward = if ratio.bound == Bound::AtLeast { 1 } else { -1 };
+        let end = (x + outward * BEYOND_A_BOUND).clamp(panel.left + 4, panel.right - 4);
+        shapes.push(Shape::line([(x, y), (end, y)], look.color, 4));
+        shapes.push(arrow_head((end, y), outward, look));
+    }
+    shapes.push(Shape::Marker { look, at: (x, y), radius: 9 });
+    let word = prose::verdict(metric, ratio);
+    let interval = ratio.judged.interval;
+    Mark {
+        tags: Tags {
+            competitor: line.competitor.clone(),
+            condition: tagged(grid, line.condition),
+            metric: Some(metric),
+            series: Some(metric.name().into()),
+        },
+        says: format!(
+            "{}, {}: {} {}",
+            line.competitor,
+            prose::grid::named(grid, line.condition),
+            metric.name(),
+            Value::concluded(ratio, word.as_str()).plain()
+        ),
+        rows: vec![vec![
+            metric.name().into(),
+            Value::figure(ratio.judged.ratio),
+            Value::or_nothing(interval, |interval| Value::figure(interval.low)),
+            Value::or_nothing(interval, |interval| Value::figure(interval.high)),
+            word.into(),
+        ]],
+        shapes,
+    }
+}
+
+fn arrow_head((x, y): (i32, i32), outward: i32, look: Look) -> Shape {
+    let back = x - outward * 10;
+    Shape::line([(back, y - HEAD - 1), (x, y), (back, y + HEAD + 1)], look.color, 4)
+}

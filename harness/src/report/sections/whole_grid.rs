@@ -1,0 +1,46 @@
+//! What holds over all conditions: what was found, in sentences, and each model against each.
+
+use super::Source;
+use crate::analysis::whole_grid::WholeGrid;
+use crate::plan::Competitor;
+use crate::report::prose;
+use crate::report::section::{Column, Content, Section, Table};
+use crate::report::value::{Missing, Value};
+
+pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
+    let analysis = source.analysis;
+    let sentences = prose::claims::of_run(analysis);
+    if sentences.is_empty() {
+        return Vec::new();
+    }
+    let findings = Content::Findings { sentences, findings: analysis.findings(), quotable: Some("findings") };
+    let rows: Vec<&Competitor> = analysis.summary.balancers().collect();
+    let maps = analysis.whole_grid.iter().filter(|_| rows.len() > 1).flat_map(|of| {
+        let said = format!(
+            "{}, the row's model over the column's, over all conditions: geometric mean, in brackets the interval that the verdict \
+             was made from, and the verdict. Grey: not settled.",
+            crate::text::capitalised(of.metric.name())
+        );
+        [Content::Paragraph(said), Content::Table(map(of, &rows))]
+    });
+    vec![Section::new("findings", "What was found").with([findings]).with(maps)]
+}
+
+/// Each model over each of those before it.
+fn map(of: &WholeGrid, rows: &[&Competitor]) -> Table {
+    let Some((_, columns)) = rows.split_last() else { return Table::new(Vec::new(), []) };
+    let mut headings = vec![Column::words("model")];
+    headings.extend(columns.iter().map(|column| Column::words(format!("over {}", prose::row(column)))));
+    let value = |row: &Competitor, column: &Competitor| {
+        let found = of.pairs.iter().find(|pair| pair.row == *row && pair.with == *column);
+        found.map_or(Value::Missing(Missing::NotMeasured), |pair| {
+            Value::concluded(&pair.ratio, prose::verdict(of.metric, &pair.ratio))
+        })
+    };
+    let rows = rows.iter().skip(1).map(|row| {
+        let mut values = vec![prose::row(row).into()];
+        values.extend(columns.iter().map(|column| value(row, column)));
+        values
+    });
+    Table::new(headings, rows).as_heat_map()
+}
