@@ -10,8 +10,12 @@ use anyhow::{Context, ensure};
 use roundtable::proxy::{Limits, Policy};
 use serde::Deserialize;
 
-use super::settings::{GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings, Settings};
+use super::settings::{
+    CacheChange, CacheSettings, GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings,
+    Settings,
+};
 use crate::checks::Check;
+use crate::commands::number;
 use crate::commands::usage::OfUsage;
 use crate::manager;
 use crate::models::LogFormat;
@@ -32,6 +36,7 @@ struct File {
     limits: LimitTable,
     access_log: Option<LogTable>,
     manager: Option<ManagerTable>,
+    cache: Option<CacheTable>,
     group: Vec<GroupTable>,
     #[serde(default)]
     route: Vec<RouteTable>,
@@ -39,6 +44,48 @@ struct File {
 
 fn listen() -> String {
     super::LISTEN.to_owned()
+}
+
+/// A number of bytes as `64MiB`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Size(u64);
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        number::size(&text).map(Size).map_err(|remedy| format!("'{text}' is no size; {remedy}"))
+    }
+}
+
+/// The cache.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CacheTable {
+    size: Size,
+    max_object: Option<Size>,
+    heuristic_percent: Option<u32>,
+    heuristic_max: Option<Span>,
+}
+
+/// Whether a group or a route is cached, or by which other rules.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "`cache` is true, false or { max_object = \"4MiB\", heuristic_percent = N, heuristic_max = \"1h\" }"
+)]
+enum Caching {
+    Whether(bool),
+    Table(RulesTable),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RulesTable {
+    max_object: Option<Size>,
+    heuristic_percent: Option<u32>,
+    heuristic_max: Option<Span>,
 }
 
 /// A duration as `10s`.
@@ -104,6 +151,7 @@ struct GroupTable {
     policy: PolicyName,
     backends: Vec<Backend>,
     health_check: Option<CheckTable>,
+    cache: Option<Caching>,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -159,6 +207,7 @@ struct RouteTable {
     keep_prefix: bool,
     #[serde(default = "yes")]
     map_location: bool,
+    cache: Option<Caching>,
 }
 
 fn root() -> String {
@@ -189,6 +238,7 @@ fn parse(text: &str, folder: &Path) -> anyhow::Result<Settings> {
             group: only.name.clone(),
             keeps_prefix: true,
             maps_location: true,
+            cache: CacheChange::default(),
         });
     }
     let log = file.access_log.map(|log| LogSettings {
@@ -211,6 +261,7 @@ fn parse(text: &str, folder: &Path) -> anyhow::Result<Settings> {
         routes,
         log,
         manager,
+        cache: file.cache.map(CacheTable::settings),
     })
 }
 
@@ -258,6 +309,39 @@ impl GroupTable {
             },
             members: self.backends.into_iter().map(member).collect(),
             check: self.health_check.map(CheckTable::check),
+            cache: Caching::change(self.cache),
+        }
+    }
+}
+
+impl CacheTable {
+    fn settings(self) -> CacheSettings {
+        let rules = RulesTable {
+            max_object: self.max_object,
+            heuristic_percent: self.heuristic_percent,
+            heuristic_max: self.heuristic_max,
+        };
+        CacheSettings { bytes: self.size.0, rules: rules.change() }
+    }
+}
+
+impl Caching {
+    fn change(said: Option<Caching>) -> CacheChange {
+        match said {
+            None => CacheChange::default(),
+            Some(Caching::Whether(caches)) => CacheChange { caches: Some(caches), ..CacheChange::default() },
+            Some(Caching::Table(table)) => CacheChange { caches: Some(true), ..table.change() },
+        }
+    }
+}
+
+impl RulesTable {
+    fn change(self) -> CacheChange {
+        CacheChange {
+            caches: None,
+            max_object: self.max_object.map(|size| size.0),
+            heuristic_percent: self.heuristic_percent,
+            heuristic_max: self.heuristic_max.map(|span| span.0),
         }
     }
 }
@@ -283,6 +367,7 @@ impl RouteTable {
             group: self.group,
             keeps_prefix: self.keep_prefix,
             maps_location: self.map_location,
+            cache: Caching::change(self.cache),
         }
     }
 }
