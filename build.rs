@@ -19,11 +19,12 @@ const SOURCES: [&str; 8] = [
     "harness/Cargo.toml",
 ];
 /// What the models and the load generator rest on.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "crossbeam-channel",
     "crossbeam-utils",
     "hdrhistogram",
     "httparse",
+    "io-uring",
     "libc",
     "memchr",
     "mio",

@@ -30,7 +30,9 @@ use crate::checks::{self, Check};
 use crate::clock;
 use crate::console::{print, tell};
 use crate::manager::Manager;
-use crate::models::{self, AccessLog, Handicap, MODELS, Model, Server, listen, raise_descriptor_limit};
+use crate::models::{
+    self, Accept, AccessLog, Handicap, MODELS, Model, Server, Workers, listen, raise_descriptor_limit,
+};
 use crate::outages::{self, Reporter, Reports};
 use settings::Settings;
 
@@ -57,8 +59,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let Prepared { settings, model, proxy, log, .. } = prepared;
-    let stopper =
-        listener.try_clone().context("cannot duplicate the listener; raise the limit on open files")?;
+    let workers = model.workers.count(settings.workers).unwrap_or(0);
+    let further_listeners = further_listeners(&settings, model, prepared.listening, workers)?;
+    let stoppers: Vec<TcpListener> = std::iter::once(&listener)
+        .chain(&further_listeners)
+        .map(TcpListener::try_clone)
+        .collect::<io::Result<_>>()
+        .context("cannot duplicate the listener; raise the limit on open files")?;
     clock::start(&proxy).context("cannot start a thread for the clock; raise the thread limit")?;
     checks::start(&proxy, &prepared.outages, checked(&settings, &proxy))
         .context("cannot start a thread for each health check; raise the thread limit")?;
@@ -71,16 +78,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let listening = prepared.listening;
     let server = Arc::new(Server {
-        listener,
-        proxy: Arc::clone(&proxy),
-        workers: model.workers.count(settings.workers).unwrap_or(0),
+        further_listeners,
         log: log.clone(),
         handicap: args.handicap.map(Handicap::new),
+        ..Server::new(listener, Arc::clone(&proxy), workers)
     });
+    let serving = Arc::clone(&server);
     thread::Builder::new()
         .name("accept".into())
         .spawn(move || {
-            if let Err(error) = (model.serve)(server) {
+            if let Err(error) = (model.serve)(serving) {
                 tell(format_args!(
                     "roundtable: {} cannot go on serving ({error}); look at the limits on open files, threads and \
                      memory, then start it again",
@@ -100,9 +107,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             _ => break,
         }
     }
-    let code = drain(&proxy, &stopper, &mut signals, log.as_deref(), settings.drain_timeout)?;
+    let code = drain(&proxy, &stoppers, &mut signals, log.as_deref(), settings.drain_timeout)?;
     if let Some(log) = log {
         log.flush(LOG_PATIENCE);
+    }
+    if model.workers == Workers::EventLoops {
+        tell(format_args!("roundtable: connections by worker: {}", server.spread.to_words()));
     }
     Ok(code)
 }
@@ -130,6 +140,8 @@ impl Prepared {
             let known = known.join(", ");
             return Err(anyhow!("there is no model '{}'; choose one of {known}", settings.model)).usage();
         };
+        (model.available)()
+            .with_context(|| format!("the model {} is not available on this machine", model.name))?;
         let address = resolve(&settings.listen)?;
         let mut config = settings.config(address.to_string())?;
         let manager =
@@ -146,9 +158,16 @@ impl Prepared {
                 model.name
             ));
         }
+        if settings.accept == Accept::Reuseport && model.workers != Workers::EventLoops && !args.supervised {
+            tell(format_args!(
+                "roundtable: --accept does not apply to {}, whose workers share what is accepted; choose a model whose \
+                 workers share nothing, or leave it out",
+                model.name
+            ));
+        }
         raise_descriptor_limit()
             .context("cannot raise the limit on open files; raise it before, by `ulimit -n`")?;
-        let listener = match listen(address, &settings.limits) {
+        let listener = match listen(address, &settings.limits, has_listener_each(&settings, model)) {
             // What is checked may be what a balancer serves already.
             Err(error) if args.check && error.kind() == io::ErrorKind::AddrInUse => None,
             outcome => Some(outcome.with_context(|| {
@@ -180,6 +199,24 @@ impl Prepared {
     }
 }
 
+/// Whether each worker accepts by itself.
+fn has_listener_each(settings: &Settings, model: &Model) -> bool {
+    settings.accept == Accept::Reuseport && model.workers == Workers::EventLoops
+}
+
+/// The listeners of the workers after the first one, where each has its own.
+fn further_listeners(
+    settings: &Settings,
+    model: &Model,
+    listening: SocketAddr,
+    workers: usize,
+) -> anyhow::Result<Vec<TcpListener>> {
+    let count = if has_listener_each(settings, model) { workers } else { 1 };
+    (1..count).map(|_| listen(listening, &settings.limits, true)).collect::<io::Result<_>>().with_context(
+        || format!("cannot listen at {listening} once for each worker; raise the limit on open files"),
+    )
+}
+
 /// The signals that mean something here.
 fn handled_signals() -> Vec<i32> {
     signals::that_end().chain([SIGUSR1]).collect()
@@ -200,13 +237,15 @@ fn reopen(log: Option<&AccessLog>) {
 /// Accepts no more, and gives exchanges in hand this long to finish.
 fn drain(
     proxy: &Proxy,
-    stopper: &TcpListener,
+    stoppers: &[TcpListener],
     signals: &mut Signals,
     log: Option<&AccessLog>,
     timeout: Duration,
 ) -> anyhow::Result<ExitCode> {
-    // The accepting thread finds its socket shut down; nobody can connect any more.
-    SockRef::from(stopper).shutdown(Shutdown::Both).context("cannot stop accepting")?;
+    // Whoever accepts finds its socket shut down; nobody can connect any more.
+    for stopper in stoppers {
+        SockRef::from(stopper).shutdown(Shutdown::Both).context("cannot stop accepting")?;
+    }
     proxy.drain();
     let deadline = Instant::now() + timeout;
     // A request that has arrived is not in flight before it has been read: so look more than once.

@@ -21,19 +21,39 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let infos: Vec<ModelInfo> = MODELS.iter().map(|model| info(model, None)).collect();
+    let listed: Vec<Listed> = MODELS.iter().map(Listed::of).collect();
     let text = if args.json {
-        serde_json::to_string_pretty(&infos).context("cannot write the models as JSON")? + "\n"
+        serde_json::to_string_pretty(&listed).context("cannot write the models as JSON")? + "\n"
     } else {
-        infos.iter().map(described).collect()
+        listed.iter().map(described).collect()
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn described(info: &ModelInfo) -> String {
-    let ModelInfo { competitor: name, family, summary, unit_of_work, manifest, .. } = info;
+/// A model as it is listed: what is stored of it beside trials, and whether this machine has what it needs.
+#[derive(Debug, serde::Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    info: ModelInfo,
+    available: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unavailable_because: Option<String>,
+}
+
+impl Listed {
+    fn of(model: &Model) -> Self {
+        let reason = (model.available)().err().map(|reason| reason.to_string());
+        Listed { info: info(model, None), available: reason.is_none(), unavailable_because: reason }
+    }
+}
+
+fn described(listed: &Listed) -> String {
+    let ModelInfo { competitor: name, family, summary, unit_of_work, manifest, .. } = &listed.info;
     let mut text = format!("{name} ({family:?})\n  {summary}\n  unit of work: {unit_of_work}\n");
+    if let Some(reason) = &listed.unavailable_because {
+        let _ = writeln!(text, "  not available on this machine: {reason}");
+    }
     for (name, value) in manifest {
         let _ = writeln!(text, "    {name:<34} {value}");
     }

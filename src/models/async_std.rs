@@ -20,7 +20,7 @@ use async_std::net::{TcpListener, TcpStream};
 use smol::Timer;
 
 use super::drivers::futures::{self, Runtime};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "async-std",
@@ -29,6 +29,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a task, from one await to the next",
     bound: "memory and descriptors",
     workers: Workers::PerProcessor(1),
+    available: everywhere,
     serve,
 };
 
@@ -48,6 +49,7 @@ impl Runtime for AsyncStd {
     type Listener = TcpListener;
     type Stream = TcpStream;
     type Timer = Timer;
+    const RETRIES_WRITES: bool = true;
 
     fn spawn(task: impl Future<Output = ()> + Send + 'static) {
         drop(async_std::task::spawn(task));

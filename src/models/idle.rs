@@ -106,9 +106,9 @@ pub(super) struct IdlePool<C> {
 /// A pool that threads share, and the thread that sweeps it.
 pub(super) type SharedIdle<C> = Arc<Mutex<IdlePool<C>>>;
 
-/// A pool for `proxy` that is swept as long as somebody has it.
-pub(super) fn shared<C: Send + 'static>(proxy: &Proxy) -> io::Result<SharedIdle<C>> {
-    let pool = Arc::new(Mutex::new(IdlePool::new(proxy.backend_count(), most_kept())));
+/// A pool for `proxy`, one of so many in this process, that is swept as long as somebody has it.
+pub(super) fn shared<C: Send + 'static>(proxy: &Proxy, pools: usize) -> io::Result<SharedIdle<C>> {
+    let pool = Arc::new(Mutex::new(IdlePool::new(proxy.backend_count(), most_kept() / pools.max(1))));
     let swept = Arc::downgrade(&pool);
     let sweep = move || {
         loop {

@@ -17,10 +17,12 @@ pub(crate) const BACKLOG: i32 = 1024;
 /// How long accepting pauses when descriptors or threads have run out.
 pub(crate) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
 
-/// A listener with the settings above. Port 0 takes a free one.
-pub(crate) fn listen(address: SocketAddr, limits: &Limits) -> io::Result<TcpListener> {
+/// A listener with the settings above. Port 0 takes a free one. With `shares_address`, others that say so too may listen at
+/// the same address, and the kernel spreads connections over them.
+pub(crate) fn listen(address: SocketAddr, limits: &Limits, shares_address: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shares_address)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_read_timeout(Some(limits.header_timeout))?;
     socket.bind(&address.into())?;

@@ -9,10 +9,14 @@ use roundtable::proxy::{LARGE, Limits, SMALL};
 
 use super::{BACKLOG, Model, Workers, idle, listener};
 
+/// Of workers that each have their own connections, idle ones to backends too.
+const SHARE_NOTHING: &str = "which share no connections";
+
 /// What `model` does with `limits`, as pairs of name and value. Equal for all models but for `threads` and `bound`.
 pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -> BTreeMap<String, String> {
     let threads = match (model.workers, model.workers.count(workers)) {
         (Workers::PerConnection, _) | (_, None) => "one for each connection".to_owned(),
+        (Workers::EventLoops, Some(count)) => format!("{count}, {SHARE_NOTHING}"),
         (_, Some(count)) => count.to_string(),
     };
     let seconds = |duration: std::time::Duration| format!("{} s", duration.as_secs_f64());

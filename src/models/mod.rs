@@ -3,7 +3,7 @@
 //! Owns the table and what every model gets ([`Server`]). A model is a driver of
 //! [`roundtable::proxy::Session`] and nothing else: it decides who waits, and how. How an operation is performed stands in
 //! `drivers`; what all models do alike stands in `common`, `listener` (sockets), `idle` (connections to backends that are
-//! kept), `log` and `manifest`. `README.md` beside this file tells how to add one.
+//! kept), `spread` (connections over workers that share nothing), `log` and `manifest`. `README.md` beside this file tells how to add one.
 
 mod async_std;
 mod common;
@@ -14,12 +14,16 @@ mod listener;
 mod log;
 mod manifest;
 mod mio;
+mod mio_multi;
 mod pool;
 mod smol;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod threads;
 mod tokio;
+mod tokio_current;
+mod uring;
 mod waiting;
 
 use std::io;
@@ -27,12 +31,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use roundtable::proxy::{BackendId, Proxy};
-pub(crate) use roundtable_harness::plan::Family;
+pub(crate) use roundtable_harness::plan::{Accept, Family};
 
 pub(crate) use handicap::Handicap;
 pub(crate) use listener::{BACKLOG, listen, raise_descriptor_limit};
 pub(crate) use log::{AccessLog, LogFormat};
 pub(crate) use manifest::manifest;
+pub(crate) use spread::Spread;
 
 /// One way of waiting.
 pub(crate) struct Model {
@@ -46,8 +51,27 @@ pub(crate) struct Model {
     pub(crate) bound: &'static str,
     /// Threads that carry exchanges, where their number is fixed: the default for this many processors.
     pub(crate) workers: Workers,
+    /// Whether it can serve on this machine.
+    pub(crate) available: fn() -> Result<(), Unavailable>,
     /// Serves until the listener is shut down or fails for good. Connections in hand may outlive the return.
     pub(crate) serve: fn(Arc<Server>) -> io::Result<()>,
+}
+
+/// Why a model cannot serve on this machine, and what would help: one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unavailable(String);
+
+impl Unavailable {
+    /// For a reason that ends with a remedy.
+    pub(crate) fn new(reason: String) -> Self {
+        Unavailable(reason)
+    }
+}
+
+/// Of a model that needs nothing beyond what this program is built for.
+fn everywhere() -> Result<(), Unavailable> {
+    Ok(())
 }
 
 /// How many threads a model works with.
@@ -59,11 +83,22 @@ pub(crate) enum Workers {
     One,
     /// So many for each processor, unless the operator says otherwise.
     PerProcessor(usize),
+    /// One for each processor, unless the operator says otherwise. Each has an event loop of its own: who accepts can be said.
+    EventLoops,
 }
 
 /// Every model there is, in the order of the tables.
-pub(crate) const MODELS: &[Model] =
-    &[threads::MODEL, pool::MODEL, mio::MODEL, tokio::MODEL, smol::MODEL, async_std::MODEL];
+pub(crate) const MODELS: &[Model] = &[
+    threads::MODEL,
+    pool::MODEL,
+    mio::MODEL,
+    tokio::MODEL,
+    mio_multi::MODEL,
+    tokio_current::MODEL,
+    smol::MODEL,
+    async_std::MODEL,
+    uring::MODEL,
+];
 
 /// The models that `run` measures unless it is told otherwise: those of the course work.
 pub(crate) const MEASURED_BY_DEFAULT: [&str; 4] = ["threads", "pool", "mio", "tokio"];
@@ -79,18 +114,22 @@ impl Workers {
         match self {
             Workers::PerConnection => Some("a thread for each connection"),
             Workers::One => Some("one thread"),
-            Workers::PerProcessor(_) => None,
+            Workers::PerProcessor(_) | Workers::EventLoops => None,
         }
     }
 
     /// The number of threads for `asked` by the operator; `None` where it has no number.
     pub(crate) fn count(self, asked: Option<usize>) -> Option<usize> {
+        let by_processors = |each| {
+            asked.unwrap_or_else(|| {
+                each * std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+            })
+        };
         match self {
             Workers::PerConnection => None,
             Workers::One => Some(1),
-            Workers::PerProcessor(each) => Some(asked.unwrap_or_else(|| {
-                each * std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-            })),
+            Workers::PerProcessor(each) => Some(by_processors(each)),
+            Workers::EventLoops => Some(by_processors(1)),
         }
     }
 }
@@ -98,15 +137,43 @@ impl Workers {
 /// What a model serves with.
 pub(crate) struct Server {
     pub(crate) listener: TcpListener,
+    /// At the same address, one for each further worker, where each accepts by itself; none where one accepts for all.
+    pub(crate) further_listeners: Vec<TcpListener>,
     pub(crate) proxy: Arc<Proxy>,
     /// Threads that carry exchanges, for the models that have a fixed number of them.
     pub(crate) workers: usize,
     pub(crate) log: Option<Arc<AccessLog>>,
     /// Extra work for each request: a test aid.
     pub(crate) handicap: Option<Handicap>,
+    /// Connections of each worker, for the models whose workers share nothing.
+    pub(crate) spread: Spread,
 }
 
 impl Server {
+    /// With one listener, and nothing beside.
+    pub(crate) fn new(listener: TcpListener, proxy: Arc<Proxy>, workers: usize) -> Self {
+        Server {
+            listener,
+            further_listeners: Vec::new(),
+            proxy,
+            workers,
+            log: None,
+            handicap: None,
+            spread: Spread::over(workers),
+        }
+    }
+
+    /// The listener of each worker, where each accepts by itself.
+    fn listeners(&self) -> impl Iterator<Item = &TcpListener> {
+        std::iter::once(&self.listener).chain(&self.further_listeners)
+    }
+
+    /// To be called instead of [`Self::accepted`] where workers share nothing.
+    fn accepted_by(&self, worker: usize, client: SocketAddr) {
+        self.spread.count(worker);
+        self.accepted(client);
+    }
+
     /// To be called for every accepted connection.
     fn accepted(&self, client: SocketAddr) {
         if let Some(log) = &self.log {

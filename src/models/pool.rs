@@ -30,7 +30,7 @@ use super::drivers::{Interest, Sockets, Turn, look, take_turn};
 use super::idle::{self, SharedIdle, is_usable};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::waiting::{Waiting, WaitingRoom};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "pool",
@@ -39,6 +39,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a session's operations until one waits for the client, or too long for a backend",
     bound: "the workers",
     workers: Workers::PerProcessor(4),
+    available: everywhere,
     serve,
 };
 
@@ -105,7 +106,7 @@ impl Shared {
 
 fn serve(server: Arc<Server>) -> io::Result<()> {
     let (jobs, queue) = unbounded();
-    let idle = idle::shared(&server.proxy)?;
+    let idle = idle::shared(&server.proxy, 1)?;
     let shared =
         Arc::new(Shared { server, jobs, idle, waiting: WaitingRoom::new()?, waiters: AtomicUsize::new(0) });
     for number in 0..shared.server.workers {

@@ -21,7 +21,7 @@ use smol::net::{TcpListener, TcpStream};
 use smol::{Async, Executor, Timer};
 
 use super::drivers::futures::{self, Runtime};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "smol",
@@ -30,6 +30,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a task, from one await to the next",
     bound: "memory and descriptors",
     workers: Workers::PerProcessor(1),
+    available: everywhere,
     serve,
 };
 
@@ -57,6 +58,7 @@ impl Runtime for Smol {
     type Listener = TcpListener;
     type Stream = TcpStream;
     type Timer = Timer;
+    const RETRIES_WRITES: bool = true;
 
     fn spawn(task: impl Future<Output = ()> + Send + 'static) {
         EXECUTOR.spawn(task).detach();

@@ -59,15 +59,14 @@ fn get(client: &mut TcpStream) -> String {
 #[test]
 fn a_panic_in_one_connection_ends_that_connection_alone() {
     let backend = backend();
-    for model in MODELS {
+    for model in MODELS.iter().filter(|model| (model.available)().is_ok()) {
         let limits = Limits::default();
-        let listener = listen(([127, 0, 0, 1], 0).into(), &limits).unwrap();
+        let listener = listen(([127, 0, 0, 1], 0).into(), &limits, false).unwrap();
         let address = listener.local_addr().unwrap();
         let config = Config::round_robin(vec![backend], "localhost".into(), limits);
         let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
         // A model that has workers has only one to lose.
-        let server =
-            Arc::new(Server { listener, proxy: Arc::clone(&proxy), workers: 1, log: None, handicap: None });
+        let server = Arc::new(Server::new(listener, Arc::clone(&proxy), 1));
         thread::spawn(move || (model.serve)(server));
         let connect = || TcpStream::connect(address).unwrap();
         let (mut bystander, mut unlucky) = (connect(), connect());

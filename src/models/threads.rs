@@ -11,7 +11,7 @@ use std::thread;
 use super::drivers::blocking::Connection;
 use super::idle;
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "threads",
@@ -20,6 +20,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a connection, for its whole life",
     bound: "memory and the kernel's limits on threads and mappings",
     workers: Workers::PerConnection,
+    available: everywhere,
     serve,
 };
 
@@ -40,7 +41,7 @@ fn most_threads(mappings: &str) -> usize {
 }
 
 fn serve(server: Arc<Server>) -> io::Result<()> {
-    let idle = idle::shared(&server.proxy)?;
+    let idle = idle::shared(&server.proxy, 1)?;
     let most = most_threads(&std::fs::read_to_string(MAPPINGS).unwrap_or_default());
     loop {
         // Each thread has its clone; this one is one more.

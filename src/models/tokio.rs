@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep_until};
 
 use super::drivers::futures::{self, Runtime};
-use super::{Family, Model, Server, Workers};
+use super::{Family, Model, Server, Workers, everywhere};
 
 pub(super) const MODEL: Model = Model {
     name: "tokio",
@@ -25,6 +25,7 @@ pub(super) const MODEL: Model = Model {
     unit_of_work: "a task, from one await to the next",
     bound: "memory and descriptors",
     workers: Workers::PerProcessor(1),
+    available: everywhere,
     serve,
 };
 
@@ -42,6 +43,7 @@ impl Runtime for Tokio {
     type Listener = TcpListener;
     type Stream = TcpStream;
     type Timer = Sleep;
+    const RETRIES_WRITES: bool = false;
 
     fn spawn(task: impl Future<Output = ()> + Send + 'static) {
         drop(tokio::spawn(task));

@@ -24,6 +24,8 @@ const KEPT: usize = 256;
 /// |--free--|==== window ===|-- held --|-- spare --|-- tail --|
 /// ```
 ///
+/// The memory stays where it is when the value is moved: a driver may tell the kernel of it while it keeps the value.
+///
 /// *Held* bytes follow the window but are not part of it: what was received beyond the end of a message.
 #[derive(Debug, Default)]
 pub struct Buf {
@@ -122,7 +124,7 @@ impl Buf {
 
     /// Appends `data` to the window, or nothing when it does not fit.
     #[must_use]
-    pub(crate) fn push(&mut self, data: &[u8]) -> bool {
+    pub fn push(&mut self, data: &[u8]) -> bool {
         let fits = data.len() <= self.room();
         if fits {
             self.bytes[self.end..self.end + data.len()].copy_from_slice(data);

@@ -65,6 +65,7 @@
 //! | no descriptor, no port | `exhaustion::want_of_…` |
 //! | SIGUSR1, SIGHUP | `endings::on_sigusr1…`, `endings::sigusr1_without…`, `endings::sighup_finishes…`, `endings::sighup_is_ignored…` |
 //! | SIGTERM | `endings::sigterm_finishes…`, `endings::what_is_not_finished_by_the_deadline…`, `endings::a_second_signal_ends_at_once` |
+//! | connections over several workers | `spread::one_acceptor_gives_every_worker…`, `spread::with_a_listener_each…` |
 //! | a panic | no peer can provoke one: `src/models/tests.rs` |
 //! | crowds, a soak | `exhaustion::ten_thousand_clients…`, `exhaustion::a_soak_leaves…` (`cargo test --test conformance -- --ignored soak`) |
 //! | the manager page | `manager::access::without_the_right_credentials…`, `manager::access::only_a_form_with_the_nonce…`, `manager::access::other_spellings_of_the_path…` |
@@ -106,6 +107,7 @@ mod responses;
 mod responses_broken;
 mod retries;
 mod routing;
+mod spread;
 mod stage;
 mod support;
 mod uploads;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 
-use crate::support::{PATIENCE, Server, read_head};
+use crate::support::{PATIENCE, Server, read_head, with_one_idle_pool};
 
 /// How bytes are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,8 @@ pub fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// A balancer of one model and the listeners that it takes for backends.
+/// A balancer of one model and the listeners that it takes for backends. It keeps idle connections in one pool, so that it is
+/// known which connection comes next.
 pub struct Stage {
     pub balancer: Server,
     listeners: Vec<TcpListener>,
@@ -133,7 +134,8 @@ impl Stage {
             // Linux: accepting waits no longer than reading does.
             SockRef::from(listener).set_read_timeout(Some(PATIENCE)).unwrap();
         }
-        Stage { balancer: Server::balancer(model, &addresses, options), listeners }
+        let options = [with_one_idle_pool(model), options].concat();
+        Stage { balancer: Server::balancer(model, &addresses, &options), listeners }
     }
 
     /// With one backend, for the paths below `prefix` alone.

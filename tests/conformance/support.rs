@@ -20,12 +20,36 @@ pub fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_roundtable"))
 }
 
-/// Every model's name.
-pub static MODELS: LazyLock<Vec<String>> = LazyLock::new(|| {
+/// A model as `roundtable models --json` lists it.
+#[derive(serde::Deserialize)]
+struct Listed {
+    available: bool,
+    #[serde(flatten)]
+    info: ModelInfo,
+}
+
+/// The models that this machine has what it needs for.
+static INFOS: LazyLock<Vec<ModelInfo>> = LazyLock::new(|| {
     let output = binary().args(["models", "--json"]).output().unwrap();
-    let infos: Vec<ModelInfo> = serde_json::from_slice(&output.stdout).unwrap();
-    infos.into_iter().map(|info| info.competitor.name).collect()
+    let listed: Vec<Listed> = serde_json::from_slice(&output.stdout).unwrap();
+    for missing in listed.iter().filter(|model| !model.available) {
+        eprintln!("skipped: {} is not available on this machine", missing.info.competitor);
+    }
+    listed.into_iter().filter(|model| model.available).map(|model| model.info).collect()
 });
+
+/// Every model's name.
+pub static MODELS: LazyLock<Vec<String>> =
+    LazyLock::new(|| INFOS.iter().map(|info| info.competitor.name.clone()).collect());
+
+/// Options with which this model keeps idle connections to backends in one pool: where workers share nothing, one worker.
+pub fn with_one_idle_pool(model: &str) -> &'static [&'static str] {
+    let shares_nothing = |info: &ModelInfo| info.manifest["threads"].ends_with("which share no connections");
+    match INFOS.iter().find(|info| info.competitor.name == model) {
+        Some(info) if shares_nothing(info) => &["--workers", "1"],
+        _ => &[],
+    }
+}
 
 /// A child that announced its address; it dies with this value.
 pub struct Server {
@@ -253,7 +277,7 @@ pub fn eventually(happened: impl Fn() -> bool) {
 const MODE: &str = "ROUNDTABLE_CONFORMANCE";
 
 /// A model of each driver, for tests that load the whole machine and find what the driver decides.
-const REPRESENTATIVES: [&str; 4] = ["threads", "pool", "mio", "tokio"];
+const REPRESENTATIVES: [&str; 5] = ["threads", "pool", "mio", "tokio", "uring"];
 
 /// Runs `test` for every model, all at the same time: most tests wait rather than compute.
 pub fn for_every_model(test: impl Fn(&str) + Sync) {

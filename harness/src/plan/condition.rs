@@ -35,6 +35,17 @@ pub enum Layout {
     Pinned,
 }
 
+/// Who accepts connections for a model whose workers share nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accept {
+    /// One thread for all workers, which get connections in turn.
+    #[default]
+    Single,
+    /// Each worker, from a listener of its own at the same address (SO_REUSEPORT): the kernel chooses.
+    Reuseport,
+}
+
 /// Everything that is done to one trial. A field that an earlier roundtable did not have is what it was without.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -51,6 +62,8 @@ pub struct Condition {
     pub body_bytes: u64,
     /// Worker threads of the models that have a fixed number of them; `None`: each model's default.
     pub workers: Option<u32>,
+    /// Who accepts, for the models whose workers share nothing.
+    pub accept: Accept,
     /// Which processors the roles may use.
     pub layout: Layout,
     /// Requests in the timed window.
@@ -70,6 +83,7 @@ impl Default for Condition {
             rate: None,
             body_bytes: BODY_BYTES,
             workers: None,
+            accept: Accept::Single,
             layout: Layout::Shared,
             requests: REQUESTS,
             warmup: REQUESTS / 20,

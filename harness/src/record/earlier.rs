@@ -17,8 +17,8 @@ use super::trial::{Outcome, Trial};
 use crate::host::{Host, HostWindow, Usage};
 use crate::load::latency;
 use crate::plan::{
-    Axis, Cell, Competitor, Condition, Connections, Family, Faults, Gates, Layout, Length, Plan, Value,
-    factor,
+    Accept, Axis, Cell, Competitor, Condition, Connections, Family, Faults, Gates, Layout, Length, Plan,
+    Value, factor,
 };
 
 /// The schema of these shapes.
@@ -186,6 +186,7 @@ impl Plan1 {
             rate: self.rate,
             body_bytes: self.body_bytes,
             workers: self.workers,
+            accept: Accept::Single,
             layout: self.layout,
             requests: self.requests,
             warmup: self.warmup,

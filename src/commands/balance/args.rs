@@ -20,7 +20,7 @@ use crate::checks::Check;
 use crate::commands::number;
 use crate::commands::usage::OfUsage;
 use crate::manager;
-use crate::models::LogFormat;
+use crate::models::{Accept, LogFormat};
 
 /// The group of `--backend`.
 const DEFAULT_GROUP: &str = "default";
@@ -78,6 +78,9 @@ pub(crate) struct Args {
     /// the other models go without, and say so
     #[arg(long, value_name = "N", value_parser = number::whole(1..=MOST_WORKERS))]
     workers: Option<usize>,
+    /// Who accepts where workers share nothing [default: single]
+    #[arg(long, value_enum)]
+    accept: Option<AcceptKind>,
     /// Write an access log to this file, `-` for standard error; on SIGUSR1 it is opened anew, as after a log rotation
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
@@ -127,6 +130,24 @@ impl ManagerArgs {
             metrics_path: self.manager_metrics.clone(),
             users: self.manager_users.clone(),
         })
+    }
+}
+
+/// [`Accept`] on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AcceptKind {
+    /// One thread for all workers, which get connections in turn
+    Single,
+    /// Each worker, from a listener of its own at the same address; another process that asks for this may listen there, too
+    Reuseport,
+}
+
+impl From<AcceptKind> for Accept {
+    fn from(kind: AcceptKind) -> Self {
+        match kind {
+            AcceptKind::Single => Accept::Single,
+            AcceptKind::Reuseport => Accept::Reuseport,
+        }
     }
 }
 
@@ -243,6 +264,7 @@ impl Args {
             settings.listen.clone_from(listen);
         }
         settings.workers = self.workers.or(settings.workers);
+        settings.accept = self.accept.map_or(settings.accept, Accept::from);
         settings.drain_timeout = self.drain_timeout.unwrap_or(settings.drain_timeout);
         if let Some(file) = &self.access_log {
             let format = self.access_log_format.unwrap_or_default();
@@ -306,6 +328,7 @@ impl Args {
             model: self.model.clone().unwrap_or_default(),
             listen: LISTEN.to_owned(),
             workers: None,
+            accept: Accept::Single,
             drain_timeout: DRAIN,
             limits: self.limits.limits(),
             groups,

@@ -18,7 +18,7 @@ use crate::checks::Check;
 use crate::commands::number;
 use crate::commands::usage::OfUsage;
 use crate::manager;
-use crate::models::LogFormat;
+use crate::models::{Accept, LogFormat};
 
 /// The model where neither file nor command line name one.
 const MODEL: &str = "tokio";
@@ -31,6 +31,8 @@ struct File {
     #[serde(default = "listen")]
     listen: String,
     workers: Option<usize>,
+    #[serde(default)]
+    accept: Accept,
     drain_timeout: Option<Span>,
     #[serde(default)]
     limits: LimitTable,
@@ -255,6 +257,7 @@ fn parse(text: &str, folder: &Path) -> anyhow::Result<Settings> {
         model: file.model.unwrap_or_else(|| MODEL.to_owned()),
         listen: file.listen,
         workers: file.workers,
+        accept: file.accept,
         drain_timeout: file.drain_timeout.map_or(super::DRAIN, |span| span.0),
         limits: file.limits.limits(),
         groups: file.group.into_iter().map(GroupTable::settings).collect(),

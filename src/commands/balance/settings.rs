@@ -16,7 +16,7 @@ use crate::commands::address;
 use crate::commands::number;
 use crate::commands::usage::OfUsage;
 use crate::manager::{self, Manager, Users};
-use crate::models::LogFormat;
+use crate::models::{Accept, LogFormat};
 
 /// Longest time that exchanges in hand can be given to finish.
 pub(super) const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -29,6 +29,7 @@ pub(super) struct Settings {
     pub(super) model: String,
     pub(super) listen: String,
     pub(super) workers: Option<usize>,
+    pub(super) accept: Accept,
     pub(super) drain_timeout: Duration,
     pub(super) limits: Limits,
     pub(super) groups: Vec<GroupSettings>,

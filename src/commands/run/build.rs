@@ -23,7 +23,7 @@ mod tests {
     #[test]
     fn the_crates_that_the_models_rest_on_are_recorded() {
         let build = build();
-        for name in ["tokio", "mio", "httparse", "socket2", "crossbeam-channel"] {
+        for name in ["tokio", "mio", "httparse", "socket2", "crossbeam-channel", "io-uring"] {
             assert!(build.crates.contains_key(name), "{name} is not in {:?}", build.crates);
         }
         assert!(build.rustc.starts_with("rustc "), "{}", build.rustc);

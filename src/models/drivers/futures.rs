@@ -29,6 +29,8 @@ pub(in crate::models) trait Runtime: 'static {
     type Listener: Send + Sync;
     type Stream: AsFd + Send;
     type Timer: Future + Send;
+    /// Whether a write that waits is tried again whenever its task wakes up, and not only when the socket has room.
+    const RETRIES_WRITES: bool;
 
     /// Runs `task` on the runtime of the calling thread, or on the only one there is.
     fn spawn(task: impl Future<Output = ()> + Send + 'static);
@@ -62,7 +64,7 @@ pub(in crate::models) fn serve<R: Runtime>(server: Arc<Server>) -> io::Result<()
     let (failed, failure) = channel();
     let listener = server.listener.try_clone()?;
     R::spawn(async move {
-        let outcome = accept::<R>(server, listener).await;
+        let outcome = accept::<R>(server, 0, listener).await;
         // The receiver is only gone when the process ends.
         let _ = failed.send(outcome);
     });
@@ -70,18 +72,19 @@ pub(in crate::models) fn serve<R: Runtime>(server: Arc<Server>) -> io::Result<()
 }
 
 /// Accepts connections and spawns a task for each. Never returns when the listener is shut down, so that what the caller
-/// keeps for its tasks stays.
+/// keeps for its tasks stays. `worker` is the one that accepts, where workers share nothing.
 pub(in crate::models) async fn accept<R: Runtime>(
     server: Arc<Server>,
+    worker: usize,
     listener: TcpListener,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = R::listener(listener)?;
-    let idle = idle::shared(&server.proxy)?;
+    let idle = idle::shared(&server.proxy, server.listeners().count())?;
     loop {
         match R::accept(&listener).await {
             Ok((client, address)) => {
-                server.accepted(address);
+                server.accepted_by(worker, address);
                 R::spawn(run::<R>(Arc::clone(&server), Arc::clone(&idle), client, address));
             }
             Err(error) => match AcceptError::of(&error)? {
@@ -136,7 +139,7 @@ pub(in crate::models) async fn run<R: Runtime>(
             }
             Op::Write(peer, buf) => {
                 let outcome = match socket(peer, &mut client, &mut backend) {
-                    Ok(socket) => within(&mut timer, deadline, R::write(socket, buf.window())).await,
+                    Ok(socket) => write_within(&mut timer, deadline, R::write(socket, buf.window())).await,
                     Err(error) => Err(error),
                 };
                 Done::Transferred(outcome, buf)
@@ -212,6 +215,13 @@ impl<R: Runtime> Alarm<'_, R> {
         R::move_timer(self.timer.as_mut(), at);
     }
 
+    /// Ready at `deadline`, not earlier.
+    fn hold_to(&mut self, deadline: Instant) {
+        if self.at != Some(deadline) {
+            self.set(deadline);
+        }
+    }
+
     /// Ready when `deadline` has passed. An earlier time is left until it comes: most deadlines never do.
     fn poll(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         if self.at.is_none_or(|at| at > deadline) {
@@ -240,6 +250,31 @@ async fn within<R: Runtime, T>(
         }
         let Some(deadline) = deadline else { return Poll::Pending };
         timer.poll(deadline, context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    })
+    .await
+}
+
+/// Awaits a write until `deadline`. Where it would be tried again at each wake-up, there is none for the timer but the last,
+/// and no try then: a little may fit before the kernel calls the socket writable, and would begin the time anew.
+async fn write_within<R: Runtime>(
+    timer: &mut Alarm<'_, R>,
+    deadline: Option<Instant>,
+    write: impl Future<Output = io::Result<usize>>,
+) -> io::Result<usize> {
+    let Some(deadline) = deadline.filter(|_| R::RETRIES_WRITES) else {
+        return within(timer, deadline, write).await;
+    };
+    let mut write = pin!(write);
+    let mut waits = false;
+    std::future::poll_fn(|context| {
+        if !waits && let Poll::Ready(outcome) = write.as_mut().poll(context) {
+            return Poll::Ready(outcome);
+        }
+        timer.hold_to(deadline);
+        if timer.poll(deadline, context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if std::mem::replace(&mut waits, true) { write.as_mut().poll(context) } else { Poll::Pending }
     })
     .await
 }

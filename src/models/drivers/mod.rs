@@ -1,11 +1,14 @@
 //! How an operation that a session names is performed, each way once: a model adds who performs it, and when.
 //!
 //! Owns the translation of [`Op`] into calls on sockets ([`Sockets`]) and of what came of them into [`Done`]. Below it:
-//! `blocking` waits in the system call; `readiness` never does, and says what it would wait for; `futures` awaits. Rules: an
+//! `blocking` waits in the system call; `readiness` never does, and says what it would wait for (`event_loop` waits for that, for
+//! many); `futures` awaits; `completion` hands operations over to a kernel that performs them by itself. Rules: an
 //! operation whose deadline has passed is not tried; a connection gives way after [`OPS_IN_TURN`] operations, so that none
 //! can keep a thread to itself.
 
 pub(super) mod blocking;
+pub(super) mod completion;
+pub(super) mod event_loop;
 pub(super) mod futures;
 pub(super) mod readiness;
 

@@ -125,7 +125,8 @@ fn the_same_wrong_password_from_a_crowd_is_one_try() {
         assert_eq!(ask(&balancer, &format!("GET {PATH}"), &anna, "").status(), "200", "{model}");
         for client in &mut crowd {
             // Not each of them waits for the verdict.
-            assert!(["401", "429"].contains(&client.response().status()), "{model}");
+            let response = client.response();
+            assert!(["401", "429"].contains(&response.status()), "{model}: {response:?}");
         }
     });
 }

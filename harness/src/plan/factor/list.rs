@@ -2,7 +2,7 @@
 
 use super::{Factor, Value, Values};
 use crate::load::MAX_RATE;
-use crate::plan::condition::{Connections, Layout};
+use crate::plan::condition::{Accept, Connections, Layout};
 use crate::plan::fault::{Draft, FaultError, Faults};
 use crate::text::counted;
 
@@ -182,7 +182,8 @@ pub static WORKERS: Factor = Factor {
     short_heading: "workers",
     unit: "",
     placeholder: "N",
-    help: "Worker threads of the models that have a fixed number of them; the others are measured without [default: each model's own]",
+    help: "Worker threads of the models that have a fixed number of them, and of the products whose number can be chosen; the \
+           others are measured without [default: each model's own; one for a product, 25 for httpd-event]",
     phrase: |n| many(n, "worker"),
     values: Values::Whole { least: 1, most: 1024, unset: Some((DEFAULT, "each model's own number")) },
     get: |c| c.workers.map_or(Value::word(DEFAULT), Value::from),
@@ -190,6 +191,37 @@ pub static WORKERS: Factor = Factor {
         c.workers = match value {
             Value::Number(_) => Some(value.whole()?),
             Value::Word(_) => None,
+        };
+        Some(())
+    },
+};
+
+/// Who accepts connections.
+pub static ACCEPT: Factor = Factor {
+    name: "accept",
+    title: "who accepts",
+    heading: "who accepts",
+    short_heading: "who\naccepts",
+    unit: "",
+    placeholder: "single|reuseport",
+    help: "Where a model's workers share nothing: let one thread accept for all of them, in turn (single), or each worker for \
+           itself, as the kernel chooses (reuseport) [default: single]",
+    phrase: |n| n.to_string(),
+    values: Values::Words(&[
+        ("single", "where workers share nothing, one thread accepts for all, in turn"),
+        ("reuseport", "where workers share nothing, each accepts for itself, as the kernel chooses"),
+    ]),
+    get: |c| {
+        Value::word(match c.accept {
+            Accept::Single => "single",
+            Accept::Reuseport => "reuseport",
+        })
+    },
+    set: |c, value| {
+        c.accept = match value {
+            Value::Word(word) if word == "single" => Accept::Single,
+            Value::Word(word) if word == "reuseport" => Accept::Reuseport,
+            _ => return None,
         };
         Some(())
     },
@@ -226,7 +258,7 @@ pub(super) fn draft(value: &Value) -> Result<Draft, FaultError> {
 const MOST_REQUESTS: u64 = 100_000_000;
 
 /// All of them; axes are crossed in this order, the first one outermost.
-pub static FACTORS: [&Factor; 10] = [
+pub static FACTORS: [&Factor; 11] = [
     &BACKENDS,
     &CONCURRENCY,
     &RATE,
@@ -236,5 +268,6 @@ pub static FACTORS: [&Factor; 10] = [
     &BODY_BYTES,
     &LAYOUT,
     &WORKERS,
+    &ACCEPT,
     &FAULT,
 ];
