@@ -374,7 +374,10 @@ mod tests {
         assert_eq!(value["time"], "2026-11-20T12:00:00.500+00:00");
         assert_eq!((&value["status"], &value["lasted_us"]), (&200.into(), &1500.into()));
         assert_eq!(value["backend"], "localhost:9001");
-        assert!(value.get("referer").is_none());
+        assert!(value.get("referer").is_none() && value.get("cache").is_none());
+        let stale = Entry { cache: Some(CacheUse::Stale), ..entry() };
+        let value: serde_json::Value = serde_json::from_str(&json(&stale, &noon(), None)).unwrap();
+        assert_eq!(value["cache"], "STALE");
     }
 
     #[test]

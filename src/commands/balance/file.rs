@@ -377,6 +377,8 @@ impl RouteTable {
 
 #[cfg(test)]
 mod tests {
+    use roundtable::proxy::{CacheRules, Heuristics};
+
     use super::*;
 
     fn refused(text: &str) -> String {
@@ -402,6 +404,9 @@ mod tests {
             [access_log]
             file = "log/access"
             format = "combined"
+            [cache]
+            size = "64MiB"
+            max_object = "1MiB"
             [manager]
             metrics = "/metrics"
             users = "users"
@@ -412,9 +417,11 @@ mod tests {
             name = "images"
             policy = "least-busy"
             backends = ["127.0.0.1:8889"]
+            cache = { heuristic_percent = 0, heuristic_max = "1h" }
             health_check = { path = "/health", interval = "2s" }
             [[route]]
             group = "default"
+            cache = false
             [[route]]
             host = "files.example"
             prefix = "/images/"
@@ -445,6 +452,12 @@ mod tests {
         let second = &config.groups[0].members[1];
         assert_eq!((second.weight, second.most_connections), (2, Some(9)));
         assert_eq!((config.groups[1].policy, config.routes[1].group), (Policy::LeastBusy, 1));
+        assert_eq!(config.cache.map(|cache| cache.bytes), Some(64 << 20));
+        let rules = CacheRules {
+            max_object: 1 << 20,
+            heuristics: Heuristics { percent: 0, most: Duration::from_secs(3600) },
+        };
+        assert_eq!((&config.routes[0].cache, &config.routes[1].cache), (&None, &Some(rules)));
         assert!(config.routes[1].keeps_prefix && !config.routes[1].maps_location);
     }
 
@@ -478,6 +491,17 @@ mod tests {
             ("[[group]]\nname = \"a\"\nbackends = [\"::1:9101\"]".to_owned(), "write [::1]:9101"),
             (format!("listen = \"::1:9101\"\n{group}"), "write [::1]:9101"),
             (format!("[limits]\nmax_fields = 0\n{group}"), "field limit"),
+            (format!("[cache]\nsize = \"0\"\n{group}"), "as in 64MiB"),
+            (format!("[cache]\nsize = \"lots\"\n{group}"), "as in 64MiB"),
+            (format!("[cache]\nsize = \"1KiB\"\n{group}"), "give it 1.0 MiB or more"),
+            (format!("[cache]\nsize = \"9999TiB\"\n{group}"), "does not fit into this machine"),
+            (format!("[cache]\n{group}"), "missing field `size`"),
+            (format!("{group}cache = true"), "add [cache] with its size"),
+            (format!("[cache]\nsize = \"1MiB\"\n{group}cache = 7"), "`cache` is true, false or"),
+            (
+                format!("[cache]\nsize = \"1MiB\"\nheuristic_percent = 101\n{group}[[route]]\ngroup = \"a\""),
+                "at most 100 percent",
+            ),
             (format!("[access_log]\nfile = \"x\"\nformat = \"xml\"\n{group}"), "unknown variant `xml`"),
         ] {
             let error = refused(&text);

@@ -73,7 +73,7 @@ impl ResponseControl {
             match item {
                 // A type that a directive does not have leaves it out (RFC 9213 section 2.1).
                 Item::Integer(number) => {
-                    control.directive(key, || u64::try_from(number).unwrap_or(0).min(MOST_SECONDS))
+                    control.directive(key, || u64::try_from(number).unwrap_or(0).min(MOST_SECONDS));
                 }
                 Item::True if !takes_seconds(key) => control.directive(key, || 0),
                 Item::True | Item::Other => {}

@@ -56,9 +56,6 @@ mod store;
 mod target;
 mod validation;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
