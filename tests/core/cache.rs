@@ -99,6 +99,12 @@ fn what_may_not_be_stored_or_reused_is_fetched_again() {
         ("", "Expires: 0\r\n", ""),
         (
             "",
+            "Cache-Control: no-store\r\nConnection: cache-control\r\nExpires: Thu, 01 Jan 1970 00:01:00 GMT\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n",
+            "",
+        ),
+        ("", "Cache-Control: max-age=60\r\nVary: *\r\nConnection: Vary\r\n", ""),
+        (
+            "",
             "Expires: Thu, 01 Jan 1970 00:01:00 GMT\r\nExpires: Thu, 01 Jan 1970 00:01:00 GMT\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n",
             "",
         ),
@@ -116,6 +122,11 @@ fn what_may_not_be_stored_or_reused_is_fetched_again() {
         ("", fresh, "Pragma: no-cache\r\n"),
         ("", fresh, "Cache-Control: max-age=0, max-stale\r\n"),
         ("", fresh, "Cache-Control: min-fresh=60\r\n"),
+        (
+            "Connection: Authorization, X-A\r\nX-A: 1\r\n",
+            "Cache-Control: max-age=60\r\nVary: X-A\r\n",
+            "X-A: 1\r\n",
+        ),
         ("", fresh, "If-Match: \"x\"\r\n"),
         ("", fresh, "If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
     ] {

@@ -214,6 +214,8 @@ fn item(text: &[u8]) -> Option<Item> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn response(value: &str) -> ResponseControl {
@@ -264,6 +266,21 @@ mod tests {
             "no-store=?0",
         ] {
             assert_eq!(targeted(malformed), None, "{malformed}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn noise_is_read_without_an_end_or_a_panic_and_never_allows_more_than_it_says(
+            noise in "[ -~\t]{0,60}",
+            bytes in proptest::collection::vec(any::<u8>(), 0..60),
+        ) {
+            RequestControl::default().add(&bytes);
+            let _ = ResponseControl::targeted(&bytes);
+            let forbidden = response(&format!("no-store, {noise}"));
+            prop_assert!(forbidden.no_store);
+            let quoted = response(&format!("x=\"{}, max-age=60, public\"", noise.replace(['"', '\\'], "")));
+            prop_assert_eq!((quoted.max_age, quoted.public), (None, false));
         }
     }
 

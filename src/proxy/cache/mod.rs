@@ -13,7 +13,7 @@
 //!        | nothing: the first to ask fetches, others wait       (fetches)
 //!        v
 //!   response head, as the client would get it
-//!        |  Storable::judge: may it be stored, for how long     (storable, freshness)
+//!        |  Draft::judge: may it     be stored, for how long     (storable, freshness)
 //!        v
 //!     Recording: a bounded copy of the body, stored when whole  (recording, store)
 //! ```
@@ -139,7 +139,8 @@ impl Cache {
             return Found::Unusable(object, Forward::Request);
         }
         let left = object.freshness.left(now);
-        if left > control.min_fresh.unwrap_or(0) as i64 {
+        // Far below the largest number.
+        if left > 0 && left >= control.min_fresh.unwrap_or(0) as i64 {
             return Found::Fresh(object);
         }
         if left > 0 {

@@ -37,6 +37,7 @@ pub(crate) enum Unstorable {
     VariesOnEverything,
     NoFreshness,
     EndsWithTheConnection,
+    HiddenFields,
     TooLarge,
     NoRoom,
 }
@@ -60,6 +61,7 @@ impl Unstorable {
             Unstorable::VariesOnEverything => "vary-all",
             Unstorable::NoFreshness => "no-freshness-no-validator",
             Unstorable::EndsWithTheConnection => "ends-with-connection",
+            Unstorable::HiddenFields => "connection-names-cache-fields",
             Unstorable::TooLarge => "too-large",
             Unstorable::NoRoom => "no-room-for-recording",
         }

@@ -328,6 +328,7 @@ impl Session {
                 let decodes = framing == Framing::Chunked && self.exchange.asked.is_1_1;
                 let draft = Draft::judge(&caching.asked, status, head, &caching.rules, arrival);
                 let recording = draft.and_then(|draft| match framing {
+                    _ if self.exchange.response.hides_cache_fields => Err(Unstorable::HiddenFields),
                     Framing::UntilClose => Err(Unstorable::EndsWithTheConnection),
                     _ => cache.record(draft, framing.length(), decodes, &caching.rules),
                 });
