@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(floor) = floor::find(&args.name) else {
         bail!("this roundtable knows no floor {:?}; start the run again", args.name);
     };
+    (floor.available)().with_context(|| format!("{} is not available on this machine", floor.name))?;
     let listener = floor::listen(args.listen)
         .with_context(|| format!("cannot listen at {}; end who listens there", args.listen))?;
     let config = FloorConfig::learn(&args.backends, args.close)

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use roundtable_harness::testbed::peers::{self, supervise};
 
+use super::number;
+
 /// Arguments of `roundtable peer`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -18,10 +20,10 @@ pub(crate) struct Args {
     #[arg(long = "backend", value_name = "ADDR", required = true)]
     backends: Vec<SocketAddr>,
     /// Workers, where their number can be chosen
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole::<u32>(1..=1024))]
     workers: Option<u32>,
     /// Requests that will be under way at any time
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole::<u32>(1..=20_000))]
     concurrency: u32,
     /// Backends will fail: look after them
     #[arg(long)]

@@ -255,13 +255,17 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
         );
     }
     if let Some((name, reason)) = unavailable(&plan).first() {
-        bail!("{} measures {name}, which is not available on this machine: {reason}", dir.display());
-    }
-    if let Some(missing) = peers::of(&plan).iter().find(|peer| !peers::is_there(peer)) {
-        let (dir, name) = (dir.display(), &missing.name);
         bail!(
-            "{dir} measures {name}, which is not installed; install it, or begin a new run without --resume"
+            "{} measures {name}, which is not available on this machine: {reason}, or begin a new run without \
+             --resume",
+            dir.display()
         );
+    }
+    for peer in peers::of(&plan) {
+        if let Some(absence) = peers::absence(&peer) {
+            let (dir, name) = (dir.display(), &peer.name);
+            bail!("{dir} measures {name}, which {absence}, or begin a new run without --resume");
+        }
     }
     check_machine(&plan, &args.reports)?;
     if Schedule::new(&plan, &stored.trials).upcoming().is_none() {

@@ -5,9 +5,10 @@
 //! sends the next request when it has the answer to the last; each request fits into one read; every backend answers every
 //! request with as many bytes as it did the first time. So a client's bytes are read and thrown away, and the backend is
 //! sent a request that stays the same; strict turns and kept connections to the backends are as in our models.
-//! `epoll` holds the readiness way; the table lists what there is.
+//! `epoll` holds the readiness way, `uring` the completion way; the table lists what there is.
 
 mod epoll;
+mod uring;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use roundtable::proxy::Limits;
 
-use crate::models;
+use crate::models::{self, Unavailable};
 
 /// How long a backend may take for its first answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,12 +28,14 @@ pub(crate) struct Floor {
     /// Its name on the command line.
     pub(crate) name: &'static str,
     pub(crate) summary: &'static str,
+    /// Whether it can relay on this machine.
+    pub(crate) available: fn() -> Result<(), Unavailable>,
     /// Relays until it fails.
     pub(crate) serve: fn(TcpListener, FloorConfig) -> io::Result<()>,
 }
 
 /// All of them.
-const FLOORS: &[Floor] = &[epoll::FLOOR];
+const FLOORS: &[Floor] = &[epoll::FLOOR, uring::FLOOR];
 
 /// The one of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Floor> {
@@ -92,7 +95,6 @@ impl Origin {
     fn connect(&self) -> io::Result<TcpStream> {
         let stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
         stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
         Ok(stream)
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The name of the competitor that is measured without any balancer: the ceiling.
 pub const DIRECT: &str = "direct";
 /// The names of the floors: what a relay costs that is no proxy.
-pub const FLOORS: [&str; 1] = ["floor"];
+pub const FLOORS: [&str; 2] = ["floor", "floor-uring"];
 /// Largest slowdown, percent of a request's own CPU time.
 pub const MOST_SLOWDOWN_PERCENT: u32 = 1000;
 

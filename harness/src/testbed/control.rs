@@ -1,7 +1,7 @@
 //! The child's side of the wire between the harness and the processes that it starts.
 //!
 //! A supervised child prints one JSON *ready* line, then obeys its standard input, a word a line:
-//! `usage` is answered with one JSON line of [`Usage`](crate::host::Usage), `go` opens the gate that
+//! `usage` is answered with one JSON line of [`Usage`], `go` opens the gate that
 //! [`Control::wait_for_go`] waits at, an [`Order`] is carried out and then answered with it, and the end of input ends
 //! the process, so that a killed harness leaves no orphans. Owns nothing of what the child does for a living.
 

@@ -1,6 +1,7 @@
 //! `run --peers`: which products and floors a run measures, and how they are described.
 //!
-//! Rule: one that is not installed is told in a line and left out; the run goes on without it.
+//! Rule: one that is not there (not installed, or this machine lacks something for it) is told in a line and left out; the run
+//! goes on without it.
 
 use roundtable_harness::plan::{Competitor, Condition, Family, Kind, Plan, PlanError};
 use roundtable_harness::record::ModelInfo;
@@ -8,16 +9,21 @@ use roundtable_harness::testbed::peers::{self, Workers};
 
 use crate::console::tell;
 use crate::floor;
+use crate::models::Unavailable;
 
 /// The peers of `list` that are there.
 pub(super) fn asked(list: Option<&str>) -> Result<Vec<Competitor>, PlanError> {
     let mut all = list.map_or(Ok(Vec::new()), peers::parse)?;
-    all.retain(|peer| {
-        let there = is_there(peer);
-        if !there {
+    all.retain(|peer| match absence(peer) {
+        None => true,
+        Some(Absence::NotInstalled) => {
             tell(format_args!("{} is not installed: left out; install it to measure it too", peer.name));
+            false
         }
-        there
+        Some(Absence::Unavailable(reason)) => {
+            tell(format_args!("{} is left out: {reason}", peer.name));
+            false
+        }
     });
     Ok(all)
 }
@@ -28,11 +34,23 @@ pub(super) fn of(plan: &Plan) -> Vec<Competitor> {
     plan.competitors.iter().filter(is_peer).cloned().collect()
 }
 
-/// Whether it can be started here.
-pub(super) fn is_there(peer: &Competitor) -> bool {
+/// Why a peer cannot be started here.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Absence {
+    #[error("is not installed; install it")]
+    NotInstalled,
+    #[error("is not available on this machine: {0}")]
+    Unavailable(Unavailable),
+}
+
+/// What keeps it from being started here, if anything does.
+pub(super) fn absence(peer: &Competitor) -> Option<Absence> {
     match peer.kind {
-        Kind::Floor => floor::find(&peer.name).is_some(),
-        _ => peers::find(&peer.name).is_some_and(|peer| peer.program().is_some()),
+        Kind::Floor => (floor::find(&peer.name)?.available)().err().map(Absence::Unavailable),
+        _ => {
+            let is_there = peers::find(&peer.name).is_some_and(|peer| peer.program().is_some());
+            (!is_there).then_some(Absence::NotInstalled)
+        }
     }
 }
 
