@@ -77,6 +77,12 @@
     put(document, "uptime", span(figures.uptime_s));
     put(document, "in_flight", count(figures.in_flight));
     for (const [name, answers] of Object.entries(figures.answers)) put(document, name, count(answers));
+    if (figures.cache) {
+      for (const figure of ["entries", "hits", "misses", "stale", "evictions"]) {
+        put(document, "cache_" + figure, count(figures.cache[figure]));
+      }
+      put(document, "cache_bytes", bytes(figures.cache.bytes) + " of " + bytes(figures.cache.capacity_bytes));
+    }
     rows.forEach((row, i) => showBackend(row, backends[i]));
   };
 

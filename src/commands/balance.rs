@@ -305,6 +305,9 @@ fn checked(settings: &Settings, proxy: &Proxy) -> Vec<(BackendId, Check)> {
 /// What a configuration says, for somebody who checks it.
 fn summary(settings: &Settings, config: &Config) -> String {
     let mut text = format!("The configuration can work: {} at {}.\n", settings.model, settings.listen);
+    if let Some(size) = config.cache {
+        text += &format!("  a cache of {}\n", bytesize::ByteSize::b(size.bytes as u64).display().iec());
+    }
     for route in config.routes.iter().filter(|route| !config.groups[route.group].hidden) {
         let group = &config.groups[route.group];
         let members: Vec<String> = group
@@ -317,7 +320,8 @@ fn summary(settings: &Settings, config: &Config) -> String {
             })
             .collect();
         let prefix = if route.keeps_prefix || route.prefix == "/" { "" } else { ", prefix taken off" };
-        text += &format!("  {route} -> {}: {}{prefix}\n", group.name, members.join(", "));
+        let cached = if config.cache.is_some() && route.cache.is_some() { ", cached" } else { "" };
+        text += &format!("  {route} -> {}: {}{prefix}{cached}\n", group.name, members.join(", "));
     }
     text
 }

@@ -29,6 +29,13 @@ where
     }
 }
 
+/// Reads a number of bytes such as `64MiB`; whether it is too large depends on the machine.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let size = text.trim().parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64());
+    size.filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "give 1MiB to as much as this machine has, as in 64MiB or 1GiB".to_owned())
+}
+
 /// Reads a duration within `bounds`.
 pub(super) fn duration<T: From<Duration>>(
     bounds: RangeInclusive<Duration>,
@@ -82,7 +89,8 @@ mod tests {
             for arg in subcommand.get_arguments() {
                 let names = arg.get_value_names().unwrap_or_default();
                 let named = names.iter().any(|name| {
-                    ["N", "C", "R", "W", "PERCENT", "LIST", "DURATION", "BYTES"].contains(&name.as_str())
+                    ["N", "C", "R", "W", "PERCENT", "LIST", "DURATION", "BYTES", "SIZE"]
+                        .contains(&name.as_str())
                 });
                 assert!(!named || is_number(arg), "{arg} has a type that `is_number` does not know");
             }

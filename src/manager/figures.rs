@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use roundtable::proxy::{Condition, GroupStatus, MemberStatus, Mode, Policy, Status};
+use roundtable::proxy::{CacheStatus, Condition, GroupStatus, MemberStatus, Mode, Policy, Status};
 use serde::Serialize;
 
 /// Everything there is to be seen.
@@ -23,6 +23,31 @@ pub(super) struct Figures {
     pub(super) draining: bool,
     pub(super) answers: Answers,
     pub(super) groups: Vec<GroupFigures>,
+    /// Null where there is no cache.
+    pub(super) cache: Option<CacheFigures>,
+}
+
+/// The cache. Counters are since the balancer began.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct CacheFigures {
+    /// Bytes that it may take.
+    pub(super) capacity_bytes: u64,
+    /// Bytes that it takes.
+    pub(super) bytes: u64,
+    /// URLs of which something is stored.
+    pub(super) entries: u64,
+    /// Requests answered from what is stored while it was fresh, or was found to be good still.
+    pub(super) hits: u64,
+    /// Requests that went to a backend.
+    pub(super) misses: u64,
+    /// Requests answered from what is stored although it was stale.
+    pub(super) stale: u64,
+    /// Times that a backend has said that something stored is good still.
+    pub(super) validations: u64,
+    /// Responses that were stored.
+    pub(super) stored: u64,
+    /// Entries that went for want of room.
+    pub(super) evictions: u64,
 }
 
 /// Final responses to clients so far, the balancer's own and the manager's included, by the first digit of their status.
@@ -110,12 +135,29 @@ impl Figures {
             draining: status.draining,
             answers: Answers { success, redirection, client_error, server_error },
             groups: status.groups.into_iter().map(GroupFigures::of).collect(),
+            cache: status.cache.as_ref().map(CacheFigures::of),
         }
     }
 
     /// As a JSON document.
     pub(super) fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
+    }
+}
+
+impl CacheFigures {
+    fn of(cache: &CacheStatus) -> CacheFigures {
+        CacheFigures {
+            capacity_bytes: cache.capacity as u64,
+            bytes: cache.bytes as u64,
+            entries: cache.entries as u64,
+            hits: cache.hits,
+            misses: cache.misses,
+            stale: cache.stale,
+            validations: cache.validations,
+            stored: cache.stored,
+            evictions: cache.evictions,
+        }
     }
 }
 
@@ -189,6 +231,17 @@ pub(super) fn sample() -> Figures {
         uptime_s: 3_723,
         in_flight: 1,
         draining: false,
+        cache: Some(CacheFigures {
+            capacity_bytes: 67_108_864,
+            bytes: 1_500_000,
+            entries: 1_234,
+            hits: 5_678,
+            misses: 90,
+            stale: 1,
+            validations: 2,
+            stored: 80,
+            evictions: 3,
+        }),
         answers: Answers { success: 12_345, redirection: 0, client_error: 7, server_error: 1 },
         groups: vec![
             GroupFigures {

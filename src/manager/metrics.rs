@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::figures::{BackendFigures, Figures, Health, ModeName};
+use super::figures::{BackendFigures, CacheFigures, Figures, Health, ModeName};
 
 /// What a response with metrics is.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -94,6 +94,71 @@ const FAMILIES: [Family; 11] = [
     },
 ];
 
+/// A metric of the cache.
+struct CacheFamily {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    value: fn(&CacheFigures) -> u64,
+}
+
+const CACHE_FAMILIES: [CacheFamily; 9] = [
+    CacheFamily {
+        name: "roundtable_cache_capacity_bytes",
+        kind: "gauge",
+        help: "Bytes that the cache may take.",
+        value: |cache| cache.capacity_bytes,
+    },
+    CacheFamily {
+        name: "roundtable_cache_bytes",
+        kind: "gauge",
+        help: "Bytes that the cache takes.",
+        value: |cache| cache.bytes,
+    },
+    CacheFamily {
+        name: "roundtable_cache_entries",
+        kind: "gauge",
+        help: "URLs of which something is stored.",
+        value: |cache| cache.entries,
+    },
+    CacheFamily {
+        name: "roundtable_cache_hits_total",
+        kind: "counter",
+        help: "Requests answered from what is stored while it was fresh, or was found to be good still.",
+        value: |cache| cache.hits,
+    },
+    CacheFamily {
+        name: "roundtable_cache_misses_total",
+        kind: "counter",
+        help: "Requests that went to a backend, of those for which there is a cache.",
+        value: |cache| cache.misses,
+    },
+    CacheFamily {
+        name: "roundtable_cache_stale_total",
+        kind: "counter",
+        help: "Requests answered from what is stored although it was stale.",
+        value: |cache| cache.stale,
+    },
+    CacheFamily {
+        name: "roundtable_cache_validations_total",
+        kind: "counter",
+        help: "Times that a backend has said that something stored is good still.",
+        value: |cache| cache.validations,
+    },
+    CacheFamily {
+        name: "roundtable_cache_stored_total",
+        kind: "counter",
+        help: "Responses that were stored.",
+        value: |cache| cache.stored,
+    },
+    CacheFamily {
+        name: "roundtable_cache_evictions_total",
+        kind: "counter",
+        help: "Entries that went for want of room.",
+        value: |cache| cache.evictions,
+    },
+];
+
 /// `figures` as a scrape's answer.
 pub(super) fn text(figures: &Figures) -> String {
     let mut out = String::new();
@@ -115,6 +180,12 @@ pub(super) fn text(figures: &Figures) -> String {
         ("5xx", answers.server_error),
     ] {
         line(&mut out, "roundtable_answers_total", &format!(r#"class="{class}""#), count as f64);
+    }
+    if let Some(cache) = &figures.cache {
+        for family in CACHE_FAMILIES {
+            begin(&mut out, family.name, family.kind, family.help);
+            line(&mut out, family.name, "", (family.value)(cache) as f64);
+        }
     }
     let labelled = labelled(figures);
     for family in FAMILIES {

@@ -105,6 +105,7 @@ impl Manager {
             group,
             keeps_prefix: true,
             maps_location: false,
+            cache: None,
         };
         for prefix in self.paths.roots() {
             config.routes.extend(hosts.iter().map(|host| route(host, prefix)));

@@ -32,12 +32,17 @@ impl fmt::Debug for Nonce {
     }
 }
 
-/// A change of one backend.
+/// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Order {
-    /// Its index.
-    pub(super) backend: usize,
-    pub(super) change: Change,
+pub(super) enum Order {
+    /// A change of one backend.
+    Change {
+        /// Its index.
+        backend: usize,
+        change: Change,
+    },
+    /// The cache is emptied.
+    Purge,
 }
 
 /// Why an order is not one.
@@ -67,6 +72,9 @@ impl Order {
         if is_twice || !given.is_some_and(|given| nonce.is(&given)) {
             return Err(Refused::Nonce);
         }
+        if action.as_deref() == Some("purge") {
+            return Ok(Order::Purge);
+        }
         let backend = backend.and_then(|index| index.parse().ok());
         let backend = backend.ok_or(Refused::Form("send the backend's index as 'backend'"))?;
         let change = match action.as_deref() {
@@ -79,7 +87,7 @@ impl Order {
             }
             _ => return Err(Refused::Form("send enable, drain, disable or weight as 'action'")),
         };
-        Ok(Order { backend, change })
+        Ok(Order::Change { backend, change })
     }
 }
 
@@ -103,10 +111,16 @@ mod tests {
         ] {
             assert_eq!(
                 read(&format!("nonce=0123abcd&backend=3&{form}")),
-                Ok(Order { backend: 3, change }),
+                Ok(Order::Change { backend: 3, change }),
                 "{form}"
             );
         }
+    }
+
+    #[test]
+    fn the_cache_is_emptied_as_a_whole() {
+        assert_eq!(read("nonce=0123abcd&action=purge"), Ok(Order::Purge));
+        assert_eq!(read("action=purge"), Err(Refused::Nonce));
     }
 
     #[test]

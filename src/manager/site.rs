@@ -147,28 +147,31 @@ impl Site {
                 return refusal(StatusCode::BAD_REQUEST, &format!("The form means nothing: {remedy}."));
             }
         };
-        if let Err(error) = self.proxy.change(order.backend, order.change) {
-            return refusal(StatusCode::BAD_REQUEST, &error.to_string());
-        }
-        self.tell(user, &head.headers, order);
+        let told = match order {
+            Order::Change { backend, change } => match self.proxy.change(backend, change) {
+                Ok(()) => self.changed(backend, change),
+                Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
+            },
+            Order::Purge => format!("the cache of {} entries is emptied", self.proxy.purge_cache()),
+        };
+        let by = user.map(|user| format!(" by {}", user.escape_debug())).unwrap_or_default();
+        let from = client(&head.headers).map(|client| format!(" from {client}")).unwrap_or_default();
+        tell(format_args!("roundtable: {told}{by}{from}"));
         see_other(&self.paths.page_from(head.uri.path()))
     }
 
-    /// One line on standard error: who changed what.
-    fn tell(&self, user: Option<&str>, headers: &HeaderMap, order: Order) {
+    /// What was changed, for a line on standard error that says by whom.
+    fn changed(&self, backend: usize, change: Change) -> String {
         let status = self.proxy.status(Instant::now());
         let mut members = status.groups.iter().flat_map(|group| &group.members);
-        let name =
-            members.find(|member| member.id.index() == order.backend).map_or("?", |member| &member.name);
-        let what = match order.change {
+        let name = members.find(|member| member.id.index() == backend).map_or("?", |member| &member.name);
+        let what = match change {
             Change::Mode(Mode::Enabled) => "is enabled".to_owned(),
             Change::Mode(Mode::Draining) => "is drained".to_owned(),
             Change::Mode(Mode::Disabled) => "is disabled".to_owned(),
             Change::Weight(weight) => format!("has weight {weight}"),
         };
-        let by = user.map(|user| format!(" by {}", user.escape_debug())).unwrap_or_default();
-        let from = client(headers).map(|client| format!(" from {client}")).unwrap_or_default();
-        tell(format_args!("roundtable: backend {} {what}{by}{from}", name.escape_debug()));
+        format!("backend {} {what}", name.escape_debug())
     }
 }
 

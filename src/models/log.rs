@@ -17,7 +17,7 @@ use clap::ValueEnum;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use roundtable::proxy::{BackendId, ExchangeSummary, Observer};
+use roundtable::proxy::{BackendId, CacheUse, ExchangeSummary, Observer};
 use serde::{Deserialize, Serialize};
 
 /// Lines that may wait to be written.
@@ -64,6 +64,7 @@ struct Entry {
     /// Index of the backend.
     backend: Option<usize>,
     whole: bool,
+    cache: Option<CacheUse>,
 }
 
 /// The end of the log that models write to.
@@ -157,6 +158,7 @@ impl Observer for AccessLog {
             lasted: exchange.lasted,
             backend: exchange.backend.map(BackendId::index),
             whole: exchange.whole,
+            cache: exchange.cache,
         })));
     }
 }
@@ -275,6 +277,9 @@ struct Line<'a> {
     backend: Option<&'a str>,
     /// The response went out whole.
     whole: bool,
+    /// What the cache had to do with it, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<&'static str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     referer: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -293,11 +298,23 @@ fn json(entry: &Entry, ended: &Zoned, backend: Option<&str>) -> String {
         lasted_us: u64::try_from(entry.lasted.as_micros()).unwrap_or(u64::MAX),
         backend,
         whole: entry.whole,
+        cache: entry.cache.map(cache_word),
         referer: text(&entry.referer),
         user_agent: text(&entry.user_agent),
     };
     // Numbers and text alone: it cannot fail.
     ascii(&serde_json::to_string(&line).unwrap_or_default())
+}
+
+/// As other caches' logs have it.
+fn cache_word(used: CacheUse) -> &'static str {
+    match used {
+        CacheUse::Hit => "HIT",
+        CacheUse::Stale => "STALE",
+        CacheUse::Validated => "REVALIDATED",
+        CacheUse::Miss => "MISS",
+        CacheUse::Bypass => "BYPASS",
+    }
 }
 
 /// The same JSON in printable ASCII. It has other characters in its strings alone, where each can be escaped; some of them
@@ -333,6 +350,7 @@ mod tests {
             backend: None,
             lasted: Duration::from_micros(1500),
             whole: true,
+            cache: None,
         }
     }
 
@@ -356,7 +374,10 @@ mod tests {
         assert_eq!(value["time"], "2026-11-20T12:00:00.500+00:00");
         assert_eq!((&value["status"], &value["lasted_us"]), (&200.into(), &1500.into()));
         assert_eq!(value["backend"], "localhost:9001");
-        assert!(value.get("referer").is_none());
+        assert!(value.get("referer").is_none() && value.get("cache").is_none());
+        let stale = Entry { cache: Some(CacheUse::Stale), ..entry() };
+        let value: serde_json::Value = serde_json::from_str(&json(&stale, &noon(), None)).unwrap();
+        assert_eq!(value["cache"], "STALE");
     }
 
     #[test]

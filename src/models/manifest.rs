@@ -28,6 +28,7 @@ pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -
             ("bound", model.bound.to_owned()),
             ("buffer, exchange in hand", format!("{LARGE} B")),
             ("buffer, idle client", format!("{SMALL} B at most")),
+            ("cache, where there is one", "one table behind one reader-writer lock".to_owned()),
             ("idle backend connections kept", idle_connections()),
             ("idle backend connections probed", "each time before use, by event or system call".to_owned()),
             ("idle backend connections closed", seconds(idle::MOST_AGE)),

@@ -86,6 +86,11 @@ impl Buf {
         self.start = (self.start + count).min(self.end);
     }
 
+    /// Takes `count` bytes back from the window's end.
+    pub(crate) fn retract(&mut self, count: usize) {
+        self.end = self.end.saturating_sub(count).max(self.start);
+    }
+
     /// Makes the whole buffer empty and free.
     pub(crate) fn clear(&mut self) {
         self.clear_between(0, 0);

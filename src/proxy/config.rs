@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::Error;
 use super::field::{host_name, is_authority, is_path};
@@ -33,6 +34,8 @@ pub struct Config {
     pub authority: String,
     /// Limits and timeouts.
     pub limits: Limits,
+    /// The cache; none is none.
+    pub cache: Option<CacheSize>,
     /// Is told of every exchange.
     pub observer: Option<Arc<dyn Observer>>,
     /// Is told of backends that are left out, and that are back.
@@ -79,6 +82,46 @@ pub struct Route {
     pub keeps_prefix: bool,
     /// Whether `Location` and `Content-Location` are mapped back to where the client sees them.
     pub maps_location: bool,
+    /// What the cache, if there is one, does with these requests; none is that they go past it.
+    pub cache: Option<CacheRules>,
+}
+
+/// How much memory a cache has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheSize {
+    /// Of everything that is stored or being recorded, bytes. At least [`CacheSize::LEAST`].
+    pub bytes: usize,
+}
+
+/// What a cache does with the requests of one route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheRules {
+    /// The largest response that is stored, head and body, bytes. Never more than three sixteenths of the cache's size.
+    pub max_object: usize,
+    /// What is assumed about responses that say nothing of how long they are fresh.
+    pub heuristics: Heuristics,
+}
+
+/// A guess at how long a response is fresh that has `Last-Modified` and nothing else (RFC 9111 section 4.2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heuristics {
+    /// So many percent of the time since the last change; 0 is no guess.
+    pub percent: u32,
+    /// At most.
+    pub most: Duration,
+}
+
+impl CacheSize {
+    /// The least memory of a cache, bytes: less would store nothing worth the trouble.
+    pub const LEAST: usize = 1 << 20;
+}
+
+impl Default for CacheRules {
+    /// Objects as large as fit, and the usual tenth of the time since the last change, for a day at most.
+    fn default() -> Self {
+        let heuristics = Heuristics { percent: 10, most: Duration::from_secs(24 * 60 * 60) };
+        CacheRules { max_object: usize::MAX, heuristics }
+    }
 }
 
 impl Config {
@@ -95,6 +138,7 @@ impl Config {
             routes: vec![Route::everything(0)],
             authority,
             limits,
+            cache: None,
             observer: None,
             watcher: None,
         }
@@ -103,6 +147,15 @@ impl Config {
     /// Refuses what cannot be served, with what to change.
     pub fn validate(&self) -> Result<(), Error> {
         self.limits.validate()?;
+        if let Some(size) = self.cache
+            && size.bytes < CacheSize::LEAST
+        {
+            return Err(config(format!(
+                "a cache of {} bytes could store next to nothing; give it at least {} bytes, or leave it out",
+                size.bytes,
+                CacheSize::LEAST
+            )));
+        }
         let members: usize = self.groups.iter().map(|group| group.members.len()).sum();
         if members == 0 || members > MOST_BACKENDS {
             return Err(config(format!(
@@ -167,7 +220,14 @@ impl Member {
 impl Route {
     /// All that no other route takes.
     pub fn everything(group: usize) -> Self {
-        Route { host: None, prefix: "/".to_owned(), group, keeps_prefix: true, maps_location: false }
+        Route {
+            host: None,
+            prefix: "/".to_owned(),
+            group,
+            keeps_prefix: true,
+            maps_location: false,
+            cache: None,
+        }
     }
 
     /// The prefix without the slash at its end, which every segment border brings along.
@@ -198,6 +258,14 @@ impl Route {
             return Err(config(format!(
                 "the host '{host}' looks like a pattern, and hosts are compared as they are; write a route for each \
                  host, or one without a host for all others"
+            )));
+        }
+        if let Some(rules) = &self.cache
+            && (rules.max_object == 0 || rules.heuristics.percent > 100)
+        {
+            return Err(config(format!(
+                "the cache rules of the route {self} store nothing, or guess more than the whole time since the last change; \
+                 allow objects of at least 1 byte, and at most 100 percent"
             )));
         }
         if self.group >= groups {

@@ -5,6 +5,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -18,20 +19,28 @@ const END_OF_FORMAT: Duration = Duration::from_secs(253_402_300_800);
 pub(crate) struct Date {
     /// The whole line with its CRLF; empty while the time is not known.
     field: ArcSwap<String>,
+    /// Since the epoch; 0 while the time is not known.
+    seconds: AtomicU64,
 }
 
 impl Date {
     pub(crate) fn unknown() -> Self {
-        Date { field: ArcSwap::from_pointee(String::new()) }
+        Date { field: ArcSwap::from_pointee(String::new()), seconds: AtomicU64::new(0) }
     }
 
     /// It is `now`.
     pub(crate) fn tell(&self, now: SystemTime) {
         // A clock that shows neither can only be wrong.
-        let can_be_written =
-            now.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since < END_OF_FORMAT);
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let can_be_written = now >= SystemTime::UNIX_EPOCH && since < END_OF_FORMAT;
+        self.seconds.store(if can_be_written { since.as_secs() } else { 0 }, Ordering::Relaxed);
         let field = if can_be_written { format!("Date: {}\r\n", fmt_http_date(now)) } else { String::new() };
         self.field.store(Arc::new(field));
+    }
+
+    /// Seconds since the epoch.
+    pub(crate) fn seconds(&self) -> Option<u64> {
+        Some(self.seconds.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)
     }
 
     /// The line to be added to a head.

@@ -63,6 +63,9 @@ pub enum Error {
     /// No descriptor, port or memory left for a connection to a backend.
     #[error("this proxy is out of resources")]
     Exhausted,
+    /// A client that wants nothing but what is stored, and nothing is.
+    #[error("nothing that is stored answers this, and the request allows nothing else")]
+    NotStored,
     /// No backend answered in time.
     #[error("the backend did not answer in time")]
     GatewayTimeout,
@@ -78,6 +81,7 @@ impl Error {
             Error::Malformed(_)
             | Error::Method
             | Error::NotRouted
+            | Error::NotStored
             | Error::RequestTimeout
             | Error::BodyTooLarge
             | Error::TargetTooLong
@@ -106,7 +110,7 @@ impl Error {
             Error::Coding => "501 Not Implemented",
             Error::BadGateway(_) => "502 Bad Gateway",
             Error::Unavailable | Error::Busy | Error::Exhausted => "503 Service Unavailable",
-            Error::GatewayTimeout => "504 Gateway Timeout",
+            Error::GatewayTimeout | Error::NotStored => "504 Gateway Timeout",
             Error::Version => "505 HTTP Version Not Supported",
         }
     }

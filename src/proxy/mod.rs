@@ -6,6 +6,7 @@
 mod backend;
 mod body;
 mod buf;
+mod cache;
 mod chunk;
 mod config;
 mod date;
@@ -29,12 +30,14 @@ mod vocabulary;
 pub mod internals;
 
 pub use buf::{Buf, LARGE, SMALL};
-pub use config::{Config, Group, MOST_PREFIX, MOST_TURNS, MOST_WEIGHT, Member, Route};
+pub use config::{
+    CacheRules, CacheSize, Config, Group, Heuristics, MOST_PREFIX, MOST_TURNS, MOST_WEIGHT, Member, Route,
+};
 pub use error::{Blame, Error};
 pub use health::Watcher;
 pub use limits::Limits;
-pub use observer::{ExchangeSummary, Observer};
+pub use observer::{CacheUse, ExchangeSummary, Observer};
 pub use session::{CloseReason, Done, Op, Peer, Session};
 pub use shared::Proxy;
-pub use status::{Change, Condition, GroupStatus, MemberStatus, Status};
+pub use status::{CacheStatus, Change, Condition, GroupStatus, MemberStatus, Status};
 pub use vocabulary::{BackendId, MOST_BACKENDS, Mode, Policy};

@@ -40,6 +40,23 @@ pub struct ExchangeSummary<'a> {
     pub lasted: Duration,
     /// The response went out whole.
     pub whole: bool,
+    /// What the cache had to do with it; none where there is no cache for it.
+    pub cache: Option<CacheUse>,
+}
+
+/// What a cache had to do with an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheUse {
+    /// It was answered from what is stored.
+    Hit,
+    /// The same, though it was stale.
+    Stale,
+    /// The same, after a backend had said that it is still good.
+    Validated,
+    /// A backend has answered.
+    Miss,
+    /// A backend has answered a request that a cache does not answer.
+    Bypass,
 }
 
 /// What a session remembers of the request in hand.

@@ -66,6 +66,7 @@ impl Reply {
                     | Error::Busy
                     | Error::Exhausted
                     | Error::GatewayTimeout
+                    | Error::NotStored
             ),
         }
     }

@@ -4,7 +4,7 @@
 //! none, then the longest prefix decides; a prefix ends at a segment border; path and prefix are compared as
 //! they were sent, byte for byte, so that nothing has two readings: `%2f`, `//` and `..` are the backend's business.
 
-use super::config::Route;
+use super::config::{CacheRules, Route};
 use super::field::{begins_with, host_name};
 
 /// Index of a route.
@@ -14,6 +14,10 @@ pub(crate) struct RouteId(usize);
 impl RouteId {
     /// Where nothing was asked yet.
     pub(crate) const NONE: RouteId = RouteId(0);
+
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
 }
 
 /// The routes in the order in which they are asked.
@@ -32,6 +36,7 @@ struct Entry {
     group: usize,
     keeps_prefix: bool,
     maps_location: bool,
+    cache: Option<CacheRules>,
 }
 
 impl Routes {
@@ -45,6 +50,7 @@ impl Routes {
                 group: route.group,
                 keeps_prefix: route.keeps_prefix,
                 maps_location: route.maps_location,
+                cache: route.cache.clone(),
             })
             .collect();
         routes.sort_by_key(|route| (route.host.is_none(), usize::MAX - route.prefix.len()));
@@ -80,6 +86,11 @@ impl Routes {
     pub(crate) fn taken_off(&self, route: RouteId) -> &[u8] {
         let route = &self.routes[route.0];
         if route.keeps_prefix { b"" } else { &route.prefix }
+    }
+
+    /// What is to be cached of it, and how; none is nothing.
+    pub(crate) fn cache_rules(&self, route: RouteId) -> Option<&CacheRules> {
+        self.routes[route.0].cache.as_ref()
     }
 
     pub(crate) fn maps_location(&self, route: RouteId) -> bool {

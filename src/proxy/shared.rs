@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::backend::{Backend, count};
 use super::buf::Pool;
+use super::cache::Cache;
 use super::config::{Config, MOST_WEIGHT};
 use super::date::Date;
 use super::error::Error;
@@ -31,6 +32,7 @@ pub struct Proxy {
     pub(crate) authority: String,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) date: Date,
+    pub(crate) cache: Option<Cache>,
     watcher: Option<Arc<dyn Watcher>>,
     backends: Vec<Backend>,
     groups: Vec<Group>,
@@ -73,6 +75,7 @@ impl Proxy {
             authority: config.authority,
             observer: config.observer,
             date: Date::unknown(),
+            cache: config.cache.map(|size| Cache::new(size, now)),
             watcher: config.watcher,
             backends,
             groups,
@@ -134,6 +137,7 @@ impl Proxy {
             draining: self.is_draining(),
             answers: std::array::from_fn(|class| self.answers[class].load(Ordering::Relaxed)),
             groups: self.groups.iter().filter(|group| !group.hidden).map(group).collect(),
+            cache: self.cache.as_ref().map(Cache::status),
         }
     }
 
@@ -180,6 +184,11 @@ impl Proxy {
             backend.set_mode(mode);
             backend.set_weight(weight);
         })
+    }
+
+    /// Removes everything that the cache has stored; how many keys that were.
+    pub fn purge_cache(&self) -> usize {
+        self.cache.as_ref().map_or(0, Cache::purge)
     }
 
     /// The outcome of health checks: whether `backend` is to be used.
@@ -285,6 +294,7 @@ mod tests {
             routes: vec![Route::everything(1)],
             authority: "a".into(),
             limits: Limits::default(),
+            cache: None,
             observer: None,
             watcher: None,
         };

@@ -21,6 +21,31 @@ pub struct Status {
     pub answers: [u64; 6],
     /// Its groups, but for hidden ones.
     pub groups: Vec<GroupStatus>,
+    /// Its cache, if it has one.
+    pub cache: Option<CacheStatus>,
+}
+
+/// A cache at one moment. Counters are since the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheStatus {
+    /// Bytes that it may take.
+    pub capacity: usize,
+    /// Bytes that it takes.
+    pub bytes: usize,
+    /// Keys under which something is stored.
+    pub entries: usize,
+    /// Requests answered from what is stored while it was fresh, or was found to be good still.
+    pub hits: u64,
+    /// Requests that went to a backend.
+    pub misses: u64,
+    /// Requests answered from what is stored although it was stale.
+    pub stale: u64,
+    /// Times that a backend has said that something stored is good still.
+    pub validations: u64,
+    /// Responses that were stored.
+    pub stored: u64,
+    /// Keys that went for want of room.
+    pub evictions: u64,
 }
 
 /// A group at one moment.

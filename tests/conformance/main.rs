@@ -68,6 +68,7 @@
 //! | connections over several workers | `spread::one_acceptor_gives_every_worker…`, `spread::with_a_listener_each…` |
 //! | a panic | no peer can provoke one: `src/models/tests.rs` |
 //! | crowds, a soak | `exhaustion::ten_thousand_clients…`, `exhaustion::a_soak_leaves…` (`cargo test --test conformance -- --ignored soak`) |
+//! | a cache (`--cache`) | `cache::`; what is stored and who gets it: `tests/core/cache.rs` |
 //! | the manager page | `manager::access::without_the_right_credentials…`, `manager::access::only_a_form_with_the_nonce…`, `manager::access::other_spellings_of_the_path…` |
 //! | strangers at the manager | `manager::strangers::strangers_who_stall…`, `manager::strangers::a_stranger_is_answered…`, `manager::strangers::a_crowd_that_tries_passwords…`, `manager::strangers::the_same_wrong_password…` |
 
@@ -88,6 +89,7 @@
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
 
 mod bodies_refused;
+mod cache;
 mod clients;
 mod deadlines;
 mod endings;

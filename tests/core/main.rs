@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
 
+mod cache;
+mod cache_simulation;
 mod connections;
 mod corpus;
 mod early;

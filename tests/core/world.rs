@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use roundtable::proxy::{BackendId, CloseReason, Config, Done, Limits, Op, Peer, Proxy, Session, internals};
+use roundtable::proxy::{
+    BackendId, CacheRules, CacheSize, CloseReason, Config, Done, Limits, Op, Peer, Proxy, Session, internals,
+};
 
 use crate::oracle;
 use crate::peers::{Client, Connection};
@@ -79,6 +81,8 @@ pub struct World {
     pub(crate) tells_time: bool,
     /// Time from one transfer with the client, or the backend, to the next that it is ready for.
     pub(crate) pace: [Duration; 2],
+    /// It begins so long after now.
+    pub(crate) later: Duration,
     /// By the number of the operation, from 0.
     pub(crate) faults: BTreeMap<usize, Fault>,
 }
@@ -87,6 +91,15 @@ pub struct World {
 pub fn proxy(backends: u16, limits: Limits) -> Arc<Proxy> {
     let addresses = (1..=backends).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
     let config = Config::round_robin(addresses, AUTHORITY.into(), limits);
+    Arc::new(Proxy::new(config, Instant::now()).unwrap())
+}
+
+/// The same with a cache of the least size, by the usual rules.
+pub fn caching_proxy(backends: u16) -> Arc<Proxy> {
+    let addresses = (1..=backends).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+    let mut config = Config::round_robin(addresses, AUTHORITY.into(), Limits::default());
+    config.cache = Some(CacheSize { bytes: CacheSize::LEAST });
+    config.routes[0].cache = Some(CacheRules::default());
     Arc::new(Proxy::new(config, Instant::now()).unwrap())
 }
 
@@ -124,6 +137,7 @@ impl World {
             draining: false,
             tells_time: false,
             pace: [Duration::ZERO; 2],
+            later: Duration::ZERO,
             faults: BTreeMap::new(),
         }
     }
@@ -185,6 +199,12 @@ impl World {
         self
     }
 
+    /// The connection begins so many seconds after now: for what earlier ones left behind.
+    pub fn later(mut self, seconds: u64) -> Self {
+        self.later = Duration::from_secs(seconds);
+        self
+    }
+
     /// The so-many-th operation fails, if it is one that can.
     pub fn fault(mut self, operation: usize, fault: Fault) -> Self {
         self.faults.insert(operation, fault);
@@ -212,7 +232,8 @@ impl World {
     pub fn run_rewriting(self, proxy: &Arc<Proxy>) -> Outcome {
         internals::stock_buffers(proxy, STOCK);
         let stock = internals::free_buffers(proxy);
-        let outcome = self.serve_one(proxy, Instant::now());
+        let later = self.later;
+        let outcome = self.serve_one(proxy, Instant::now() + later);
         assert_eq!(internals::free_buffers(proxy), stock, "buffers were lost");
         assert_eq!(proxy.in_flight(), 0, "an exchange was left in flight");
         let status = proxy.status(Instant::now());

@@ -12,8 +12,8 @@ use roundtable::proxy::{Limits, Policy};
 use roundtable_harness::plan::MOST_SLOWDOWN_PERCENT;
 
 use super::settings::{
-    GroupSettings, LONGEST_DRAIN, LogSettings, MOST_WORKERS, ManagerSettings, MemberSettings, RouteSettings,
-    Settings,
+    CacheChange, GroupSettings, LONGEST_DRAIN, LogSettings, MOST_WORKERS, ManagerSettings, MemberSettings,
+    RouteSettings, Settings,
 };
 use super::{DRAIN, LISTEN, file};
 use crate::checks::Check;
@@ -87,6 +87,10 @@ pub(crate) struct Args {
     /// What a line of the access log says
     #[arg(long, value_enum, requires = "access_log")]
     access_log_format: Option<LogFormat>,
+    /// Keep so much of what backends answer in memory, and answer from there what HTTP lets a shared cache answer, as in
+    /// `64MiB`; `Cache-Status` in each answer tells what came of it
+    #[arg(long, value_name = "SIZE", value_parser = number::size)]
+    cache: Option<u64>,
     /// On the first SIGTERM, SIGINT or SIGHUP, how long exchanges in hand may take to finish; a second SIGTERM or SIGINT
     /// ends at once [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = number::duration::<Duration>(Duration::ZERO..=LONGEST_DRAIN))]
@@ -267,6 +271,9 @@ impl Args {
             settings.log = Some(LogSettings { file: file.clone(), format });
         }
         settings.manager = self.manager.settings().or(settings.manager);
+        if let Some(bytes) = self.cache {
+            settings.cache.get_or_insert_default().bytes = bytes;
+        }
         settings.check().usage()?;
         Ok(settings)
     }
@@ -288,6 +295,7 @@ impl Args {
                 group: DEFAULT_GROUP.to_owned(),
                 keeps_prefix: true,
                 maps_location: false,
+                cache: CacheChange::default(),
             });
         }
         for text in &self.routes {
@@ -310,6 +318,7 @@ impl Args {
                 group: place.to_owned(),
                 keeps_prefix: self.keep_prefix,
                 maps_location: true,
+                cache: CacheChange::default(),
             });
             let mut group = self.group(place);
             group.members.push(member);
@@ -326,6 +335,7 @@ impl Args {
             routes,
             log: None,
             manager: None,
+            cache: None,
         })
     }
 
@@ -335,6 +345,7 @@ impl Args {
             policy: self.policy.into(),
             members: Vec::new(),
             check: self.health_check.clone().map(Check::of),
+            cache: CacheChange::default(),
         }
     }
 }

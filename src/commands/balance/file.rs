@@ -10,8 +10,12 @@ use anyhow::{Context, ensure};
 use roundtable::proxy::{Limits, Policy};
 use serde::Deserialize;
 
-use super::settings::{GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings, Settings};
+use super::settings::{
+    CacheChange, CacheSettings, GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings,
+    Settings,
+};
 use crate::checks::Check;
+use crate::commands::number;
 use crate::commands::usage::OfUsage;
 use crate::manager;
 use crate::models::{Accept, LogFormat};
@@ -34,6 +38,7 @@ struct File {
     limits: LimitTable,
     access_log: Option<LogTable>,
     manager: Option<ManagerTable>,
+    cache: Option<CacheTable>,
     group: Vec<GroupTable>,
     #[serde(default)]
     route: Vec<RouteTable>,
@@ -41,6 +46,48 @@ struct File {
 
 fn listen() -> String {
     super::LISTEN.to_owned()
+}
+
+/// A number of bytes as `64MiB`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Size(u64);
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        number::size(&text).map(Size).map_err(|remedy| format!("'{text}' is no size; {remedy}"))
+    }
+}
+
+/// The cache.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CacheTable {
+    size: Size,
+    max_object: Option<Size>,
+    heuristic_percent: Option<u32>,
+    heuristic_max: Option<Span>,
+}
+
+/// Whether a group or a route is cached, or by which other rules.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "`cache` is true, false or { max_object = \"4MiB\", heuristic_percent = N, heuristic_max = \"1h\" }"
+)]
+enum Caching {
+    Whether(bool),
+    Table(RulesTable),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RulesTable {
+    max_object: Option<Size>,
+    heuristic_percent: Option<u32>,
+    heuristic_max: Option<Span>,
 }
 
 /// A duration as `10s`.
@@ -106,6 +153,7 @@ struct GroupTable {
     policy: PolicyName,
     backends: Vec<Backend>,
     health_check: Option<CheckTable>,
+    cache: Option<Caching>,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -161,6 +209,7 @@ struct RouteTable {
     keep_prefix: bool,
     #[serde(default = "yes")]
     map_location: bool,
+    cache: Option<Caching>,
 }
 
 fn root() -> String {
@@ -191,6 +240,7 @@ fn parse(text: &str, folder: &Path) -> anyhow::Result<Settings> {
             group: only.name.clone(),
             keeps_prefix: true,
             maps_location: true,
+            cache: CacheChange::default(),
         });
     }
     let log = file.access_log.map(|log| LogSettings {
@@ -214,6 +264,7 @@ fn parse(text: &str, folder: &Path) -> anyhow::Result<Settings> {
         routes,
         log,
         manager,
+        cache: file.cache.map(CacheTable::settings),
     })
 }
 
@@ -261,6 +312,39 @@ impl GroupTable {
             },
             members: self.backends.into_iter().map(member).collect(),
             check: self.health_check.map(CheckTable::check),
+            cache: Caching::change(self.cache),
+        }
+    }
+}
+
+impl CacheTable {
+    fn settings(self) -> CacheSettings {
+        let rules = RulesTable {
+            max_object: self.max_object,
+            heuristic_percent: self.heuristic_percent,
+            heuristic_max: self.heuristic_max,
+        };
+        CacheSettings { bytes: self.size.0, rules: rules.change() }
+    }
+}
+
+impl Caching {
+    fn change(said: Option<Caching>) -> CacheChange {
+        match said {
+            None => CacheChange::default(),
+            Some(Caching::Whether(caches)) => CacheChange { caches: Some(caches), ..CacheChange::default() },
+            Some(Caching::Table(table)) => CacheChange { caches: Some(true), ..table.change() },
+        }
+    }
+}
+
+impl RulesTable {
+    fn change(self) -> CacheChange {
+        CacheChange {
+            caches: None,
+            max_object: self.max_object.map(|size| size.0),
+            heuristic_percent: self.heuristic_percent,
+            heuristic_max: self.heuristic_max.map(|span| span.0),
         }
     }
 }
@@ -286,12 +370,15 @@ impl RouteTable {
             group: self.group,
             keeps_prefix: self.keep_prefix,
             maps_location: self.map_location,
+            cache: Caching::change(self.cache),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use roundtable::proxy::{CacheRules, Heuristics};
+
     use super::*;
 
     fn refused(text: &str) -> String {
@@ -317,6 +404,9 @@ mod tests {
             [access_log]
             file = "log/access"
             format = "combined"
+            [cache]
+            size = "64MiB"
+            max_object = "1MiB"
             [manager]
             metrics = "/metrics"
             users = "users"
@@ -327,9 +417,11 @@ mod tests {
             name = "images"
             policy = "least-busy"
             backends = ["127.0.0.1:8889"]
+            cache = { heuristic_percent = 0, heuristic_max = "1h" }
             health_check = { path = "/health", interval = "2s" }
             [[route]]
             group = "default"
+            cache = false
             [[route]]
             host = "files.example"
             prefix = "/images/"
@@ -360,6 +452,12 @@ mod tests {
         let second = &config.groups[0].members[1];
         assert_eq!((second.weight, second.most_connections), (2, Some(9)));
         assert_eq!((config.groups[1].policy, config.routes[1].group), (Policy::LeastBusy, 1));
+        assert_eq!(config.cache.map(|cache| cache.bytes), Some(64 << 20));
+        let rules = CacheRules {
+            max_object: 1 << 20,
+            heuristics: Heuristics { percent: 0, most: Duration::from_secs(3600) },
+        };
+        assert_eq!((&config.routes[0].cache, &config.routes[1].cache), (&None, &Some(rules)));
         assert!(config.routes[1].keeps_prefix && !config.routes[1].maps_location);
     }
 
@@ -393,6 +491,17 @@ mod tests {
             ("[[group]]\nname = \"a\"\nbackends = [\"::1:9101\"]".to_owned(), "write [::1]:9101"),
             (format!("listen = \"::1:9101\"\n{group}"), "write [::1]:9101"),
             (format!("[limits]\nmax_fields = 0\n{group}"), "field limit"),
+            (format!("[cache]\nsize = \"0\"\n{group}"), "as in 64MiB"),
+            (format!("[cache]\nsize = \"lots\"\n{group}"), "as in 64MiB"),
+            (format!("[cache]\nsize = \"1KiB\"\n{group}"), "give it 1.0 MiB or more"),
+            (format!("[cache]\nsize = \"9999TiB\"\n{group}"), "does not fit into this machine"),
+            (format!("[cache]\n{group}"), "missing field `size`"),
+            (format!("{group}cache = true"), "add [cache] with its size"),
+            (format!("[cache]\nsize = \"1MiB\"\n{group}cache = 7"), "`cache` is true, false or"),
+            (
+                format!("[cache]\nsize = \"1MiB\"\nheuristic_percent = 101\n{group}[[route]]\ngroup = \"a\""),
+                "at most 100 percent",
+            ),
             (format!("[access_log]\nfile = \"x\"\nformat = \"xml\"\n{group}"), "unknown variant `xml`"),
         ] {
             let error = refused(&text);

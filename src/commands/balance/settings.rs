@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use roundtable::proxy::{Config, Group, Limits, MOST_WEIGHT, Member, Policy, Route};
+use nix::sys::sysinfo::sysinfo;
+use roundtable::proxy::{CacheRules, CacheSize, Config, Group, Limits, MOST_WEIGHT, Member, Policy, Route};
 
 use crate::checks::Check;
 use crate::commands::address;
@@ -35,6 +36,46 @@ pub(super) struct Settings {
     pub(super) routes: Vec<RouteSettings>,
     pub(super) log: Option<LogSettings>,
     pub(super) manager: Option<ManagerSettings>,
+    pub(super) cache: Option<CacheSettings>,
+}
+
+/// The cache, and what goes for all groups and routes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct CacheSettings {
+    /// Bytes.
+    pub(super) bytes: u64,
+    pub(super) rules: CacheChange,
+}
+
+/// What a group or a route says of the cache, where it says other things than what it belongs to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct CacheChange {
+    pub(super) caches: Option<bool>,
+    /// Bytes.
+    pub(super) max_object: Option<u64>,
+    pub(super) heuristic_percent: Option<u32>,
+    pub(super) heuristic_max: Option<Duration>,
+}
+
+impl CacheChange {
+    fn says_something(&self) -> bool {
+        *self != CacheChange::default() && self.caches != Some(false)
+    }
+
+    /// What goes for a route, by the rules of the cache, of its group and its own.
+    fn rules(changes: [&CacheChange; 3]) -> Option<CacheRules> {
+        let mut rules = CacheRules::default();
+        let mut caches = true;
+        for change in changes {
+            caches = change.caches.unwrap_or(caches);
+            if let Some(bytes) = change.max_object {
+                rules.max_object = usize::try_from(bytes).unwrap_or(usize::MAX);
+            }
+            rules.heuristics.percent = change.heuristic_percent.unwrap_or(rules.heuristics.percent);
+            rules.heuristics.most = change.heuristic_max.unwrap_or(rules.heuristics.most);
+        }
+        caches.then_some(rules)
+    }
 }
 
 /// A group of backends.
@@ -44,6 +85,7 @@ pub(super) struct GroupSettings {
     pub(super) policy: Policy,
     pub(super) members: Vec<MemberSettings>,
     pub(super) check: Option<Check>,
+    pub(super) cache: CacheChange,
 }
 
 /// A backend by its name.
@@ -62,6 +104,7 @@ pub(super) struct RouteSettings {
     pub(super) group: String,
     pub(super) keeps_prefix: bool,
     pub(super) maps_location: bool,
+    pub(super) cache: CacheChange,
 }
 
 /// Where the access log goes, and how it looks.
@@ -107,8 +150,38 @@ impl Settings {
             "--drain-timeout is longer than a day; choose a shorter one, a second signal ends at once"
         );
         address::check(&self.listen)?;
+        self.check_cache()?;
         self.limits.validate().context("the limits cannot work; change the option named")?;
         self.groups.iter().filter_map(|group| group.check.as_ref()).try_for_each(Check::validate)
+    }
+
+    /// Refuses a cache for which there is not the memory, and rules for one that is not there.
+    fn check_cache(&self) -> anyhow::Result<()> {
+        let Some(cache) = &self.cache else {
+            let groups = self.groups.iter().map(|group| (&group.cache, format!("group '{}'", group.name)));
+            let routes = self.routes.iter().map(|route| (&route.cache, format!("route {}", route.prefix)));
+            return match groups.chain(routes).find(|(change, _)| change.says_something()) {
+                Some((_, name)) => bail!(
+                    "the {name} says something of a cache, and there is none; add [cache] with its size, or --cache SIZE"
+                ),
+                None => Ok(()),
+            };
+        };
+        let memory = sysinfo().map(|system| system.ram_total()).unwrap_or(u64::MAX);
+        let show = |bytes| bytesize::ByteSize::b(bytes).display().iec();
+        ensure!(
+            cache.bytes >= CacheSize::LEAST as u64,
+            "a cache of {} could store next to nothing; give it {} or more, or leave it out",
+            show(cache.bytes),
+            show(CacheSize::LEAST as u64)
+        );
+        ensure!(
+            cache.bytes < memory,
+            "a cache of {} does not fit into this machine's {} of memory; give it less",
+            show(cache.bytes),
+            show(memory)
+        );
+        Ok(())
     }
 
     /// The core's configuration, for a balancer that calls itself `authority`.
@@ -116,8 +189,18 @@ impl Settings {
         let groups = self.groups.iter().map(GroupSettings::group).collect::<anyhow::Result<Vec<_>>>()?;
         let routes =
             self.routes.iter().map(|route| self.route(route)).collect::<anyhow::Result<Vec<_>>>().usage()?;
-        let config =
-            Config { groups, routes, authority, limits: self.limits.clone(), observer: None, watcher: None };
+        let config = Config {
+            groups,
+            routes,
+            authority,
+            limits: self.limits.clone(),
+            cache: self
+                .cache
+                .as_ref()
+                .map(|cache| CacheSize { bytes: usize::try_from(cache.bytes).unwrap_or(usize::MAX) }),
+            observer: None,
+            watcher: None,
+        };
         config.validate().context("the configuration cannot work").usage()?;
         Ok(config)
     }
@@ -138,6 +221,9 @@ impl Settings {
             group,
             keeps_prefix: route.keeps_prefix,
             maps_location: route.maps_location,
+            cache: self.cache.as_ref().and_then(|cache| {
+                CacheChange::rules([&cache.rules, &self.groups[group].cache, &route.cache])
+            }),
         })
     }
 }

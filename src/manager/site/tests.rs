@@ -140,6 +140,14 @@ fn a_form_with_the_nonce_changes_a_backend_and_leads_back() {
 }
 
 #[test]
+fn a_form_with_the_nonce_empties_the_cache_and_leads_back() {
+    let site = site(None);
+    let (status, headers, _) = answered(&site, request("POST", "/m", &form(&site, "action=purge")));
+    assert_eq!((status.as_u16(), headers[LOCATION].to_str().unwrap()), (303, "./m"));
+    assert_eq!(answered(&site, request("POST", "/m", "action=purge")).0, 403);
+}
+
+#[test]
 fn what_is_no_order_changes_nothing() {
     let site = site(None);
     let right = form(&site, "backend=0&action=drain");

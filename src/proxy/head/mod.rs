@@ -142,7 +142,8 @@ fn is_named(headers: &[Header<'_>], name: &[u8]) -> bool {
         .any(|option| option.eq_ignore_ascii_case(name))
 }
 
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+/// `number` in digits.
+pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut at = digits.len();
     loop {
         at -= 1;

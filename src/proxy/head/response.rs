@@ -11,6 +11,19 @@ use crate::proxy::field::Field;
 use crate::proxy::limits::{Limits, MOST_FIELDS};
 use crate::proxy::location::LocationMap;
 
+/// The fields that say whether and for whom a response may be stored.
+const CACHE_FIELDS: [&[u8]; 9] = [
+    b"age",
+    b"cache-control",
+    b"cdn-cache-control",
+    b"date",
+    b"etag",
+    b"expires",
+    b"last-modified",
+    b"set-cookie",
+    b"vary",
+];
+
 /// What a response's head said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Response {
@@ -22,6 +35,8 @@ pub(crate) struct Response {
     pub(crate) client_persists: bool,
     /// Connection names fields, which a trailer may have too.
     pub(crate) names_fields: bool,
+    /// Connection names one that a cache has to know: it was taken off, and says what nobody can read any more.
+    pub(crate) hides_cache_fields: bool,
 }
 
 impl Response {
@@ -32,6 +47,7 @@ impl Response {
         persistent: false,
         client_persists: false,
         names_fields: false,
+        hides_cache_fields: false,
     };
 }
 
@@ -131,7 +147,15 @@ pub(crate) fn response(
     let trusted = !(matches!(code, 204) && (seen.chunked || seen.length.is_some_and(|length| length > 0)));
     let persistent = trusted && framing != Framing::UntilClose && seen.connection.persists(minor == 1);
     let names_fields = seen.connection.names_fields;
-    let response = Response { status: code, framing, persistent, client_persists: stays, names_fields };
+    let hides_cache_fields = names_fields && CACHE_FIELDS.iter().any(|name| is_named(parsed.headers, name));
+    let response = Response {
+        status: code,
+        framing,
+        persistent,
+        client_persists: stays,
+        names_fields,
+        hides_cache_fields,
+    };
     Ok(Some((Answer::Final(response), length)))
 }
 

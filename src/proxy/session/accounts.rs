@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::Session;
 use crate::proxy::backend::count;
+use crate::proxy::cache::Told;
 use crate::proxy::error::{Blame, Error};
 use crate::proxy::observer::ExchangeSummary;
 
@@ -98,6 +99,7 @@ impl Session {
                 backend: account.forwarded.then_some(self.exchange.connection.backend),
                 lasted: self.now.saturating_duration_since(began),
                 whole,
+                cache: self.exchange.caching.as_ref().and_then(|caching| caching.told).map(Told::cache_use),
             });
             notes.clear();
         }

@@ -14,6 +14,11 @@ impl Session {
     /// Answers with the error's status. The backend in hand, if any, is let go first.
     pub(super) fn refuse(&mut self, error: Error, now: Instant) -> Op {
         self.blame_backend_for(&error);
+        if self.exchange.caching.is_some()
+            && let Some(op) = self.refuse_with_cache(&error, now)
+        {
+            return op;
+        }
         self.answer_here(&Reply::Refusal(error), now)
     }
 

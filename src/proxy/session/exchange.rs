@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::accounts::Account;
+use super::cached::Caching;
 use crate::proxy::body::{Body, Framing};
 use crate::proxy::chunk::Output;
 use crate::proxy::head::{Request, Response};
@@ -43,6 +44,8 @@ pub(super) struct Exchange {
     /// It is counted in [`Proxy::in_flight`](crate::proxy::Proxy::in_flight).
     pub(super) is_counted: bool,
     pub(super) account: Account,
+    /// Where the request may have to do with a cache.
+    pub(super) caching: Option<Box<Caching>>,
 }
 
 /// What has been tried since the request took its turn.
@@ -95,6 +98,7 @@ impl Exchange {
             backend_patience: Duration::ZERO,
             is_counted: false,
             account: Account::default(),
+            caching: None,
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Owns the contract with the drivers ([`Op`], [`Done`]) and the dispatch; what is done with a request stands in
 //! `request`, with connections to backends in `attempt`, with a response in `response`, with refusals in `ending`, how long
-//! anybody is waited for in `waiting`, and what is counted and told of it in `accounts`. What belongs to one exchange is one
-//! value, in `exchange`.
+//! anybody is waited for in `waiting`, what the cache has to do with it in `cached`, and what is counted and told of it in
+//! `accounts`. What belongs to one exchange is one value, in `exchange`.
 //!
 //! ```text
 //!            +--------------------------- next request ---------------------------+
@@ -22,6 +22,7 @@
 
 mod accounts;
 mod attempt;
+mod cached;
 mod ending;
 mod exchange;
 mod request;
@@ -119,6 +120,8 @@ pub enum CloseReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     ReadHead,
+    /// Waiting for another one's fetch.
+    AwaitFetch,
     SendContinue,
     ReadBody,
     Connecting,
@@ -244,6 +247,10 @@ impl Session {
             (State::ReadHead, Done::Transferred(result, buf)) => {
                 self.inbox = buf;
                 self.on_head_bytes(result, now)
+            }
+            (State::AwaitFetch, Done::Transferred(result, buf)) => {
+                self.inbox = buf;
+                self.on_fetch_awaited(result, now)
             }
             (State::SendContinue, Done::Transferred(result, buf)) => {
                 self.answer = buf;

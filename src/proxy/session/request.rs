@@ -102,6 +102,11 @@ impl Session {
         if let Some(reply) = head.reply {
             return self.answer_here(&reply, now);
         }
+        if self.proxy.cache.is_some()
+            && let Some(op) = self.ask_cache(now)
+        {
+            return op;
+        }
         if self.exchange.asked.expects_continue && self.exchange.asked.framing.has_body() {
             self.answer = self.proxy.pool.large();
             // The buffer is empty and larger than this.
@@ -134,7 +139,7 @@ impl Session {
 
     /// Moves body from the inbox to the outbox until the request is whole or the outbox is full. What is in hand goes at
     /// once to a backend that judges heads.
-    fn gather(&mut self, now: Instant) -> Op {
+    pub(super) fn gather(&mut self, now: Instant) -> Op {
         if let Err(error) = self.scan_upload() {
             return self.refuse(error, now);
         }

@@ -140,7 +140,7 @@ impl Session {
                     if self.exchange.interims > MOST_INTERIMS {
                         return self.refuse(Error::BadGateway("it sends interim responses without end"), now);
                     }
-                    if self.exchange.asked.is_1_1 {
+                    if self.exchange.asked.is_1_1 && !self.is_unheard() {
                         self.within(self.proxy.limits.write_timeout, now);
                         return self.write_reply(State::SendInterim);
                     }
@@ -194,7 +194,14 @@ impl Session {
         self.exchange.response = response;
         self.exchange.client_patience = self.proxy.limits.write_timeout;
         self.exchange.backend_patience = self.proxy.limits.backend_timeout;
-        self.answers(response.status, self.reply.len());
+        if self.exchange.caching.is_some()
+            && let Some(op) = self.judge_response(now)
+        {
+            return op;
+        }
+        if !self.is_unheard() {
+            self.answers(response.status, self.reply.len());
+        }
         let output = match (self.exchange.asked.is_1_1, response.names_fields) {
             (false, _) => Output::Data,
             (true, true) => Output::ChunkedWithoutTrailer,
@@ -215,12 +222,16 @@ impl Session {
     /// once, in its order.
     fn scan_download(&mut self) -> Result<(), &'static str> {
         let scanned = self.exchange.download.scan(self.answer.window_mut())?;
-        if self.exchange.download.is_done() && scanned.used < self.answer.len() {
+        let has_surplus = self.exchange.download.is_done() && scanned.used < self.answer.len();
+        if has_surplus {
             // More than was promised: what follows cannot be told from the next response.
             self.exchange.response.persistent = false;
             self.proxy.spoke_unasked(self.exchange.connection.backend);
         }
         self.answer.split(scanned.kept, scanned.used);
+        if self.exchange.caching.is_some() {
+            self.feed_cache(has_surplus);
+        }
         if self.exchange.encodes && !self.answer.is_empty() {
             let mut size = [0; CHUNK_HEAD];
             let mut rest = size.as_mut_slice();
@@ -234,6 +245,9 @@ impl Session {
 
     /// Passes the body on: gives the backend back as soon as it has sent all, then writes, then reads.
     pub(super) fn relay(&mut self, now: Instant) -> Op {
+        if self.is_unheard() {
+            self.drop_unheard(now);
+        }
         if self.exchange.download.is_done() && std::mem::take(&mut self.exchange.connection.is_open) {
             self.state = State::Releasing;
             self.deadline = None;
@@ -250,7 +264,11 @@ impl Session {
             return Op::Write(Peer::Client, std::mem::take(&mut self.answer));
         }
         if self.exchange.download.is_done() {
-            return self.end_exchange(now);
+            if !self.refill_from_stored() {
+                return self.end_exchange(now);
+            }
+            self.wait(self.exchange.client_patience, now);
+            return self.write_reply(State::SendHead);
         }
         if self.exchange.encodes {
             self.answer.clear_between(CHUNK_HEAD, CHUNK_TAIL);
@@ -293,6 +311,7 @@ impl Session {
                 }
                 self.relay(now)
             }
+            _ if self.goes_on_unheard(now) => self.relay(now),
             _ => self.finish(CloseReason::ClientGone),
         }
     }
@@ -331,6 +350,11 @@ impl Session {
     }
 
     pub(super) fn end_exchange(&mut self, now: Instant) -> Op {
+        if self.exchange.caching.is_some()
+            && let Some(op) = self.end_with_cache(now)
+        {
+            return op;
+        }
         self.leave();
         self.report(true);
         for buf in [&mut self.outbox, &mut self.answer, &mut self.reply] {

@@ -88,7 +88,7 @@ impl Session {
         backend_has_spoken: bool,
         now: Instant,
     ) -> Op {
-        if client_is_gone {
+        if client_is_gone && !self.goes_on_unheard(now) {
             return self.finish(CloseReason::ClientGone);
         }
         match paused {
