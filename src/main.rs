@@ -4,6 +4,7 @@ mod checks;
 mod clock;
 mod commands;
 mod console;
+mod floor;
 mod manager;
 mod models;
 mod outages;

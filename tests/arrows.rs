@@ -22,8 +22,9 @@ const BINARY: Layers<'_> = &[
     ("outages", &["console"]),
     ("checks", &["outages"]),
     ("models", &[]),
+    ("floor", &["models"]),
     ("manager", &["console", "models"]),
-    ("commands", &["checks", "clock", "console", "manager", "models", "outages"]),
+    ("commands", &["checks", "clock", "console", "floor", "manager", "models", "outages"]),
 ];
 
 /// The harness's parts: report → analysis → record; trial → testbed, record; nothing points back.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 
+use roundtable_harness::plan::Competitor;
 use roundtable_harness::record::store;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use tempfile::tempdir;
@@ -83,6 +84,23 @@ fn a_run_leaves_out_what_is_not_available_and_measures_the_others() {
     let stored = store::read(&dir.path().join("out")).unwrap();
     let rows: Vec<String> = stored.environment.plan.competitors.iter().map(ToString::to_string).collect();
     assert_eq!(rows, ["direct", "mio", "mio#2"]);
+}
+
+#[test]
+fn a_floor_that_is_not_available_is_left_out_as_a_model_is() {
+    let dir = tempdir().unwrap();
+    let run = output(
+        roundtable(
+            "run --models direct --peers floor-uring --backends 1 --concurrency 2 --requests 50 --warmup 0 \
+                    --blocks 1 --out out --steal-limit 100",
+        )
+        .current_dir(dir.path()),
+    );
+    let told = stderr(&run);
+    assert!(run.status.success() && told.starts_with("floor-uring is left out: "), "{told}");
+    assert!(told.lines().next().unwrap().contains(REMEDY), "{told}");
+    let stored = store::read(&dir.path().join("out")).unwrap();
+    assert!(stored.environment.plan.competitors.iter().all(Competitor::is_direct));
 }
 
 #[test]

@@ -42,8 +42,8 @@ fn is_refused(line: &str, code: i32, remedy: &str) {
 #[test]
 fn a_negative_number_is_told_what_may_be_given() {
     for (line, remedy) in [
-        ("run --backends -1", "give numbers from 1 to 64"),
-        ("run --concurrency -2,5", "give numbers from 1 to 20000"),
+        ("run --backends -1", "give whole numbers from 1 to 64"),
+        ("run --concurrency -2,5", "give whole numbers from 1 to 20000"),
         ("run --seed -1", "from 0 to 18446744073709551615"),
         ("run --rate -5", "1 to 1000000, or auto"),
         ("run --budget -5m", "give 1s to 7days"),

@@ -4,9 +4,11 @@ mod address;
 mod backend;
 mod balance;
 mod compare;
+mod floor;
 mod load;
 mod models;
 mod number;
+mod peer;
 mod report;
 mod run;
 mod signals;
@@ -36,6 +38,12 @@ pub(crate) enum Command {
     Load(load::Args),
     /// List the concurrency models, each with its fairness manifest
     Models(models::Args),
+    /// Stand for a product before the harness
+    #[command(hide = true)]
+    Peer(peer::Args),
+    /// Relay without parsing anything
+    #[command(hide = true)]
+    Floor(floor::Args),
 }
 
 /// Runs `command` to its end.
@@ -48,5 +56,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Backend(args) => backend::run(args),
         Command::Load(args) => load::run(args),
         Command::Models(args) => models::run(args),
+        Command::Peer(args) => peer::run(args),
+        Command::Floor(args) => floor::run(&args),
     }
 }

@@ -8,6 +8,7 @@ mod factors;
 mod fault;
 mod other_runs;
 mod passes;
+mod peers;
 mod rate;
 
 use std::io::IsTerminal;
@@ -21,7 +22,9 @@ use nix::unistd::{AccessFlags, access};
 use roundtable_harness::analysis::faults::FaultRun;
 use roundtable_harness::host::{Counters, HostError, allowed_processors, ensure_descriptors, port_warning};
 use roundtable_harness::plan::schedule::{self, Schedule};
-use roundtable_harness::plan::{Competitor, Factor, Family, Layout, Plan, Value, factor};
+use roundtable_harness::plan::{
+    Candidates, Competitor, Condition, Factor, Family, Kind, Layout, Plan, Value, factor,
+};
 use roundtable_harness::record::environment;
 use roundtable_harness::record::store::{self, Store};
 use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial, left_invalid};
@@ -79,7 +82,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     print_report(&stored, &dir, &args.reports).with_context(|| kept(stored.trials.len(), &dir))?;
-    let found = passes::run(args, &plan, &names(&models()), &dir, &interrupt)?;
+    let found = passes::run(args, &plan, &dir, &interrupt)?;
     print(&found)?;
     Ok(tell_invalid(&stored))
 }
@@ -105,18 +108,21 @@ fn kept(trials: usize, dir: &Path) -> String {
     format!("{trials} trials are kept; `roundtable report {}` makes their report", dir.display())
 }
 
-/// Says which models `--workers` does not apply to.
+/// Says which balancers `--workers` does not apply to.
 fn tell_of_workers(plan: &Plan) {
     let numbers = plan.values(&factor::WORKERS).into_iter().filter(|value| matches!(value, Value::Number(_)));
     let workers = numbers.map(|value| value.to_string()).collect::<Vec<_>>().join(",");
     if workers.is_empty() {
         return;
     }
-    let fixed: Vec<String> = MODELS
-        .iter()
-        .filter(|model| plan.competitors.iter().any(|row| row.name == model.name))
-        .filter_map(|model| Some(format!("{} ({})", model.name, model.workers.fixed()?)))
-        .collect();
+    let fixed = |row: &Competitor| match row.kind {
+        Kind::Direct => None,
+        Kind::Model => super::models::find(&row.name)?.workers.fixed(),
+        Kind::Peer | Kind::Floor => peers::fixed_workers(row),
+    };
+    let originals = plan.competitors.iter().filter(|row| !row.is_control());
+    let fixed: Vec<String> =
+        originals.filter_map(|row| Some(format!("{} ({})", row.name, fixed(row)?))).collect();
     if !fixed.is_empty() {
         tell(format_args!(
             "warning: --workers {workers} does not apply to {}: measured as they are",
@@ -130,37 +136,32 @@ fn testbed(interrupt: &Arc<AtomicBool>) -> Testbed {
     Testbed::local(Program::running(), Arc::clone(interrupt))
 }
 
-/// Every model of this binary, with the direct row at their head.
-fn models() -> Vec<ModelInfo> {
-    let direct = ModelInfo {
+/// The row without a balancer.
+fn direct() -> ModelInfo {
+    ModelInfo {
         competitor: Competitor::direct(),
         family: Family::None,
         summary: "no balancer: the load generator takes turns between the backends itself".to_owned(),
         unit_of_work: "none".to_owned(),
         workers: None,
         manifest: [].into(),
-    };
-    std::iter::once(direct).chain(MODELS.iter().map(|model| super::models::info(model, None))).collect()
+    }
 }
 
-fn names(models: &[ModelInfo]) -> Vec<&str> {
-    let balancers = models.iter().filter(|model| !model.competitor.is_direct());
-    balancers.map(|model| model.competitor.name.as_str()).collect()
+fn names() -> Vec<&'static str> {
+    MODELS.iter().map(|model| model.name).collect()
 }
 
 /// A new run, as the arguments ask; `None` when the user stopped the search for its rate.
 fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Store, Option<OtherRuns>)>> {
-    let known = models();
-    let known_names = names(&known);
-    let plan = if args.factors.of(&factor::FAULT).is_some() {
-        fault::plan(args, &known_names)
-    } else {
-        args.plan(&known_names)
-    };
+    let peers = peers::asked(args.peers.as_deref()).usage()?;
+    let known = Candidates { models: &names(), peers: &peers };
+    let plan =
+        if args.factors.of(&factor::FAULT).is_some() { fault::plan(args, known) } else { args.plan(known) };
     let mut plan = plan.usage()?;
     leave_out_unavailable(&mut plan)?;
     check_machine(&plan, &args.reports)?;
-    let mut environment = describe(plan, known);
+    let mut environment = describe(plan);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
     let mut others = None;
     if args.factors.rate() == Some(Rate::Auto) {
@@ -191,7 +192,7 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Sto
 fn unavailable(plan: &Plan) -> Vec<(&'static str, Unavailable)> {
     MODELS
         .iter()
-        .filter(|model| plan.competitors.iter().any(|row| row.name == model.name))
+        .filter(|model| plan.competitors.iter().any(|row| row.kind == Kind::Model && row.name == model.name))
         .filter_map(|model| Some((model.name, (model.available)().err()?)))
         .collect()
 }
@@ -206,7 +207,8 @@ fn leave_out_unavailable(plan: &mut Plan) -> anyhow::Result<()> {
         tell(format_args!("{name} is left out: {reason}"));
     }
     let had_pair = plan.competitors.iter().any(|row| row.replicate);
-    plan.competitors.retain(|row| unavailable.iter().all(|(name, _)| row.name != *name));
+    plan.competitors
+        .retain(|row| row.kind != Kind::Model || unavailable.iter().all(|(name, _)| row.name != *name));
     let Some(first) = plan.competitors.iter().find(|row| !row.is_direct()).cloned() else {
         bail!("no model of this run is available on this machine; name another one with --models");
     };
@@ -220,7 +222,6 @@ fn leave_out_unavailable(plan: &mut Plan) -> anyhow::Result<()> {
 fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)> {
     let dir = store::locate(Path::new(RESULTS), run)?;
     let (mut store, stored) = Store::resume(&dir)?;
-    let known = models();
     let plan = stored.environment.plan.clone();
     if let Err(error) = plan.check() {
         bail!("{} holds a plan that was altered ({error}); begin a new run without --resume", dir.display());
@@ -233,7 +234,12 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
             runner::place(foreign)
         );
     }
-    let contradictions = args.contradictions(&plan, &names(&known)).usage()?;
+    let peers = match &args.peers {
+        Some(list) => peers::asked(Some(list)).usage()?,
+        None => peers::of(&plan),
+    };
+    let known = Candidates { models: &names(), peers: &peers };
+    let contradictions = args.contradictions(&plan, known).usage()?;
     if !contradictions.is_empty() {
         return Err(anyhow!(
         "{} was begun with another plan: {}; leave these options out, or begin a new run without --resume",
@@ -242,21 +248,31 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
         ))
         .usage();
     }
-    if let Some(gone) = plan.competitors.iter().find(|row| described(row, &known, None).is_none()) {
+    if let Some(gone) = plan.competitors.iter().find(|row| described(row, &plan.base).is_none()) {
         bail!(
             "{} measures {gone}, which this roundtable does not have; resume it with the roundtable that began it",
             dir.display()
         );
     }
     if let Some((name, reason)) = unavailable(&plan).first() {
-        bail!("{} measures {name}, which is not available on this machine: {reason}", dir.display());
+        bail!(
+            "{} measures {name}, which is not available on this machine: {reason}, or begin a new run without \
+             --resume",
+            dir.display()
+        );
+    }
+    for peer in peers::of(&plan) {
+        if let Some(absence) = peers::absence(&peer) {
+            let (dir, name) = (dir.display(), &peer.name);
+            bail!("{dir} measures {name}, which {absence}, or begin a new run without --resume");
+        }
     }
     check_machine(&plan, &args.reports)?;
     if Schedule::new(&plan, &stored.trials).upcoming().is_none() {
         tell(format_args!("{} is complete: nothing is left to measure", dir.display()));
         return Ok((store, stored.trials));
     }
-    let now = describe(plan, known);
+    let now = describe(plan);
     for note in environment::differences(&stored.environment, &now) {
         tell(format_args!("warning: {note}"));
         store.annotate(note)?;
@@ -265,17 +281,17 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
     Ok((store, stored.trials))
 }
 
-fn describe(plan: Plan, known: Vec<ModelInfo>) -> Environment {
-    let measured =
-        plan.competitors.iter().filter_map(|row| described(row, &known, plan.base.workers)).collect();
+fn describe(plan: Plan) -> Environment {
+    let measured = plan.competitors.iter().filter_map(|row| described(row, &plan.base)).collect();
     environment::describe(std::env::args().collect(), plan, measured, build::build())
 }
 
-/// A competitor's model, with what is peculiar to the competitor.
-fn described(row: &Competitor, known: &[ModelInfo], workers: Option<u32>) -> Option<ModelInfo> {
-    let mut info = match super::models::find(&row.name) {
-        Some(model) => super::models::info(model, workers),
-        None => known.iter().find(|model| model.competitor.name == row.name)?.clone(),
+/// A competitor's balancer under `condition`, with what is peculiar to the competitor.
+fn described(row: &Competitor, condition: &Condition) -> Option<ModelInfo> {
+    let mut info = match row.kind {
+        Kind::Direct => direct(),
+        Kind::Model => super::models::info(super::models::find(&row.name)?, condition.workers),
+        Kind::Peer | Kind::Floor => peers::info(row, condition)?,
     };
     info.competitor = row.clone();
     if row.slowdown_percent > 0 {
@@ -316,7 +332,10 @@ fn announce(plan: &Plan, dir: &Path) {
     let varied: Vec<_> =
         plan.axes.iter().map(|axis| format!("{} {}", axis.factor.title, listed(axis.factor))).collect();
     let varied = if varied.is_empty() { String::new() } else { format!(" ({})", varied.join(" x ")) };
-    let at = plan.base.rate.map_or(String::new(), |_| " (open loop)".to_owned());
+    let at = match plan.values(&factor::RATE).iter().any(|rate| matches!(rate, Value::Number(_))) {
+        true => format!(" at {} per second (open loop)", listed(&factor::RATE)),
+        false => String::new(),
+    };
     tell(format_args!(
         "measuring {} rows under {} conditions{varied}, {} requests a trial{at}, seed {}, into {}",
         plan.competitors.len(),

@@ -7,15 +7,18 @@
 
 mod async_std;
 mod common;
+mod coroutines;
 mod drivers;
 mod handicap;
 mod idle;
+mod leader_pool;
 mod listener;
 mod log;
 mod manifest;
 mod mio;
 mod mio_multi;
 mod pool;
+mod rayon;
 mod smol;
 mod spread;
 #[cfg(test)]
@@ -23,8 +26,7 @@ mod tests;
 mod threads;
 mod tokio;
 mod tokio_current;
-mod uring;
-mod waiting;
+pub(crate) mod uring;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -93,10 +95,13 @@ pub(crate) const MODELS: &[Model] = &[
     pool::MODEL,
     mio::MODEL,
     tokio::MODEL,
+    leader_pool::MODEL,
+    rayon::MODEL,
     mio_multi::MODEL,
     tokio_current::MODEL,
     smol::MODEL,
     async_std::MODEL,
+    coroutines::MODEL,
     uring::MODEL,
 ];
 

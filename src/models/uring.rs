@@ -11,8 +11,8 @@
 //! (DEFER_TASKRUN). What stands between two waits: first what has come is put where it belongs, then the sessions that can
 //! go on do, then deadlines are looked at, if one may have passed.
 
-mod probe;
-mod ring;
+pub(crate) mod probe;
+pub(crate) mod ring;
 
 use std::collections::VecDeque;
 use std::io;
@@ -192,7 +192,7 @@ impl Loop {
     /// How long the loop may wait for completions; `None` is for ever.
     fn patience(&self) -> Option<Duration> {
         let until = [self.pause, self.next_look, self.next_sweep].into_iter().flatten().min()?;
-        Some(until.saturating_duration_since(Instant::now()))
+        Some(until.saturating_duration_since(self.now))
     }
 
     fn accept(&mut self) {
@@ -208,6 +208,8 @@ impl Loop {
                 self.on_transferred(token, Done::Transferred(outcome(result), buf));
             }
             Outcome::Connected(result) => self.on_connected(token, result),
+            // Sessions send from buffers of their own.
+            Outcome::SentLent(_, lent) => self.ring.give_back(lent),
         }
         Ok(())
     }

@@ -36,7 +36,12 @@ impl Marker {
 fn write_to_the_end(mut stream: TcpStream, length: usize) -> Receiver<()> {
     let (ended, end) = channel();
     thread::spawn(move || {
-        let _ = stream.write_all(&vec![b'x'; length]);
+        // In small pieces: a hundred megabytes for each model would take a loaded machine seconds to fill.
+        let piece = [b'x'; 65536];
+        let mut left = length;
+        while left > 0 && stream.write_all(&piece[..left.min(piece.len())]).is_ok() {
+            left = left.saturating_sub(piece.len());
+        }
         ended.send(())
     });
     end

@@ -22,7 +22,7 @@ use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
 use super::summary::Summary;
 use super::verdicts::Verdicts;
 use crate::plan::schedule::{self, Schedule};
-use crate::plan::{Competitor, Condition, Family};
+use crate::plan::{Competitor, Condition, Family, Kind};
 use crate::record::Stored;
 use crate::statistics::verdict::{CONFIDENCE, Compared, LEVEL};
 use crate::statistics::{geometric_mean, log_ratios, median};
@@ -142,7 +142,8 @@ impl Families {
         verdicts: &Verdicts,
     ) -> Result<Self, FamiliesError> {
         let of_family = |family| -> Vec<Competitor> {
-            summary.balancers().filter(|m| summary.family(m) == family).cloned().collect()
+            let models = summary.balancers().filter(|row| row.kind == Kind::Model);
+            models.filter(|model| summary.family(model) == family).cloned().collect()
         };
         let (threaded, asynchronous) = (of_family(Family::Threaded), of_family(Family::Async));
         if threaded.is_empty() || asynchronous.is_empty() {

@@ -28,11 +28,13 @@ pub struct Comparisons {
     pub slowdowns: Vec<Pair>,
 }
 
-/// The competitor that the others' ratios are taken to: [`REFERENCE`], else the first that is neither a control nor
-/// without a balancer.
+/// The competitor that the others' ratios are taken to: [`REFERENCE`], else the first model that is no control, else the
+/// first product.
 pub fn reference(competitors: &[Competitor]) -> Option<&Competitor> {
     let ranked = || ranked(competitors);
-    ranked().find(|c| c.kind == Kind::Model && c.name == REFERENCE).or_else(|| ranked().next())
+    let models = || ranked().filter(|competitor| competitor.kind == Kind::Model);
+    let usual = models().find(|competitor| competitor.name == REFERENCE);
+    usual.or_else(|| models().next()).or_else(|| ranked().next())
 }
 
 /// The competitors that are ranked: not the direct one, nor those that control the measurement.
@@ -101,6 +103,11 @@ mod tests {
     fn without_the_usual_reference_the_first_model_is_it_and_alone_it_has_nobody() {
         assert_eq!(labels(&among(&["direct", "pool", "mio"]).models), [pair("mio", "pool")]);
         assert_eq!(labels(&among(&["threads#2", "pool", "mio"]).models), [pair("mio", "pool")]);
+        assert_eq!(labels(&among(&["direct", "floor", "mio"]).models), [pair("floor", "mio")]);
+        assert_eq!(
+            labels(&among(&["direct", "peer:nginx", "peer:haproxy"]).models),
+            [pair("peer:haproxy", "peer:nginx")]
+        );
         assert_eq!(among(&["direct", "mio"]), Comparisons::default());
         assert_eq!(among(&["threads#2", "mio+10%"]), Comparisons::default());
     }

@@ -1,9 +1,9 @@
-//! Who is measured: no balancer at all, a model of ours or a product, perhaps once more or slowed down on purpose.
+//! Who is measured: no balancer at all, a model of ours, a product or a floor, perhaps once more or slowed down on purpose.
 //!
 //! Owns the type and the labels' grammar. A label is how a competitor stands in stored files and on command lines: `mio`;
 //! `mio#2`, the same model measured once more (a replicate, or A/A pair: what differs between the two is noise);
 //! `mio+10%`, the same model with so much extra CPU work for each request (a test of the measurement, not of the model);
-//! `peer:nginx`, a product. Rule: a label is parsed once, at the edge; everything else asks the type.
+//! `peer:nginx`, a product; `floor`, a relay that parses nothing. Rule: a label is parsed once, at the edge; everything else asks the type.
 
 use std::fmt;
 
@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The name of the competitor that is measured without any balancer: the ceiling.
 pub const DIRECT: &str = "direct";
+/// The names of the floors: what a relay costs that is no proxy.
+pub const FLOORS: [&str; 2] = ["floor", "floor-uring"];
 /// Largest slowdown, percent of a request's own CPU time.
 pub const MOST_SLOWDOWN_PERCENT: u32 = 1000;
 
@@ -38,6 +40,8 @@ pub enum Kind {
     Model,
     /// Another product.
     Peer,
+    /// A relay that parses nothing, and is no proxy: what the kernel alone costs.
+    Floor,
 }
 
 /// One row of the tables.
@@ -45,7 +49,7 @@ pub enum Kind {
 pub struct Competitor {
     /// What it is.
     pub kind: Kind,
-    /// The model's or the product's name; [`DIRECT`] where there is none.
+    /// The model's, the product's or the floor's name; [`DIRECT`] where there is none.
     pub name: String,
     /// Extra CPU work for each request, percent of what it costs without; 0: as it is.
     pub slowdown_percent: u32,
@@ -62,6 +66,11 @@ impl Competitor {
     /// The product of that name.
     pub fn peer(name: &str) -> Self {
         Competitor { kind: Kind::Peer, name: name.to_owned(), slowdown_percent: 0, replicate: false }
+    }
+
+    /// The floor of that name.
+    pub fn floor(name: &str) -> Self {
+        Competitor { kind: Kind::Floor, ..Competitor::peer(name) }
     }
 
     /// The one with that label. A label of no known form is a model's name.
@@ -85,6 +94,7 @@ impl Competitor {
         let kind = match name {
             _ if peer => Kind::Peer,
             DIRECT => Kind::Direct,
+            _ if FLOORS.contains(&name) => Kind::Floor,
             _ => Kind::Model,
         };
         Competitor { kind, name: name.to_owned(), slowdown_percent, replicate }
@@ -149,6 +159,7 @@ mod tests {
             ("mio#2", Kind::Model, "mio", true, 0),
             ("mio+10%", Kind::Model, "mio", false, 10),
             ("mio+5%#2", Kind::Model, "mio", true, 5),
+            ("floor", Kind::Floor, "floor", false, 0),
             ("peer:nginx", Kind::Peer, "nginx", false, 0),
             ("peer:nginx#2", Kind::Peer, "nginx", true, 0),
         ] {

@@ -104,4 +104,12 @@ pub enum PlanError {
         /// All of them.
         known: String,
     },
+    /// A name that is no product of the table of peers.
+    #[error("there is no peer {name:?}; the peers are {known}")]
+    UnknownPeer {
+        /// What was asked for.
+        name: String,
+        /// All of them.
+        known: String,
+    },
 }

@@ -19,12 +19,12 @@ pub mod schedule;
 use serde::{Deserialize, Serialize};
 
 pub use bounds::*;
-pub use competitor::{Competitor, DIRECT, Family, Kind, MOST_SLOWDOWN_PERCENT};
+pub use competitor::{Competitor, DIRECT, FLOORS, Family, Kind, MOST_SLOWDOWN_PERCENT};
 pub use condition::{Accept, BODY_BYTES, Cell, Condition, Connections, Layout, REQUESTS, backend_name};
 pub use error::PlanError;
 pub use factor::{Axis, FACTORS, Factor, Value};
 pub use fault::{FaultScript, Faults};
-pub use rows::competitors;
+pub use rows::{Candidates, competitors};
 
 /// Who is measured under which conditions, and how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

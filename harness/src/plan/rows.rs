@@ -1,27 +1,39 @@
 //! The rows of a plan, from the labels that were asked for.
 
 use super::PlanError;
-use super::comparisons::REFERENCE;
+use super::comparisons::reference;
 use super::competitor::{Competitor, DIRECT, Kind};
 
-/// The competitors for a list of labels: `known` models when none is given; always led by the one without a balancer, each
-/// once, and with an A/A pair: the replicate of `again`, else of the reference model, else of the first model.
+/// Whom a run can measure beside the direct row.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidates<'a> {
+    /// The names of all models.
+    pub models: &'a [&'a str],
+    /// The products and floors that were asked for and are there.
+    pub peers: &'a [Competitor],
+}
+
+/// The competitors for a list of labels: all models when none is given, and all peers; always led by the one without a
+/// balancer, each once, and with an A/A pair: the replicate of `again`, else of the reference model, else of the first model.
 pub fn competitors(
     asked: Option<&str>,
     again: Option<&str>,
-    known: &[&str],
+    candidates: Candidates<'_>,
 ) -> Result<Vec<Competitor>, PlanError> {
+    let Candidates { models: known, peers } = candidates;
     let asked: Vec<&str> = match asked {
         Some(list) => list.split(',').map(str::trim).collect(),
         None => known.to_vec(),
     };
     let mut all = vec![Competitor::direct()];
-    for label in asked.into_iter().chain(again) {
-        let competitor = Competitor::of(label);
+    let models = asked.into_iter().map(|label| (label, Competitor::of(label), false));
+    let peers_asked = peers.iter().map(|peer| ("", peer.clone(), true));
+    let again_asked = again.map(|label| (label, Competitor::of(label), true));
+    for (label, competitor, may_be_peer) in models.chain(peers_asked).chain(again_asked) {
         let is_known = match competitor.kind {
             Kind::Direct => !competitor.is_control(),
             Kind::Model => known.contains(&competitor.name.as_str()),
-            Kind::Peer => false,
+            Kind::Peer | Kind::Floor => may_be_peer && peers.contains(&competitor.as_it_is()),
         };
         if !is_known {
             if let Some((model, _)) = label.split_once('+').filter(|(model, _)| known.contains(model)) {
@@ -37,7 +49,7 @@ pub fn competitors(
     let paired = match again {
         Some(label) => Some(Competitor::of(label)),
         None => {
-            let reference = all.iter().find(|c| c.name == REFERENCE && !c.is_control());
+            let reference = reference(&all);
             reference.or_else(|| all.iter().find(|c| !c.is_direct())).cloned()
         }
     };
@@ -53,8 +65,37 @@ pub fn competitors(
 mod tests {
     use super::*;
 
-    fn labels(asked: Option<&str>, again: Option<&str>, known: &[&str]) -> Result<Vec<String>, PlanError> {
-        Ok(competitors(asked, again, known)?.iter().map(ToString::to_string).collect())
+    fn labels(asked: Option<&str>, again: Option<&str>, models: &[&str]) -> Result<Vec<String>, PlanError> {
+        beside(asked, again, Candidates { models, peers: &[] })
+    }
+
+    fn beside(
+        asked: Option<&str>,
+        again: Option<&str>,
+        candidates: Candidates<'_>,
+    ) -> Result<Vec<String>, PlanError> {
+        Ok(competitors(asked, again, candidates)?.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn peers_stand_after_the_models_and_can_be_measured_twice() {
+        let peers = [Competitor::peer("nginx"), Competitor::floor("floor")];
+        let candidates = Candidates { models: &["threads", "mio"], peers: &peers };
+        assert_eq!(
+            beside(Some("mio"), None, candidates).unwrap(),
+            ["direct", "mio", "peer:nginx", "floor", "mio#2"]
+        );
+        assert_eq!(
+            beside(Some("mio"), Some("peer:nginx"), candidates).unwrap(),
+            ["direct", "mio", "peer:nginx", "floor", "peer:nginx#2"]
+        );
+        assert_eq!(
+            beside(Some("direct"), None, candidates).unwrap(),
+            ["direct", "peer:nginx", "floor", "peer:nginx#2"]
+        );
+        for (models, again) in [("peer:nginx", None), ("floor", None), ("mio", Some("peer:haproxy"))] {
+            assert!(beside(Some(models), again, candidates).is_err(), "{models} {again:?}");
+        }
     }
 
     #[test]

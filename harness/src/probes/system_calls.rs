@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{PassError, Setup, go};
 use crate::host::Usage;
-use crate::plan::{Competitor, Condition, Connections};
+use crate::plan::{Competitor, Condition, Connections, Kind};
 use crate::testbed::Testbed;
+use crate::testbed::accounting::processes_below;
 use crate::testbed::process::ChildError;
 use crate::testbed::tool::{Running, ToolError, last, version};
 
@@ -168,7 +169,13 @@ fn switches(setup: &Setup<'_>, model: &Competitor, condition: &Condition) -> Res
 fn trace(setup: &Setup<'_>, model: &Competitor, condition: &Condition) -> Result<Vec<Call>, Pass> {
     let balancer = setup.balancer(model, condition)?;
     let load = setup.load(balancer.address, condition)?;
-    let tracer = Tracer::attach(balancer.process.pid())?;
+    let own = balancer.process.pid();
+    // A product's processes are below the one that speaks for them, which does none of the work.
+    let traced = match model.kind {
+        Kind::Peer => processes_below(own).map_err(|error| ToolError::failed("strace", error))?,
+        Kind::Direct | Kind::Model | Kind::Floor => vec![own],
+    };
+    let tracer = Tracer::attach(&traced)?;
     let report = go(load, condition)?;
     let table = tracer.leave()?;
     if !report.is_clean() {
@@ -179,7 +186,7 @@ fn trace(setup: &Setup<'_>, model: &Competitor, condition: &Condition) -> Result
         .ok_or_else(|| ToolError::failed("strace", format!("no table of calls in: {}", last(&table))).into())
 }
 
-/// `strace` on a process and all its threads, also those to come.
+/// `strace` on some processes with all their threads and children, also those to come.
 struct Tracer {
     running: Running,
     /// Lines of its standard error, with the table at their end.
@@ -187,20 +194,24 @@ struct Tracer {
 }
 
 impl Tracer {
-    fn attach(pid: u32) -> Result<Self, ToolError> {
-        let args = ["-c", "-f", "-p", &pid.to_string()].map(str::to_owned);
+    fn attach(pids: &[u32]) -> Result<Self, ToolError> {
+        let each = pids.iter().flat_map(|pid| ["-p".to_owned(), pid.to_string()]);
+        let args: Vec<_> = ["-c", "-f"].map(str::to_owned).into_iter().chain(each).collect();
         let mut running = Running::start("strace", &args)?;
         let lines = lines_of(running.process.stderr.take());
         let tracer = Tracer { running, lines };
-        // "strace: Process 123 attached", or why not.
-        match tracer.lines.recv_timeout(PATIENCE) {
-            Ok(line) if line.contains(" attached") => Ok(tracer),
-            Ok(line) => Err(ToolError::failed("strace", line)),
-            Err(RecvTimeoutError::Timeout) => Err(endless()),
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(ToolError::failed("strace", "it ended without a word"))
+        // "strace: Process 123 attached" for each, with its threads or without, or why not.
+        for _ in pids {
+            match tracer.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(" attached") => {}
+                Ok(line) => return Err(ToolError::failed("strace", line)),
+                Err(RecvTimeoutError::Timeout) => return Err(endless()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(ToolError::failed("strace", "it ended without a word"));
+                }
             }
         }
+        Ok(tracer)
     }
 
     /// Has it detach, and gives what it wrote.
@@ -337,7 +348,7 @@ mod tests {
     #[test]
     fn a_process_that_is_not_there_cannot_be_traced() {
         // Also where strace is not installed.
-        assert!(Tracer::attach(u32::MAX / 2).is_err());
+        assert!(Tracer::attach(&[u32::MAX / 2]).is_err());
     }
 
     #[test]

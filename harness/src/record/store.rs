@@ -177,7 +177,7 @@ impl Store {
     }
 }
 
-/// Reads a run of trials that can be compared, as [`read`] does; one with faults is refused.
+/// Reads a run of trials that can be compared, as [`read()`] does; one with faults is refused.
 pub fn read_comparable(dir: &Path) -> Result<Stored, StoreError> {
     let stored = read(dir)?;
     if stored.environment.plan.base.fault.is_some() {

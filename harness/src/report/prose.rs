@@ -7,15 +7,24 @@ pub(super) mod grid;
 pub(super) mod load;
 
 use crate::analysis::summary::{InvalidTrial, Summary};
-use crate::plan::{Cell, Competitor};
+use crate::plan::{Cell, Competitor, Kind};
 use crate::record::in_words;
 use crate::text::counted;
 
-/// A row's name as it is read: "threads again", "threads +10 % CPU".
+/// A row's name as it is read: "threads again", "threads +10 % CPU", "nginx (product)".
 pub(super) fn row(competitor: &Competitor) -> String {
-    let Competitor { name, slowdown_percent, replicate, .. } = competitor;
+    let Competitor { kind, name, slowdown_percent, replicate } = competitor;
     let slowed = if *slowdown_percent > 0 { format!(" +{slowdown_percent} % CPU") } else { String::new() };
-    format!("{name}{slowed}{}", if *replicate { " again" } else { "" })
+    format!("{name}{}{slowed}{}", mark(*kind), if *replicate { " again" } else { "" })
+}
+
+/// What tells a row that is no model of ours from those that are.
+fn mark(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Direct | Kind::Model => "",
+        Kind::Peer => " (product)",
+        Kind::Floor => " (no proxy)",
+    }
 }
 
 /// "mio, tokio".
@@ -85,6 +94,12 @@ pub(super) fn invalid_trial(summary: &Summary, trial: &InvalidTrial) -> String {
 mod tests {
     use super::*;
     use crate::analysis::synthetic::Run;
+
+    #[test]
+    fn a_row_that_is_no_model_says_what_it_is() {
+        let rows = ["direct", "mio+10%", "peer:nginx#2", "floor"].map(|label| row(&Competitor::of(label)));
+        assert_eq!(rows, ["direct", "mio +10 % CPU", "nginx (product) again", "floor (no proxy)"]);
+    }
 
     #[test]
     fn few_blocks_are_said_to_be_few() {

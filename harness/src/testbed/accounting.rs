@@ -1,7 +1,7 @@
-//! What a process and all that it has started have used, as the kernel tells (Linux: `/proc`).
+//! What all that a process has started has used, as the kernel tells (Linux: `/proc`).
 //!
 //! For programs that speak none of our lines and may be many processes: ours tell of themselves
-//! ([`crate::host::usage_of_self`]). Rule: what an ended descendant used is counted once it was waited for by one that is
+//! ([`crate::host::usage_of_self`]). Rules: memory that processes share is counted for each of them; what an ended descendant used is counted once it was waited for by one that is
 //! still there; processor time comes from each process's own clock, which counts nanoseconds where the files count ticks.
 
 use std::collections::BTreeMap;
@@ -26,8 +26,20 @@ struct Stat {
     threads: u64,
 }
 
-/// What the process `root` and its descendants have used so far.
-pub fn usage_of_tree(root: u32) -> io::Result<Usage> {
+/// The processes that `root` has started and those that they have started, as far as they are there.
+pub(crate) fn processes_below(root: u32) -> io::Result<Vec<u32>> {
+    let all = processes()?;
+    Ok(all.keys().copied().filter(|&pid| pid != root && is_of_tree(&all, root, pid)).collect())
+}
+
+/// What the processes that `root` has started and those that they have started have used so far.
+pub(crate) fn usage_below(root: u32) -> io::Result<Usage> {
+    let all = processes()?;
+    usage_of(all.iter().filter(|(pid, _)| **pid != root && is_of_tree(&all, root, **pid)))
+}
+
+/// Every process of this machine.
+fn processes() -> io::Result<BTreeMap<u32, Stat>> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -37,14 +49,17 @@ pub fn usage_of_tree(root: u32) -> io::Result<Usage> {
             all.insert(pid, stat);
         }
     }
-    if !all.contains_key(&root) {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no process {root}")));
-    }
+    Ok(all)
+}
+
+fn usage_of<'a>(some: impl Iterator<Item = (&'a u32, &'a Stat)>) -> io::Result<Usage> {
     let tick_ns =
         sysconf(SysconfVar::CLK_TCK).ok().flatten().map_or(10_000_000, |hz| 1_000_000_000 / hz.max(1));
     let tick_ns = u64::try_from(tick_ns).unwrap_or(10_000_000);
     let mut usage = Usage::default();
-    for (pid, stat) in all.iter().filter(|(pid, _)| is_of_tree(&all, root, **pid)) {
+    let mut count = 0;
+    for (pid, stat) in some {
+        count += 1;
         let ticks = stat.user_ticks + stat.system_ticks;
         let clock_ns = processor_time_ns(*pid).unwrap_or(ticks * tick_ns);
         // The clock says how much; the ticks say in which mode.
@@ -62,6 +77,9 @@ pub fn usage_of_tree(root: u32) -> io::Result<Usage> {
             usage.voluntary_switches += field(&status, "voluntary_ctxt_switches:");
             usage.involuntary_switches += field(&status, "nonvoluntary_ctxt_switches:");
         }
+    }
+    if count == 0 {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "there is no such process any more"));
     }
     Ok(usage)
 }
@@ -130,32 +148,36 @@ mod tests {
     }
 
     #[test]
-    fn what_a_child_of_a_child_burns_is_in_the_trees_usage_and_in_nobody_elses() {
-        // Two shells wait for a third that counts until the test has seen enough.
+    fn what_a_child_of_a_child_burns_is_in_the_usage_below_its_first_parent() {
+        // A shell waits for a second, which waits for a third that counts until the test has seen enough.
         let script = "sh -c 'sh -c \"echo; i=0; while :; do i=\\$((i+1)); done\" & wait' & wait";
         let mut tree =
             Command::new("setsid").args(["sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(tree.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let below = processes_below(tree.id()).unwrap();
         let begun = std::time::Instant::now();
-        let mut seen = usage_of_tree(tree.id()).unwrap();
+        let mut seen = usage_below(tree.id()).unwrap();
         while seen.cpu_ns() < 50_000_000 && begun.elapsed() < std::time::Duration::from_secs(60) {
-            seen = usage_of_tree(tree.id()).unwrap();
+            seen = usage_below(tree.id()).unwrap();
         }
         // It leads a session, and its group with it.
         nix::sys::signal::killpg(Pid::from_raw(tree.id().try_into().unwrap()), nix::sys::signal::SIGKILL)
             .unwrap();
         tree.wait().unwrap();
+        assert!(below.len() == 2 && !below.contains(&tree.id()), "{below:?}");
         assert!(seen.cpu_ns() >= 50_000_000, "{seen:?}");
-        assert!(seen.threads >= 3 && seen.peak_rss_bytes > 0, "{seen:?}");
-        assert!(usage_of_tree(u32::MAX).is_err());
+        assert!(seen.threads == 2 && seen.peak_rss_bytes > 0, "{seen:?}");
+        assert!(usage_below(u32::MAX).is_err());
     }
 
     #[test]
     fn a_process_is_seen_from_outside_as_it_sees_itself() {
-        let (before, seen, after) =
-            (usage_of_self().unwrap(), usage_of_tree(std::process::id()).unwrap(), usage_of_self().unwrap());
-        // Other tests may have children under way; what this process used itself is in it.
+        let before = usage_of_self().unwrap();
+        let all = processes().unwrap();
+        let seen = usage_of(all.iter().filter(|(pid, _)| **pid == std::process::id())).unwrap();
+        let after = usage_of_self().unwrap();
+        // What other tests' children used is in it, once they have ended.
         assert!(seen.cpu_ns() >= before.cpu_ns(), "{before:?} {seen:?} {after:?}");
         assert!(seen.peak_rss_bytes >= before.peak_rss_bytes.min(after.peak_rss_bytes));
     }

@@ -1,7 +1,7 @@
 //! The child's side of the wire between the harness and the processes that it starts.
 //!
 //! A supervised child prints one JSON *ready* line, then obeys its standard input, a word a line:
-//! `usage` is answered with one JSON line of [`Usage`](crate::host::Usage), `go` opens the gate that
+//! `usage` is answered with one JSON line of [`Usage`], `go` opens the gate that
 //! [`Control::wait_for_go`] waits at, an [`Order`] is carried out and then answered with it, and the end of input ends
 //! the process, so that a killed harness leaves no orphans. Owns nothing of what the child does for a living.
 
@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvError, channel};
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::usage_of_self;
+use crate::host::{Usage, usage_of_self};
 
 /// The first line that a server prints on its standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,12 +64,23 @@ impl Control {
 
     /// As [`Control::start`], for a child that has orders to carry out, which `carry_out` has done when it returns.
     pub fn start_obeying(carry_out: impl Fn(Order) + Send + 'static) -> io::Result<Self> {
+        // The harness is gone or has no more use for this process.
+        Control::start_for(usage_of_self, carry_out, || std::process::exit(0))
+    }
+
+    /// As [`Control::start_obeying`], for a child that stands for others: `usage` is what they have used, and `at_end` is
+    /// called when the harness is gone or has no more use for them.
+    pub(crate) fn start_for(
+        usage: impl Fn() -> io::Result<Usage> + Send + 'static,
+        carry_out: impl Fn(Order) + Send + 'static,
+        at_end: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
         let (send_go, go) = channel();
         std::thread::Builder::new().name("control".into()).spawn(move || {
             for word in io::stdin().lock().lines().map_while(Result::ok) {
                 match word.trim() {
                     "usage" => {
-                        let told = usage_of_self().and_then(|usage| announce(&usage));
+                        let told = usage().and_then(|usage| announce(&usage));
                         if told.is_err() {
                             break;
                         }
@@ -85,8 +96,7 @@ impl Control {
                     }
                 }
             }
-            // The harness is gone or has no more use for this process.
-            std::process::exit(0);
+            at_end();
         })?;
         Ok(Control { go })
     }

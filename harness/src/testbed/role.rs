@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::topology::Share;
-use crate::plan::{Accept, Competitor, Condition, Connections, backend_name};
+use crate::plan::{Accept, Competitor, Condition, Connections, Kind, backend_name};
 
 /// How long a window or a warm-up may take, whatever its length…
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -75,9 +75,29 @@ impl Role<'_> {
                 word(&condition.body_bytes);
             }
             Role::Balancer(competitor, backends) => {
-                word(&"balance");
-                word(&"--model");
-                word(&competitor.name);
+                match competitor.kind {
+                    Kind::Direct | Kind::Model => {
+                        word(&"balance");
+                        word(&"--model");
+                        word(&competitor.name);
+                    }
+                    Kind::Peer => {
+                        word(&"peer");
+                        word(&competitor.name);
+                        word(&"--concurrency");
+                        word(&condition.concurrency);
+                        if condition.fault.is_some() {
+                            word(&"--backends-fail");
+                        }
+                    }
+                    Kind::Floor => {
+                        word(&"floor");
+                        word(&competitor.name);
+                        if condition.connections == Connections::Close {
+                            word(&"--close");
+                        }
+                    }
+                }
                 for backend in backends {
                     word(&"--backend");
                     word(backend);
@@ -86,7 +106,7 @@ impl Role<'_> {
                     word(&"--handicap");
                     word(&competitor.slowdown_percent);
                 }
-                if let Some(workers) = condition.workers {
+                if let Some(workers) = condition.workers.filter(|_| competitor.kind != Kind::Floor) {
                     word(&"--workers");
                     word(&workers);
                 }
@@ -130,6 +150,13 @@ impl Role<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Faults, factor};
+
+    fn factor_fault() -> Option<Faults> {
+        let mut condition = Condition::default();
+        factor::FAULT.set(&mut condition, &factor::FAULT.parse("refuse@1s").unwrap()[0]).unwrap();
+        condition.fault
+    }
 
     fn line(role: &Role<'_>, condition: &Condition) -> String {
         role.args(condition).join(" ")
@@ -156,6 +183,25 @@ mod tests {
             line(&Role::Balancer(&slowed, &[at(1), at(2)]), &condition),
             "balance --model mio --backend 127.0.0.1:1 --backend 127.0.0.1:2 --handicap 10 --workers 3 \
              --accept reuseport --supervised"
+        );
+        assert_eq!(
+            line(&Role::Balancer(&Competitor::peer("nginx"), &[at(1)]), &condition),
+            "peer nginx --concurrency 5 --backend 127.0.0.1:1 --workers 3 --supervised"
+        );
+        let failing = Condition { fault: factor_fault(), ..Condition::default() };
+        assert_eq!(
+            line(&Role::Balancer(&Competitor::peer("nginx"), &[at(1)]), &failing),
+            "peer nginx --concurrency 10 --backends-fail --backend 127.0.0.1:1 --supervised"
+        );
+        let floor = Competitor::floor("floor");
+        assert_eq!(
+            line(&Role::Balancer(&floor, &[at(1)]), &condition),
+            "floor floor --backend 127.0.0.1:1 --supervised"
+        );
+        let close = Condition { connections: Connections::Close, ..condition.clone() };
+        assert_eq!(
+            line(&Role::Balancer(&floor, &[at(1)]), &close),
+            "floor floor --close --backend 127.0.0.1:1 --supervised"
         );
         assert_eq!(
             line(&Role::Load(&[at(7)], Detail::Summed), &condition),

@@ -96,7 +96,7 @@ impl TestbedExecutor {
             patience: patience(condition),
         };
         match trial.measure(started) {
-            Ok(measured) => Ok(measured.judge(condition, &self.gates, &names, trial.exit_reports())),
+            Ok(measured) => Ok(measured.judge(cell, &self.gates, &names, trial.exit_reports())),
             Err(WindowError::Child(ChildError::Interrupted)) => Err(ChildError::Interrupted.into()),
             Err(error) => {
                 let mut reasons = vec![Reason::Words(error.to_string())];

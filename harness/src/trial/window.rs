@@ -10,9 +10,10 @@ use crate::host::{Counters, HostError};
 use crate::host::{HostWindow, Usage, unix_ms};
 use crate::load::LoadReport;
 use crate::load::latency;
-use crate::plan::{Condition, Gates};
+use crate::plan::{Cell, Gates};
 use crate::record::timeline::Observation;
 use crate::record::{Outcome, Reason, Sample};
+use crate::testbed::peers::Turns;
 use crate::testbed::process::{ChildError, Supervised};
 use crate::trial::gates::{Asked, Seen, reasons};
 
@@ -94,11 +95,12 @@ impl Measured {
     /// The sample, when every gate is passed and no server has died (`exit_reports`).
     pub(crate) fn judge(
         self,
-        condition: &Condition,
+        cell: &Cell,
         gates: &Gates,
         backends: &[String],
         exit_reports: Vec<Reason>,
     ) -> Outcome {
+        let Cell { competitor, condition } = cell;
         let report = self.report;
         let recorded = |text: &str| latency::decode(text).map_or(0, |histogram| histogram.len());
         let open_loop = report.open_loop.as_ref();
@@ -129,6 +131,7 @@ impl Measured {
             requests: condition.requests,
             rate: condition.rate,
             backends,
+            turns: Turns::of(competitor),
             steal_limit_percent: gates.steal_limit_percent,
             under_faults: condition.fault.is_some(),
         };

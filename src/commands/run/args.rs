@@ -6,7 +6,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use roundtable_harness::plan::{self, Competitor, Condition, Gates, Length, Plan, PlanError, Value, factor};
+use roundtable_harness::plan::{
+    self, Candidates, Competitor, Condition, Gates, Length, Plan, PlanError, Value, factor,
+};
 use roundtable_harness::record::environment::random_seed;
 use roundtable_harness::trial::rate_search::Rate;
 
@@ -33,6 +35,10 @@ pub(crate) struct Args {
     /// balancer) is always added [default: threads,pool,mio,tokio]
     #[arg(long, value_name = "NAMES")]
     pub(super) models: Option<String>,
+    /// Measure these products beside them, each where it is installed: nginx, haproxy, httpd-event, httpd-worker,
+    /// httpd-prefork, varnish, caddy; and floor, a relay that parses nothing [default: none]
+    #[arg(long, value_name = "NAMES")]
+    pub(super) peers: Option<String>,
     /// Measure this row twice under two names: what differs between the two is noise [default: threads, or the first
     /// model]
     #[arg(long, value_name = "NAME")]
@@ -78,9 +84,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The plan of a run without faults that was asked for, with the defaults in place of what was not. `known` are the
-    /// models' names. Where the rate is yet to be found, the plan is that of a closed loop: [`Args::at_rate`] is then to come.
-    pub(super) fn plan(&self, known: &[&str]) -> anyhow::Result<Plan> {
+    /// The plan of a run without faults that was asked for, with the defaults in place of what was not. Where the rate is
+    /// yet to be found, the plan is that of a closed loop: [`Args::at_rate`] is then to come.
+    pub(super) fn plan(&self, known: Candidates<'_>) -> anyhow::Result<Plan> {
         let length = self.length().unwrap_or(if self.quick {
             Length::Blocks(1)
         } else {
@@ -88,7 +94,7 @@ impl Args {
         });
         let requests = if self.quick { QUICK_REQUESTS } else { plan::REQUESTS };
         let grid = Plan {
-            competitors: plan::competitors(Some(&self.rows(known)), self.aa.as_deref(), known)?,
+            competitors: plan::competitors(Some(&self.rows(known.models)), self.aa.as_deref(), known)?,
             base: Condition { requests, ..Condition::default() },
             axes: Vec::new(),
             length,
@@ -142,18 +148,23 @@ impl Args {
     }
 
     /// The arguments that ask for something else than `stored`, each in words.
-    pub(super) fn contradictions(&self, stored: &Plan, known: &[&str]) -> Result<Vec<String>, PlanError> {
+    pub(super) fn contradictions(
+        &self,
+        stored: &Plan,
+        known: Candidates<'_>,
+    ) -> Result<Vec<String>, PlanError> {
         let mut found = Vec::new();
         let mut compare = |option: &str, asked: String, stored: String| {
             if asked != stored {
                 found.push(format!("--{option} {asked} (the run has {stored})"));
             }
         };
-        if self.models.is_some() || self.aa.is_some() {
+        if self.models.is_some() || self.peers.is_some() || self.aa.is_some() {
             let labels =
                 |rows: &[Competitor]| rows.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            let asked = plan::competitors(Some(&self.rows(known)), self.aa.as_deref(), known)?;
-            compare("models", labels(&asked), labels(&stored.competitors));
+            let asked = plan::competitors(Some(&self.rows(known.models)), self.aa.as_deref(), known)?;
+            let options = if self.peers.is_some() { "models and --peers" } else { "models" };
+            compare(options, labels(&asked), labels(&stored.competitors));
         }
         let listed = |values: &[Value]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         for (factor, asked) in self.factors.settable() {
@@ -220,7 +231,7 @@ mod tests {
         args: Args,
     }
 
-    const KNOWN: [&str; 2] = ["threads", "mio"];
+    const KNOWN: Candidates<'_> = Candidates { models: &["threads", "mio"], peers: &[] };
 
     fn parse(line: &str) -> Result<Args, String> {
         let words = std::iter::once("run").chain(line.split_whitespace());
@@ -232,7 +243,7 @@ mod tests {
     }
 
     fn plan_of(line: &str) -> Plan {
-        parse(line).unwrap().plan(&KNOWN).unwrap()
+        parse(line).unwrap().plan(KNOWN).unwrap()
     }
 
     #[test]
@@ -295,15 +306,15 @@ mod tests {
         // The closed loop's, until a rate is found.
         assert_eq!(paced("--rate auto"), (None, 10_000, 500));
         let args = parse("--rate auto --quick --warmup 7").unwrap();
-        let found = args.at_rate(args.plan(&KNOWN).unwrap(), 3100).unwrap();
+        let found = args.at_rate(args.plan(KNOWN).unwrap(), 3100).unwrap();
         assert_eq!((found.base.rate, found.base.requests, found.base.warmup), (Some(3100), 2000, 7));
         assert_eq!(found.length, Length::Blocks(1));
     }
 
     #[test]
     fn the_models_of_the_course_are_measured_unless_all_or_some_are_asked_for() {
-        let known = ["threads", "mio", "other"];
-        let measured = |line: &str| labels(&parse(line).unwrap().plan(&known).unwrap());
+        let known = Candidates { models: &["threads", "mio", "other"], peers: &[] };
+        let measured = |line: &str| labels(&parse(line).unwrap().plan(known).unwrap());
         assert_eq!(measured(""), ["direct", "threads", "mio", "threads#2"]);
         assert_eq!(measured("--models all"), ["direct", "threads", "mio", "other", "threads#2"]);
         assert_eq!(
@@ -353,7 +364,7 @@ mod tests {
             ("--rate 10000 --requests 100", "ask for at least 1000 requests"),
             ("--rate 1 --concurrency 100", "ask for at least as many requests"),
         ] {
-            let error = parse(line).unwrap().plan(&KNOWN).unwrap_err().to_string();
+            let error = parse(line).unwrap().plan(KNOWN).unwrap_err().to_string();
             assert!(error.contains(told), "{line}: {error}");
         }
     }
@@ -361,19 +372,28 @@ mod tests {
     #[test]
     fn only_an_argument_that_was_given_can_contradict_a_stored_plan() {
         let stored = plan_of("--requests 50 --blocks 2 --seed 1 --models mio");
-        let contradictions = |line: &str| parse(line).unwrap().contradictions(&stored, &KNOWN).unwrap();
+        let contradictions = |line: &str| parse(line).unwrap().contradictions(&stored, KNOWN).unwrap();
         assert_eq!(contradictions("--resume"), Vec::<String>::new());
         assert_eq!(contradictions("--resume x --requests 50 --models mio --blocks 2"), Vec::<String>::new());
         assert_eq!(contradictions("--resume --requests 60"), ["--requests 60 (the run has 50)"]);
         assert_eq!(contradictions("--resume --models threads --seed 2 --budget 1m").len(), 3);
         assert_eq!(contradictions("--resume --rate 70"), ["--rate 70 (the run has a closed loop)"]);
         assert_eq!(contradictions("--resume --rate auto"), ["--rate auto (the run has a closed loop)"]);
+        let peers = [Competitor::peer("nginx")];
+        let beside = Candidates { peers: &peers, ..KNOWN };
+        let args = parse("--resume --models mio --peers nginx").unwrap();
+        assert_eq!(
+            args.contradictions(&stored, beside).unwrap(),
+            ["--models and --peers direct,mio,peer:nginx,mio#2 (the run has direct,mio,mio#2)"]
+        );
+        let stored = parse("--models mio --peers nginx").unwrap().plan(beside).unwrap();
+        assert_eq!(args.contradictions(&stored, beside).unwrap(), Vec::<String>::new());
     }
 
     #[test]
     fn a_run_at_a_rate_is_resumed_at_that_rate_whether_it_was_given_or_found() {
         let stored = plan_of("--rate 500 --seed 1");
-        let contradictions = |line: &str| parse(line).unwrap().contradictions(&stored, &KNOWN).unwrap();
+        let contradictions = |line: &str| parse(line).unwrap().contradictions(&stored, KNOWN).unwrap();
         for line in ["--resume", "--resume --rate auto", "--resume --rate 500"] {
             assert_eq!(contradictions(line), Vec::<String>::new(), "{line}");
         }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use roundtable_harness::analysis::faults::FaultRun;
-use roundtable_harness::plan::{self, Competitor, Condition, Factor, Gates, Length, Plan, factor};
+use roundtable_harness::plan::{
+    self, Candidates, Competitor, Condition, Factor, Gates, Kind, Length, Plan, factor,
+};
 use roundtable_harness::record::environment::random_seed;
 use roundtable_harness::report;
 use roundtable_harness::trial::rate_search::Rate;
@@ -31,8 +33,8 @@ pub(super) fn print_report(run: FaultRun<'_>, dir: &Path, reports: &Path) -> any
     print(&text).with_context(|| format!("the report is whole in {}", reports.display()))
 }
 
-/// What the arguments ask for, with the defaults in place of what was not. `known` are the models' names.
-pub(super) fn plan(args: &Args, known: &[&str]) -> anyhow::Result<Plan> {
+/// What the arguments ask for, with the defaults in place of what was not.
+pub(super) fn plan(args: &Args, known: Candidates<'_>) -> anyhow::Result<Plan> {
     let backends = one(args, &factor::BACKENDS, BACKENDS)?;
     let concurrency = one(args, &factor::CONCURRENCY, CONNECTIONS)?;
     let rate = match args.factors.rate() {
@@ -45,7 +47,7 @@ pub(super) fn plan(args: &Args, known: &[&str]) -> anyhow::Result<Plan> {
     let blocks = if args.quick { 1 } else { BLOCKS };
     let base = Condition { backends, concurrency, rate: Some(rate), ..Condition::default() };
     let mut plan = args.factors.over(Plan {
-        competitors: rows(&args.rows(known), known)?,
+        competitors: rows(&args.rows(known.models), known)?,
         base,
         axes: Vec::new(),
         length: args.length().unwrap_or(Length::Blocks(blocks)),
@@ -62,11 +64,14 @@ pub(super) fn plan(args: &Args, known: &[&str]) -> anyhow::Result<Plan> {
     Ok(plan)
 }
 
-/// The models that were asked for; there is nobody to leave a dead backend out where there is no balancer.
-fn rows(asked: &str, known: &[&str]) -> anyhow::Result<Vec<Competitor>> {
+/// The models and products that were asked for; there is nobody to leave a dead backend out where there is no balancer.
+fn rows(asked: &str, known: Candidates<'_>) -> anyhow::Result<Vec<Competitor>> {
     let control = |label: &&str| Competitor::of(label).is_control();
     if let Some(label) = asked.split(',').map(str::trim).find(control) {
         bail!("{label} is not one of the models as they are; name models alone, as in --models threads,mio");
+    }
+    if let Some(floor) = known.peers.iter().find(|peer| peer.kind == Kind::Floor) {
+        bail!("{floor} is no proxy and leaves no dead backend out; leave it out of --peers in a fault run");
     }
     let mut rows = plan::competitors(Some(asked), None, known)?;
     rows.retain(|competitor| !competitor.is_direct() && !competitor.is_control());
@@ -99,7 +104,7 @@ pub(super) fn announcement(plan: &Plan, dir: &Path) -> Option<String> {
         Length::Budget { budget_ms, .. } => format!("as often as fits into {} s", budget_ms / 1000),
     };
     Some(format!(
-        "carrying out {} on {} models, {times}, {} requests per second for {} s, seed {}, into {}",
+        "carrying out {} on {} balancers, {times}, {} requests per second for {} s, seed {}, into {}",
         faults.script,
         plan.competitors.len(),
         plan.base.rate.unwrap_or_default(),
@@ -122,7 +127,7 @@ mod tests {
         args: Args,
     }
 
-    const KNOWN: [&str; 2] = ["threads", "mio"];
+    const KNOWN: Candidates<'_> = Candidates { models: &["threads", "mio"], peers: &[] };
 
     fn parse(line: &str) -> Result<Args, String> {
         let words =
@@ -135,7 +140,7 @@ mod tests {
     }
 
     fn plans_of(line: &str) -> anyhow::Result<(Plan, Faults)> {
-        let plan = plan(&parse(line).unwrap(), &KNOWN)?;
+        let plan = plan(&parse(line).unwrap(), KNOWN)?;
         let faults = plan.base.fault.clone().unwrap();
         Ok((plan, faults))
     }
@@ -175,6 +180,15 @@ mod tests {
         {
             assert!(parse(option).unwrap_err().contains("cannot be used with"), "{option}");
         }
+    }
+
+    #[test]
+    fn products_suffer_the_same_faults_and_a_floor_is_refused() {
+        let planned =
+            |peers: &[Competitor]| plan(&parse("--models mio").unwrap(), Candidates { peers, ..KNOWN });
+        assert_eq!(labels(&planned(&[Competitor::peer("nginx")]).unwrap()), ["mio", "peer:nginx"]);
+        let refused = planned(&[Competitor::floor("floor")]).unwrap_err().to_string();
+        assert!(refused.contains("leave it out of --peers"), "{refused}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use roundtable_harness::plan::{Competitor, Plan};
+use roundtable_harness::plan::{Competitor, Kind, Plan};
 use roundtable_harness::probes::PassError;
 use roundtable_harness::probes::cross_check::{self, CrossCheck};
 use roundtable_harness::probes::system_calls::{self, SystemCalls};
@@ -28,15 +28,15 @@ const WIDTH: u16 = 120;
 pub(super) fn run(
     args: &Args,
     plan: &Plan,
-    models: &[&str],
     dir: &Path,
     interrupt: &Arc<AtomicBool>,
 ) -> anyhow::Result<String> {
     let testbed = super::testbed(interrupt);
-    // Each model once: neither the direct row nor those that are a model under another name.
-    let own =
-        |competitor: &&Competitor| !competitor.is_control() && models.contains(&competitor.name.as_str());
-    let models: Vec<Competitor> = plan.competitors.iter().filter(own).cloned().collect();
+    // Each balancer once: neither the direct row nor those that are a model under another name.
+    let once = |competitor: &&Competitor| !competitor.is_control() && !competitor.is_direct();
+    let balancers: Vec<Competitor> = plan.competitors.iter().filter(once).cloned().collect();
+    let models: Vec<Competitor> =
+        balancers.iter().filter(|balancer| balancer.kind == Kind::Model).cloned().collect();
     let mut text = String::new();
     let mut tell = |what: &str| tell(format_args!("{what}"));
     if args.cross_check {
@@ -46,7 +46,7 @@ pub(super) fn run(
         }
     }
     if args.system_calls {
-        match system_calls::measure(&testbed, &plan.base, &models, &mut tell) {
+        match system_calls::measure(&testbed, &plan.base, &balancers, &mut tell) {
             Err(PassError::Interrupted) => return Ok(text + &left_out("pass of system calls")),
             calls => text.push_str(&keep_system_calls(&calls?, dir)?),
         }

@@ -13,7 +13,7 @@ use crate::models::Unavailable;
 const SYSCTL: &str = "/proc/sys/kernel/io_uring_disabled";
 
 /// Tries to have a ring.
-pub(super) fn probe() -> Result<(), Unavailable> {
+pub(crate) fn probe() -> Result<(), Unavailable> {
     Ring::new().map(drop).map_err(|error| {
         let disabled = std::fs::read_to_string(SYSCTL).unwrap_or_default();
         Unavailable::new(reason(&error, &release(), disabled.trim()))

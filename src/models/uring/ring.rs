@@ -75,6 +75,8 @@ enum Memory {
     Receive,
     /// It is received into, or sent.
     Session(Buf),
+    /// It is sent.
+    Lent(Lent),
     /// It is connected to.
     Address(Box<SockAddr>),
 }
@@ -95,6 +97,8 @@ pub(crate) enum Outcome {
     Received(io::Result<Option<Lent>>),
     /// Bytes sent from the buffer or received into it.
     Transferred(io::Result<usize>, Buf),
+    /// The same from a provided buffer, to be given back.
+    SentLent(io::Result<usize>, Lent),
     Connected(io::Result<()>),
 }
 
@@ -152,6 +156,16 @@ impl Ring {
         let data = buf.window();
         let send = opcode::Send::new(fd(socket), data.as_ptr(), length(data));
         self.submit(key, send.flags(MsgFlags::MSG_NOSIGNAL.bits()).build());
+        key
+    }
+
+    /// Sends all that was received into a provided buffer.
+    pub(crate) fn send_lent(&mut self, socket: &impl AsFd, token: usize, lent: Lent) -> Key {
+        let data = self.provided.bytes(&lent);
+        let send = opcode::Send::new(fd(socket), data.as_ptr(), length(data));
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_WAITALL;
+        let key = self.begin(token, Memory::Lent(lent));
+        self.submit(key, send.flags(flags.bits()).build());
         key
     }
 
@@ -232,7 +246,8 @@ impl Ring {
     fn push(&mut self, entry: squeue::Entry) {
         // SAFETY: the entry names memory of an operation in `operations` at most (`begin` comes before each `submit`), which stays
         // there and is not touched until the last completion; moving the table does not move what its entries own: the
-        // bytes of a `Buf` and a boxed address stand in allocations of their own.
+        // bytes of a `Buf`, a boxed address and the provided buffers stand in allocations of their own. A provided buffer
+        // is only read, and stays lent while its `Lent` is in the table.
         if !self.waiting.is_empty() || unsafe { self.uring.submission().push(&entry) }.is_err() {
             self.waiting.push_back(entry);
         }
@@ -262,7 +277,7 @@ impl Ring {
                 let memory = match operation.memory {
                     Memory::Accept => Memory::Accept,
                     Memory::Receive => Memory::Receive,
-                    Memory::Session(_) | Memory::Address(_) => return None,
+                    Memory::Session(_) | Memory::Lent(_) | Memory::Address(_) => return None,
                 };
                 (operation.token, memory)
             }
@@ -278,6 +293,7 @@ impl Ring {
             }
             Memory::Receive => Outcome::Received(self.received(result, cqueue::buffer_select(entry.flags()))),
             Memory::Session(buf) => Outcome::Transferred(result, buf),
+            Memory::Lent(lent) => Outcome::SentLent(result, lent),
             Memory::Address(_) => Outcome::Connected(result.map(drop)),
         };
         Some(Completion { token, more, outcome })

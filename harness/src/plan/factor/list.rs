@@ -182,7 +182,8 @@ pub static WORKERS: Factor = Factor {
     short_heading: "workers",
     unit: "",
     placeholder: "N",
-    help: "Worker threads of the models that have a fixed number of them; the others are measured without [default: each model's own]",
+    help: "Worker threads of the models that have a fixed number of them, and of the products whose number can be chosen; the \
+           others are measured without [default: each model's own; one for a product, 25 for httpd-event]",
     phrase: |n| many(n, "worker"),
     values: Values::Whole { least: 1, most: 1024, unset: Some((DEFAULT, "each model's own number")) },
     get: |c| c.workers.map_or(Value::word(DEFAULT), Value::from),

@@ -250,6 +250,7 @@ fn factors(grid: &Grid) -> Vec<&'static Factor> {
 fn legend(summary: &Summary, looks: &[(&Competitor, Look)]) -> Vec<Entry> {
     let name = |model: &Competitor| match summary.family(model) {
         _ if model.is_direct() => format!("{model} (no balancer)"),
+        _ if model.kind != plan::Kind::Model => prose::row(model),
         Family::Threaded => format!("{model} (threaded)"),
         Family::Async => format!("{model} (async)"),
         Family::None => model.to_string(),

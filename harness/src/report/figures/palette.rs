@@ -2,12 +2,12 @@
 //!
 //! Colours are Okabe & Ito's (2008), then some of Tol's muted scheme (2021), all told apart under the common
 //! colour blindnesses; the marker tells models apart without any colour. Threaded models are cool, async ones warm.
-//! A model without a look of its own takes a spare one, of its family if it can.
+//! A model without a look of its own takes a spare one, of its family if it can. Products are dark, and take theirs in order.
 
 use plotters::style::RGBColor;
 
 use crate::analysis::summary::Summary;
-use crate::plan::{Competitor, Family};
+use crate::plan::{Competitor, FLOORS, Family, Kind};
 
 /// Text and axes.
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
@@ -40,20 +40,39 @@ pub(super) enum Marker {
 
 const WITHOUT_BALANCER: Look = Look { color: RGBColor(0x77, 0x77, 0x77), marker: Marker::Cross };
 
+/// Of the floors, in the order of their names.
+const FLOOR: [Look; FLOORS.len()] = [
+    Look { color: RGBColor(0x00, 0x00, 0x00), marker: Marker::Cross },
+    Look { color: RGBColor(0x00, 0x00, 0x00), marker: Marker::Plus },
+];
+
+/// Tol's dark scheme (2021), for products.
+const PRODUCTS: [Look; 7] = [
+    Look { color: RGBColor(0x22, 0x22, 0x55), marker: Marker::Diamond },
+    Look { color: RGBColor(0x66, 0x33, 0x33), marker: Marker::TriangleDown },
+    Look { color: RGBColor(0x22, 0x55, 0x55), marker: Marker::Square },
+    Look { color: RGBColor(0x66, 0x66, 0x33), marker: Marker::TriangleUp },
+    Look { color: RGBColor(0x22, 0x55, 0x22), marker: Marker::Circle },
+    Look { color: RGBColor(0x55, 0x55, 0x55), marker: Marker::Plus },
+    Look { color: RGBColor(0x00, 0x33, 0x44), marker: Marker::Ring },
+];
+
 const THREADED: [(&str, Look); 5] = [
     ("threads", Look { color: RGBColor(0x00, 0x72, 0xB2), marker: Marker::Circle }),
     ("pool", Look { color: RGBColor(0x56, 0xB4, 0xE9), marker: Marker::Square }),
     ("rayon", Look { color: RGBColor(0x00, 0x9E, 0x73), marker: Marker::TriangleDown }),
-    ("", Look { color: RGBColor(0x33, 0x22, 0x88), marker: Marker::Plus }),
+    ("leader-pool", Look { color: RGBColor(0x33, 0x22, 0x88), marker: Marker::Plus }),
     ("", Look { color: RGBColor(0x11, 0x77, 0x33), marker: Marker::Ring }),
 ];
 
-const ASYNC: [(&str, Look); 6] = [
+const ASYNC: [(&str, Look); 8] = [
     ("mio", Look { color: RGBColor(0xD5, 0x5E, 0x00), marker: Marker::TriangleUp }),
     ("tokio", Look { color: RGBColor(0xE6, 0x9F, 0x00), marker: Marker::Diamond }),
     ("smol", Look { color: RGBColor(0xCC, 0x79, 0xA7), marker: Marker::Plus }),
     ("async-std", Look { color: RGBColor(0x88, 0x22, 0x55), marker: Marker::Square }),
-    ("", Look { color: RGBColor(0xCC, 0x66, 0x77), marker: Marker::TriangleDown }),
+    ("mio-multi", Look { color: RGBColor(0xCC, 0x66, 0x77), marker: Marker::TriangleDown }),
+    ("tokio-current", Look { color: RGBColor(0xDD, 0xCC, 0x77), marker: Marker::Circle }),
+    ("coroutines", Look { color: RGBColor(0xAA, 0x44, 0x99), marker: Marker::Cross }),
     ("uring", Look { color: RGBColor(0x99, 0x99, 0x33), marker: Marker::Ring }),
 ];
 
@@ -77,12 +96,23 @@ pub(super) fn looks(summary: &Summary) -> Vec<(&Competitor, Look)> {
         look
     };
     let mut look = look;
-    rows.into_iter().map(|row| (row, look(row))).collect()
+    let mut products = PRODUCTS.into_iter().cycle();
+    let mut of = |row: &Competitor| match row.kind {
+        Kind::Peer => products.next().unwrap_or(WITHOUT_BALANCER),
+        Kind::Direct | Kind::Model | Kind::Floor => look(row),
+    };
+    rows.into_iter().map(|row| (row, of(row))).collect()
 }
 
 fn own_look(model: &Competitor) -> Option<Look> {
-    if model.is_direct() {
-        return Some(WITHOUT_BALANCER);
+    match model.kind {
+        Kind::Direct => return Some(WITHOUT_BALANCER),
+        Kind::Floor => {
+            return FLOORS.iter().zip(FLOOR).find(|(name, _)| **name == model.name).map(|(_, look)| look);
+        }
+        Kind::Model => {}
+        // Whatever its name: one that is called like a model is not the model.
+        Kind::Peer => return None,
     }
     THREADED.iter().chain(&ASYNC).find(|(name, _)| *name == model.name).map(|&(_, look)| look)
 }
@@ -104,7 +134,8 @@ mod tests {
 
     #[test]
     fn no_two_of_the_known_models_look_alike_in_colour_or_in_grey() {
-        let all: Vec<_> = THREADED.iter().chain(&ASYNC).map(|&(_, look)| look).collect();
+        let models = THREADED.iter().chain(&ASYNC).map(|&(_, look)| look);
+        let all: Vec<_> = models.chain(PRODUCTS).chain(FLOOR).chain([WITHOUT_BALANCER]).collect();
         for (i, a) in all.iter().enumerate() {
             for b in &all[i + 1..] {
                 assert_ne!(a.color, b.color);

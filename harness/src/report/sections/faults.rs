@@ -85,7 +85,7 @@ pub(in crate::report) fn table(run: FaultRun<'_>) -> Table {
     let rows = by_model.iter().enumerate().map(|(index, of)| {
         // The rows of a model stand together: the first of them names it.
         let named = index > 0 && by_model[index - 1].model == of.model;
-        let mut row = vec![if named { "".into() } else { of.model.to_string().into() }];
+        let mut row = vec![if named { "".into() } else { prose::row(&of.model).into() }];
         if several {
             row.push(of.fault.as_ref().map_or_else(String::new, described).into());
         }
@@ -133,7 +133,7 @@ fn trials(run: FaultRun<'_>) -> Table {
     let width = columns.len();
     let row = |trial: &Trial| {
         let mut row =
-            vec![Value::count(u64::from(trial.block) + 1), trial.cell.competitor.to_string().into()];
+            vec![Value::count(u64::from(trial.block) + 1), prose::row(&trial.cell.competitor).into()];
         match faults::seen(trial) {
             Err(_) => row.push(Value::Missing(Missing::Invalid)),
             Ok(seen) => row.extend(of_trial(seen)),

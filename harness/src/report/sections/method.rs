@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::analysis::summary::Summary;
-use crate::plan::{Competitor, DIRECT, Plan, factor};
+use crate::plan::{Competitor, DIRECT, Kind, Plan, factor};
 use crate::report::prose::{grid, load};
 use crate::report::section::{Content, Section};
 use crate::statistics::verdict::LEVEL;
@@ -45,7 +45,7 @@ fn what_was_run(summary: &Summary, plan: &Plan) -> String {
     format!(
         "One round-robin HTTP load balancer was run under {}, in front of {} servers (the \
          backends). A load generator {}. Every answer was verified; each body is {} bytes long.",
-        counted(summary.balancers().count(), "concurrency model"),
+        counted(summary.balancers().filter(|row| row.kind == Kind::Model).count(), "concurrency model"),
         grid::of_plan(plan, &factor::BACKENDS),
         load::driven(plan),
         grid::of_plan(plan, &factor::BODY_BYTES),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Source;
-use crate::plan::Family;
+use crate::plan::{Family, Kind};
 use crate::record::Environment;
 use crate::report::prose;
 use crate::report::section::{Column, Section, Table};
@@ -16,7 +16,11 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
 /// Those of any kind of run; `None` where it describes no model.
 pub(super) fn of(environment: &Environment) -> Option<Section> {
     let section = Section::new("models", "The models, and what could differ between them");
-    (!environment.models.is_empty()).then(|| section.table(models(environment)).table(manifest(environment)))
+    let has_products = environment.models.iter().any(|row| row.competitor.kind == Kind::Peer);
+    (!environment.models.is_empty()).then(|| {
+        let section = section.table(models(environment)).table(manifest(environment));
+        if has_products { section.table(products(environment)) } else { section }
+    })
 }
 
 /// The models, a row each.
@@ -38,9 +42,21 @@ fn models(environment: &Environment) -> Table {
     Table::new(columns, rows)
 }
 
+/// The products, a row each.
+fn products(environment: &Environment) -> Table {
+    let settings = ["version", "workers", "equal turns"];
+    let columns = std::iter::once("product").chain(settings).map(Column::words).collect();
+    let products = environment.models.iter().filter(|row| row.competitor.kind == Kind::Peer);
+    let rows = products.map(|product| {
+        let setting = |name: &str| product.manifest.get(name).map_or(NOTHING, String::as_str).into();
+        std::iter::once(prose::row(&product.competitor).into()).chain(settings.map(setting)).collect()
+    });
+    Table::new(columns, rows)
+}
+
 /// The fairness manifests side by side, and whether the models agree.
 fn manifest(environment: &Environment) -> Table {
-    let models: Vec<_> = environment.models.iter().filter(|model| !model.competitor.is_direct()).collect();
+    let models: Vec<_> = environment.models.iter().filter(|row| row.competitor.kind == Kind::Model).collect();
     let mut columns = vec![Column::words("setting")];
     columns.extend(models.iter().map(|model| Column::words(prose::row(&model.competitor))));
     columns.push(Column::words("equal"));

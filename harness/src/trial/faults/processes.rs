@@ -1,6 +1,6 @@
 //! One trial with faults: fresh backends, a fresh balancer and a fresh load, while a script is carried out.
 //!
-//! Owns the backends' addresses and what each event does to a backend; who is started how is the [`Testbed`]'s affair, the
+//! Owns what each event does to a backend; who is started how is the [`Testbed`]'s affair, the
 //! order of the events [`super::script`]'s, what it all means [`super::observe`]'s. Rules: a backend's port stays reserved
 //! while nobody listens there, so that no other process and no outgoing connection can take it; a process that dies unasked
 //! makes the trial invalid; nothing waits without a limit and without heeding the interrupt.
@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde::de::IgnoredAny;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 use thiserror::Error;
 
 use super::observe::observe;
@@ -22,6 +22,7 @@ use crate::plan::{Cell, Condition, Faults, Gates, backend_name};
 use crate::record::{Outcome, Reason};
 use crate::testbed::Testbed;
 use crate::testbed::control::Order;
+use crate::testbed::port::reserve;
 use crate::testbed::process::{ChildError, Supervised};
 use crate::testbed::role::{Detail, patience};
 use crate::trial::window::{Measured, sum, used};
@@ -75,7 +76,7 @@ pub(crate) fn serve(
     match processes.measure(condition, faults, started) {
         Ok(measured) => {
             let names: Vec<_> = (1..=condition.backends).map(backend_name).collect();
-            Ok(measured.judge(condition, gates, &names, processes.exit_reports()))
+            Ok(measured.judge(cell, gates, &names, processes.exit_reports()))
         }
         Err(FaultTrialError::Child(ChildError::Interrupted)) => Err(ChildError::Interrupted.into()),
         Err(FaultTrialError::Invalid(reason)) => Ok(Outcome::Invalid { reasons: vec![reason] }),
@@ -195,7 +196,7 @@ struct Backend<'a> {
 
 impl<'a> Backend<'a> {
     fn start(testbed: &'a Testbed, condition: &'a Condition, number: u32) -> Result<Self, FaultTrialError> {
-        let (reserved, address) = reserve().map_err(FaultTrialError::Port)?;
+        let (reserved, address) = reserve(Ipv4Addr::LOCALHOST.into()).map_err(FaultTrialError::Port)?;
         let (process, before, fault) = (None, None, None);
         let mut backend =
             Backend { testbed, condition, number, address, _reserved: reserved, process, before, fault };
@@ -237,35 +238,6 @@ impl<'a> Backend<'a> {
     }
 }
 
-/// A port of our own. Both sides set SO_REUSEADDR: then a backend may listen at it as long as nobody else does.
-fn reserve() -> io::Result<(Socket, SocketAddr)> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-    let address =
-        socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an Internet address"))?;
-    Ok((socket, address))
-}
-
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::{TcpListener, TcpStream};
-
-    use super::*;
-
-    #[test]
-    fn a_reserved_port_refuses_until_somebody_listens_there_and_again_afterwards() {
-        let (_reserved, address) = reserve().unwrap();
-        for _ in 0..3 {
-            assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-            // std sets SO_REUSEADDR, as a backend does.
-            let listener = TcpListener::bind(address).unwrap();
-            TcpStream::connect(address).unwrap();
-            drop(listener);
-        }
-    }
 }
