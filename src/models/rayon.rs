@@ -4,7 +4,7 @@
 //! milliseconds, and only while another thread of the pool does not; what would wait longer goes to the poller (one epoll,
 //! one thread), which spawns it again when it can go on (all of this as in `pool`: `drivers::task`). Where the state lives: in a
 //! boxed task. What bounds the concurrency: the threads of the pool, for exchanges that are being worked on. What a
-//! waiting connection costs: a task with the poller and one small buffer.
+//! waiting connection costs: a task with the poller, and a buffer only while it holds something.
 //!
 //! What blocking does to rayon: its threads are meant to compute. One that waits in a system call is idle, and rayon neither
 //! sees that nor starts another. With its own default, a thread for each processor, as many slow backends would stop it;
