@@ -28,7 +28,7 @@ mod vocabulary;
 #[doc(hidden)]
 pub mod internals;
 
-pub use buf::{Buf, LARGE, SMALL};
+pub use buf::{Buf, LARGE, LONG, SMALL};
 pub use config::{Config, Group, MOST_PREFIX, MOST_TURNS, MOST_WEIGHT, Member, Route};
 pub use error::{Blame, Error};
 pub use health::Watcher;
