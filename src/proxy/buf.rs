@@ -252,10 +252,12 @@ impl Pool {
     pub(crate) fn lend(&self, buf: &mut Buf) {
         if buf.bytes.is_empty() && buf.limit > 0 {
             // What a tail takes off the limit is less than what lies between the sizes.
-            let memory = match buf.limit {
-                ..=SMALL => self.small(),
-                ..=LARGE => self.large(),
-                _ => self.long(),
+            let memory = if buf.limit > LARGE {
+                self.long()
+            } else if buf.limit > SMALL {
+                self.large()
+            } else {
+                self.small()
             };
             buf.bytes = memory.bytes;
         }
