@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use roundtable::proxy::{LARGE, Limits, SMALL};
+use roundtable::proxy::{LARGE, LONG, Limits, SMALL};
 
 use super::{BACKLOG, Model, Workers, idle, listener};
 
@@ -27,6 +27,7 @@ pub(crate) fn manifest(model: &Model, limits: &Limits, workers: Option<usize>) -
             ("backlog", BACKLOG.to_string()),
             ("bound", model.bound.to_owned()),
             ("buffer, exchange in hand", format!("{LARGE} B")),
+            ("buffer, long response body", format!("{LONG} B")),
             ("buffer, idle client", format!("{SMALL} B at most")),
             ("cache, where there is one", "one table behind one reader-writer lock".to_owned()),
             ("idle backend connections kept", idle_connections()),

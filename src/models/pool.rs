@@ -6,7 +6,8 @@
 //! end of the queue. So no client and no backend, however slow, and no number of them can keep the workers from the
 //! others: one of these is always at work. A pool of one worker never waits in a call. Where the state lives: in a boxed
 //! task that is handed from thread to thread. What bounds the concurrency: the number of workers, for exchanges that
-//! are being worked on. What a waiting connection costs: a task with the poller, and a buffer only while it holds something.
+//! are being worked on. What a waiting connection costs: a task with the poller, and a buffer only while it holds
+//! something.
 
 use std::io;
 use std::sync::Arc;

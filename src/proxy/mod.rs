@@ -29,7 +29,7 @@ mod vocabulary;
 #[doc(hidden)]
 pub mod internals;
 
-pub use buf::{Buf, LARGE, SMALL};
+pub use buf::{Buf, LARGE, LONG, SMALL};
 pub use config::{
     CacheRules, CacheSize, Config, Group, Heuristics, MOST_PREFIX, MOST_TURNS, MOST_WEIGHT, Member, Route,
 };

@@ -3,9 +3,8 @@
 //! Owns the translation of [`Op`] into calls on sockets ([`Sockets`]) and of what came of them into [`Done`]. Below it:
 //! `blocking` waits in the system call; `readiness` never does, and says what it would wait for (`event_loop` waits for that, for
 //! many; a `task` is handed to a `poller`, which does); `futures` awaits; `completion` hands operations over to a kernel
-//! that performs them by itself. Rules: an
-//! operation whose deadline has passed is not tried; a read that waits holds no memory that nothing is in; a connection
-//! gives way after [`OPS_IN_TURN`] operations, so that none
+//! that performs them by itself. Rules: an operation whose deadline has passed is not tried; a read that waits holds no
+//! memory that nothing is in; a connection gives way after [`OPS_IN_TURN`] operations, so that none
 //! can keep a thread to itself.
 
 pub(super) mod blocking;

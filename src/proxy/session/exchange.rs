@@ -35,6 +35,8 @@ pub(super) struct Exchange {
     pub(super) response: Response,
     /// The response's body, as far as it is still to come from the backend.
     pub(super) download: Body,
+    /// The last read of the response's body has filled its buffer.
+    pub(super) fills_buffer: bool,
     /// The response's body is given a chunked coding here.
     pub(super) encodes: bool,
     /// How long the client may be waited for in the body that is passing.
@@ -93,6 +95,7 @@ impl Exchange {
             request_is_sent: false,
             response: Response::NONE,
             download: empty(),
+            fills_buffer: false,
             encodes: false,
             client_patience: Duration::ZERO,
             backend_patience: Duration::ZERO,

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::request::is_worth_parsing;
 use super::{CloseReason, Op, Paused, Peer, Session, State};
 use crate::proxy::body::{Body, Framing};
+use crate::proxy::buf::{LARGE, LONG};
 use crate::proxy::chunk::Output;
 use crate::proxy::error::Error;
 use crate::proxy::head::{self, Answer, Response};
@@ -270,16 +271,29 @@ impl Session {
             self.wait(self.exchange.client_patience, now);
             return self.write_reply(State::SendHead);
         }
+        // Half a line of framing stays, moved to the front; all else has been passed on.
+        self.answer.take_held();
+        self.answer.compact();
+        self.answer.unlimit();
+        if self.exchange.fills_buffer {
+            self.read_longer_pieces();
+        }
         if self.exchange.encodes {
             self.answer.clear_between(CHUNK_HEAD, CHUNK_TAIL);
-        } else {
-            // Half a line of framing stays, moved to the front; all else has been passed on.
-            self.answer.take_held();
-            self.answer.compact();
-            self.answer.unlimit();
         }
         self.wait_for_backend(now);
         self.read_backend(State::RelayRead, now)
+    }
+
+    /// The backend sends faster than the buffer takes: a longer one needs fewer calls for the rest of the body.
+    fn read_longer_pieces(&mut self) {
+        let is_short = matches!(self.exchange.download, Body::Length(left) if left <= LARGE as u64);
+        if !is_short && self.answer.capacity() < LONG {
+            let mut longer = self.proxy.pool.long();
+            let moved = longer.push(self.answer.window());
+            debug_assert!(moved, "a long buffer holds what a large one held");
+            self.proxy.pool.give(std::mem::replace(&mut self.answer, longer));
+        }
     }
 
     fn release_or_discard(&self) -> Op {
@@ -323,6 +337,7 @@ impl Session {
                 self.backend_moved(count, now);
                 self.exchange.account.read_from_backend(count);
                 self.answer.commit(count);
+                self.exchange.fills_buffer = self.answer.room() == 0;
                 match self.scan_download() {
                     Ok(()) => self.relay(now),
                     Err(_) => self.cut(),
