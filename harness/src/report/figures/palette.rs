@@ -50,7 +50,7 @@ const WITHOUT_BALANCER: Look = Look { color: RGBColor(0x77, 0x77, 0x77), marker:
 /// Of the floors, in the order of their names.
 const FLOOR: [Look; FLOORS.len()] = [
     Look { color: RGBColor(0x00, 0x00, 0x00), marker: Marker::Cross },
-    Look { color: RGBColor(0x00, 0x00, 0x00), marker: Marker::Plus },
+    Look { color: RGBColor(0x44, 0x44, 0x44), marker: Marker::Plus },
 ];
 
 /// Tol's dark scheme (2021), for products.
@@ -88,7 +88,7 @@ const OF_THE_PAGE: [(RGBColor, &str); 5] =
     [(PAPER, "paper"), (INK, "ink"), (FAINT_INK, "soft"), (GRID, "rule"), (BAND, "band")];
 
 /// Colours that are too dark on a dark page, and what stands for each there.
-const ON_DARK: [(RGBColor, RGBColor); 17] = [
+const ON_DARK: [(RGBColor, RGBColor); 18] = [
     (COOL, RGBColor(0x4D, 0xA6, 0xE8)),
     (WARM, RGBColor(0xFF, 0x9E, 0x64)),
     (RGBColor(0xD5, 0x5E, 0x00), RGBColor(0xFF, 0x85, 0x3D)),
@@ -100,6 +100,7 @@ const ON_DARK: [(RGBColor, RGBColor); 17] = [
     (RGBColor(0x88, 0x22, 0x55), RGBColor(0xD9, 0x6A, 0xA3)),
     (RGBColor(0xAA, 0x44, 0x99), RGBColor(0xD9, 0x7F, 0xC9)),
     (RGBColor(0x00, 0x00, 0x00), RGBColor(0xFF, 0xFF, 0xFF)),
+    (RGBColor(0x44, 0x44, 0x44), RGBColor(0xC8, 0xCC, 0xD0)),
     (RGBColor(0x22, 0x22, 0x55), RGBColor(0x93, 0x93, 0xE6)),
     (RGBColor(0x66, 0x33, 0x33), RGBColor(0xD6, 0x8C, 0x8C)),
     (RGBColor(0x22, 0x55, 0x55), RGBColor(0x6F, 0xC4, 0xC4)),
