@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Analysis;
 use super::metric::Metric;
 use super::ratio::{Conclusion, Ratio};
+use super::verdicts::OfMetric;
 use super::whole_grid::{Overall, Variation, WholeGrid};
 use crate::plan::fault::Event;
 use crate::plan::{Competitor, Condition};
@@ -154,6 +155,24 @@ pub(super) fn of_run(analysis: &Analysis) -> Vec<Finding> {
         pairs.map(|pair| Finding::of_pair(of.metric, pair, conditions)).collect::<Vec<_>>()
     });
     families.chain(tiers).chain(models).collect()
+}
+
+/// For each model in `of` and each conclusion on it, the conditions that it holds under.
+pub fn on_models(of: &OfMetric) -> Vec<Finding> {
+    let mut pairs: Vec<_> = of.models.iter().map(|comparison| (&comparison.row, &comparison.with)).collect();
+    pairs.dedup();
+    let of_pair = |(row, with): (&Competitor, &Competitor)| {
+        let ratios = of.models.iter().filter(|comparison| (&comparison.row, &comparison.with) == (row, with));
+        let ratios: Vec<_> =
+            ratios.filter_map(|comparison| Some((&comparison.condition, comparison.ratio?))).collect();
+        Finding::by_conclusion(&ratios, |conclusion| Claim::ModelToReference {
+            model: row.clone(),
+            reference: with.clone(),
+            metric: of.metric,
+            conclusion,
+        })
+    };
+    pairs.into_iter().flat_map(of_pair).collect()
 }
 
 impl Finding {

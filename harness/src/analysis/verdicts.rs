@@ -7,7 +7,6 @@
 use rayon::prelude::*;
 
 use super::bottleneck::Bottlenecks;
-use super::findings::{Claim, Finding};
 use super::metric::Metric;
 use super::ratio::{Bound, Candidate, Conclusion, Ratio, judge_together};
 use super::speed::Speed;
@@ -164,23 +163,6 @@ impl OfMetric {
     /// Blocks of the A/A pair, the fewest under any condition; `None` where no model is measured twice.
     pub fn blocks_of_aa(&self) -> Option<usize> {
         self.aa_pairs.iter().map(|pair| pair.log_ratios.len()).min()
-    }
-
-    /// For each model and each conclusion on it, the conditions that it holds under.
-    pub fn findings(&self) -> Vec<Finding> {
-        let mut pairs: Vec<_> = self.models.iter().map(|of| (&of.row, &of.with)).collect();
-        pairs.dedup();
-        let of_pair = |(row, with): (&Competitor, &Competitor)| {
-            let ratios = self.models.iter().filter(|of| (&of.row, &of.with) == (row, with));
-            let ratios: Vec<_> = ratios.filter_map(|of| Some((&of.condition, of.ratio?))).collect();
-            Finding::by_conclusion(&ratios, |conclusion| Claim::ModelToReference {
-                model: row.clone(),
-                reference: with.clone(),
-                metric: self.metric,
-                conclusion,
-            })
-        };
-        pairs.into_iter().flat_map(of_pair).collect()
     }
 
     /// How its A/A comparisons came out.

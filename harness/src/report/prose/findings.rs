@@ -1,7 +1,7 @@
 //! Findings, written out by rule.
 
 use crate::analysis::Analysis;
-use crate::analysis::findings::{Claim, Finding};
+use crate::analysis::findings::{self, Claim, Finding};
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::Conclusion;
 use crate::plan::{Competitor, Condition};
@@ -12,7 +12,7 @@ use crate::text::{capitalised, counted, grouped};
 
 /// How each model stands to the reference in `metric`, in one sentence; `None` where nothing was compared.
 pub(in crate::report) fn of_models(analysis: &Analysis, metric: Metric) -> Option<String> {
-    let findings = analysis.verdicts.on(metric)?.findings();
+    let findings = findings::on_models(analysis.verdicts.on(metric)?);
     let Claim::ModelToReference { reference, .. } = &findings.first()?.claim else { return None };
     let mut models: Vec<(&Competitor, Vec<&Finding>)> = Vec::new();
     for finding in &findings {
