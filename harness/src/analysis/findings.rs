@@ -1,7 +1,7 @@
 //! What is claimed of a run, each claim with the conditions that it holds under, the interval that it rests on and the
 //! evidence behind it.
 //!
-//! Typed: [`crate::report`] writes them out by rule, so that no sentence says more than its finding. [`of_run`] chooses what a
+//! Typed: [`crate::report`] writes them out by rule, so that no sentence says more than its finding. `of_run` chooses what a
 //! run's reader is told, the most general first.
 
 use serde::Serialize;

@@ -78,7 +78,7 @@ fn clause(finding: &Finding, object: &str) -> Option<String> {
         }
         Conclusion::Unsettled => {
             let more = finding.evidence.more_blocks.map_or(String::new(), |more| {
-                format!("; about {} would settle it", counted(more as usize, "more block"))
+                format!(", which about {} would settle", counted(more as usize, "more block"))
             });
             format!("is unsettled against {object} in {thing}: {ratio:.2} ×{interval}{more}")
         }

@@ -8,7 +8,7 @@ use crate::report::figures::{FOREST, styles};
 use crate::report::section::{Content, Document};
 
 /// A cell with fewer bytes than this is never broken over lines.
-const SHORT: usize = 24;
+const SHORT: usize = 34;
 /// The section that the switches stand in.
 const CHARTS: &str = "charts";
 const STYLE: &str = include_str!("../../../templates/report.css");

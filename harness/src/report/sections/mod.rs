@@ -50,8 +50,8 @@ type Maker = fn(&Source<'_>) -> Vec<Section>;
 const SECTIONS: [Maker; 17] = [
     whole_grid::sections,
     summary::sections,
-    published::sections,
     charts::sections,
+    published::sections,
     method::sections,
     conditions::sections,
     ratios::sections,
