@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use super::{CloseReason, Op, Session, State};
 use crate::proxy::body::{Body, Framing};
+use crate::proxy::buf::Buf;
 use crate::proxy::cache::{
     self, Arrival, Asked, Draft, Forward, Found, Join, Lead, MOST_WAIT, Object, Place, Recording, Told,
     Unstorable, Use, count,
@@ -258,14 +259,12 @@ impl Session {
         self.relay(now)
     }
 
-    /// Fills the reply with more of the stored body; whether there was any left.
+    /// Puts what is left of the stored body into the reply, as it is; whether there was any left.
     pub(super) fn refill_from_stored(&mut self) -> bool {
-        let is_left = |caching: &Caching| caching.serving.as_ref().is_some_and(|(_, left)| !left.is_empty());
-        if !self.exchange.caching.as_deref().is_some_and(is_left) {
-            return false;
-        }
-        self.reply.clear();
-        self.add_stored();
+        let serving = self.exchange.caching.as_mut().and_then(|caching| caching.serving.take());
+        let Some((object, left)) = serving.filter(|(_, left)| !left.is_empty()) else { return false };
+        let rest = Buf::shared(object.body(), left);
+        self.proxy.pool.give(std::mem::replace(&mut self.reply, rest));
         true
     }
 
