@@ -9,6 +9,9 @@
 //! [`Op`]: super::Op
 //! [`Done`]: super::Done
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use crossbeam::queue::ArrayQueue;
 
 /// Capacity of an idle client's buffer, bytes: enough for the usual request head.
@@ -35,6 +38,8 @@ const KEPT_LONG: usize = 32;
 #[derive(Debug, Default)]
 pub struct Buf {
     bytes: Box<[u8]>,
+    /// What the window is of instead, where it is only to be sent.
+    shared: Option<Arc<Vec<u8>>>,
     start: usize,
     end: usize,
     held: usize,
@@ -44,12 +49,28 @@ pub struct Buf {
 impl Buf {
     /// An empty buffer of `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        Buf { bytes: vec![0; capacity].into_boxed_slice(), start: 0, end: 0, held: 0, limit: capacity }
+        Buf {
+            bytes: vec![0; capacity].into_boxed_slice(),
+            shared: None,
+            start: 0,
+            end: 0,
+            held: 0,
+            limit: capacity,
+        }
+    }
+
+    /// A window to send of bytes that others have too. There is no room behind it, and its memory is never pooled.
+    pub(crate) fn shared(bytes: Arc<Vec<u8>>, window: Range<usize>) -> Self {
+        let (start, end) = (window.start, window.end.min(bytes.len()));
+        Buf { bytes: Box::default(), shared: Some(bytes), start: start.min(end), end, held: 0, limit: end }
     }
 
     /// The window: what a driver's write sends.
     pub fn window(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
+        match &self.shared {
+            None => &self.bytes[self.start..self.end],
+            Some(bytes) => &bytes[self.start..self.end],
+        }
     }
 
     /// The spare room: what a driver's read fills, from its beginning.
@@ -102,6 +123,7 @@ impl Buf {
 
     /// Makes the buffer empty, with `head` free bytes before the window and `tail` behind the spare room.
     pub(crate) fn clear_between(&mut self, head: usize, tail: usize) {
+        self.shared = None;
         self.start = head;
         self.end = head;
         self.held = 0;
@@ -215,7 +237,7 @@ impl Pool {
 
     fn take(queue: &ArrayQueue<Box<[u8]>>, capacity: usize) -> Buf {
         match queue.pop() {
-            Some(bytes) => Buf { limit: bytes.len(), bytes, start: 0, end: 0, held: 0 },
+            Some(bytes) => Buf { limit: bytes.len(), bytes, shared: None, start: 0, end: 0, held: 0 },
             None => Buf::with_capacity(capacity),
         }
     }
@@ -296,6 +318,16 @@ mod tests {
         buf.advance(3);
         buf.take_held();
         assert_eq!(buf.window(), b"next");
+    }
+
+    #[test]
+    fn shared_bytes_are_sent_and_nothing_is_put_behind_them() {
+        let mut buf = Buf::shared(Arc::new(b"abcdef".to_vec()), 1..5);
+        assert!(!buf.push(b"x"));
+        buf.advance(2);
+        assert_eq!((buf.window(), buf.capacity()), (b"de".as_slice(), 0));
+        buf.advance(2);
+        assert!(buf.is_empty());
     }
 
     #[test]

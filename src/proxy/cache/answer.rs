@@ -1,9 +1,10 @@
 //! A stored response as an answer: whole, as a part of it, or as the word that the client has it already.
 //!
-//! Owns the head of such an answer (RFC 9111 section 4, RFC 9110 sections 14 and 15.4.5). The body is sent from the object itself,
-//! a buffer at a time. Rules: one range is answered, several are answered with the whole; a range that is none is ignored.
+//! Owns the head of such an answer (RFC 9111 section 4, RFC 9110 sections 14 and 15.4.5). What of the body has room
+//! behind it goes in the same write, the rest from the object itself. Rules: one range is answered, several are answered with the whole; a range that is none is ignored.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::asked::Asked;
 use super::fields;
@@ -128,7 +129,12 @@ pub(crate) fn write(
 }
 
 impl Object {
-    /// A piece of the body.
+    /// The body.
+    pub(crate) fn body(&self) -> Arc<Vec<u8>> {
+        Arc::clone(&self.body)
+    }
+
+    /// A piece of it.
     pub(crate) fn piece(&self, range: Range<usize>) -> &[u8] {
         self.body.get(range).unwrap_or_default()
     }

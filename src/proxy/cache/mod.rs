@@ -18,30 +18,30 @@
 //!     Recording: a bounded copy of the body, stored when whole  (recording, store)
 //! ```
 //!
-//! **What is stored.** An [`Object`](object::Object): the status line and fields as a client got them, without those of one
-//! connection, without framing and `Age`; the body, whole and without its coding for transfer; the selecting fields of the
-//! request that it answered (`Vary`). A body is stored when its framing says that it is whole and nothing came behind it. One that
-//! ends with the connection never is: the end could be a fault. Trailer fields are not stored.
+//! **What is stored.** An [`Object`]: the status line and fields as a client got them, without those of one connection, without
+//! framing and `Age`; the body, whole and without its coding for transfer; the selecting fields of the request that it
+//! answered (`Vary`). A body is stored when its framing says that it is whole and nothing came behind it. One that ends with
+//! the connection never is: the end could be a fault. Trailer fields are not stored.
 //!
 //! **The key** is the route, the `Host` and the target *as the backend was told them*, after the head was judged and written
 //! anew. What is not understood is refused before it gets here, so that it is never a key; and no two readings of a request
 //! exist of which one could store for the other. Only GET without a body stores; GET and HEAD are answered.
 //!
-//! **Bounds.** Three quarters of the size are for objects, counted with their heads, keys and an allowance for the tables; the rest is for
-//! bodies that are passing. What finds no room passes unstored. Objects are evicted by quick_cache's policy (S3-FIFO's kin: one
-//! that was asked for again outlives those that were not).
+//! **Bounds.** Three quarters of the size are for objects, counted with their heads, keys and an allowance for the tables;
+//! the rest is for bodies that are passing. What finds no room passes unstored. Objects are evicted by quick_cache's policy
+//! (akin to S3-FIFO: what was asked for again outlives what was not).
 //!
 //! **How sessions share it.** One table behind one reader-writer lock, in every model alike: looking up takes the shared side
-//! for the time of a hash probe, storing excludes others for the time of an insertion, and nobody waits for I/O under it. Objects are
-//! immutable and shared by reference; an update replaces the object.
+//! for the time of a hash probe, storing excludes others for the time of an insertion, and nobody waits for I/O under it.
+//! Objects are immutable and shared by reference; an update replaces the object.
 //!
 //! **Concurrent misses.** The first request of a key leads; others wait in a read from their client with a short deadline,
-//! which every driver can perform, and look at the fetch each time ([`Fetch`](fetches::Fetch)). A fetch that turns out not to be storable says
-//! so when its head has come, and the waiting go on by themselves; its key is remembered for a while, so that nobody waits there
-//! again. Waiting is bounded by [`MOST_WAIT`]. A leader whose client leaves goes on while others wait for it.
+//! which every driver can perform, and look at the fetch each time ([`Place`]). A fetch that turns out not to be storable
+//! says so when its head has come, and the waiting go on by themselves; its key is remembered for a while, so that nobody
+//! waits there again. Waiting is bounded by [`MOST_WAIT`]. A leader whose client leaves goes on while others wait for it.
 //!
-//! **Rules.** An answer that the stored response's own directives forbid is never given. Qualified `private` and `no-cache` count as
-//! unqualified (RFC 9111 sections 5.2.2.4 and 5.2.2.7). Invalid freshness information is stale (section 4.2.1).
+//! **Rules.** An answer that the stored response's own directives forbid is never given. Qualified `private` and `no-cache`
+//! count as unqualified (RFC 9111 sections 5.2.2.4 and 5.2.2.7). Invalid freshness information is stale (section 4.2.1).
 
 mod answer;
 mod asked;

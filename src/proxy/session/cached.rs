@@ -1,8 +1,7 @@
 //! An exchange with a cache: what is asked of it before a turn is taken, and what passes it on the way back.
 //!
-//! Owns when the cache is asked, who waits for whose fetch, and exchanges that go on with nobody to be told. What may be stored
-//! and reused is decided in [`cache`](crate::proxy::cache). Rules: without a cache an exchange has no [`Caching`] and nothing here
-//! is done; an answer from the cache is sent by the same writes as any other; nobody waits who could be heard from: a request that
+//! Owns when the cache is asked and who waits for whose fetch; exchanges that go on with nobody to be told stand in `unheard`. What may be stored
+//! and reused is decided in [`cache`]. Rules: without a cache an exchange has no [`Caching`] and nothing here is done; an answer from the cache is sent by the same writes as any other; nobody waits who could be heard from: a request that
 //! others were pipelined behind goes by itself.
 //!
 //! ```text
@@ -15,6 +14,8 @@
 //!                        +-> record what passes -> store
 //! ```
 
+mod unheard;
+
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use super::{CloseReason, Op, Session, State};
 use crate::proxy::body::{Body, Framing};
+use crate::proxy::buf::Buf;
 use crate::proxy::cache::{
     self, Arrival, Asked, Draft, Forward, Found, Join, Lead, MOST_WAIT, Object, Place, Recording, Told,
     Unstorable, Use, count,
@@ -29,6 +31,7 @@ use crate::proxy::cache::{
 use crate::proxy::config::CacheRules;
 use crate::proxy::error::{Blame, Error};
 use crate::proxy::field::begins_with;
+use unheard::Unheard;
 
 /// The first pause before a fetch that is waited for is looked at again; each is twice as long as the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -68,15 +71,6 @@ struct Waiting {
     place: Place,
     until: Instant,
     pause: Duration,
-}
-
-/// An exchange with nobody to be told of it.
-#[derive(Debug)]
-struct Unheard {
-    /// It ends by then.
-    until: Instant,
-    /// What follows: another request of the client's. None: the client is gone.
-    client_persists: Option<bool>,
 }
 
 impl Caching {
@@ -265,14 +259,12 @@ impl Session {
         self.relay(now)
     }
 
-    /// Fills the reply with more of the stored body; whether there was any left.
+    /// Puts what is left of the stored body into the reply, as it is; whether there was any left.
     pub(super) fn refill_from_stored(&mut self) -> bool {
-        let is_left = |caching: &Caching| caching.serving.as_ref().is_some_and(|(_, left)| !left.is_empty());
-        if !self.exchange.caching.as_deref().is_some_and(is_left) {
-            return false;
-        }
-        self.reply.clear();
-        self.add_stored();
+        let serving = self.exchange.caching.as_mut().and_then(|caching| caching.serving.take());
+        let Some((object, left)) = serving.filter(|(_, left)| !left.is_empty()) else { return false };
+        let rest = Buf::shared(object.body(), left);
+        self.proxy.pool.give(std::mem::replace(&mut self.reply, rest));
         true
     }
 
@@ -422,70 +414,5 @@ impl Session {
                 self.relay(now)
             }
         })
-    }
-
-    /// Whether nobody is to be told of what comes.
-    pub(super) fn is_unheard(&self) -> bool {
-        self.exchange.caching.as_ref().is_some_and(|caching| caching.unheard.is_some())
-    }
-
-    /// The client is gone: whether the exchange goes on for those who wait for it, within the time that a backend has for an answer.
-    pub(super) fn goes_on_unheard(&mut self, now: Instant) -> bool {
-        let Some(caching) = &mut self.exchange.caching else { return false };
-        if caching.unheard.is_none()
-            && caching.serving.is_none()
-            && caching.lead.as_ref().is_some_and(Lead::is_awaited)
-        {
-            let until = now + self.proxy.limits.backend_timeout;
-            caching.unheard = Some(Unheard { until, client_persists: None });
-        }
-        caching.unheard.is_some()
-    }
-
-    /// What has come for nobody is thrown away; what is not going to be stored is not waited for.
-    pub(super) fn drop_unheard(&mut self, now: Instant) {
-        self.reply.clear();
-        self.answer.advance(self.answer.len());
-        let Some(caching) = &mut self.exchange.caching else { return };
-        let is_late = caching.unheard.as_ref().is_some_and(|unheard| now >= unheard.until);
-        if !self.exchange.download.is_done() && (caching.recording.is_none() || is_late) {
-            caching.give_up();
-            self.exchange.response.persistent = false;
-            self.exchange.download = Body::Length(0);
-        }
-    }
-
-    /// The exchange is at its end: whether something follows that the cache wants.
-    pub(super) fn end_with_cache(&mut self, now: Instant) -> Option<Op> {
-        let caching = self.exchange.caching.as_deref_mut()?;
-        if let Some(unheard) = caching.unheard.take() {
-            let Some(persists) = unheard.client_persists else {
-                return Some(self.finish(CloseReason::ClientGone));
-            };
-            self.exchange.response.client_persists = persists;
-            self.exchange.request_is_sent = true;
-            return None;
-        }
-        let object = caching.refresh.take().filter(|_| !self.proxy.is_draining())?;
-        let mut request = self.proxy.pool.large();
-        caching.validates = cache::write_conditional(&caching.asked, &object, &mut request);
-        if !caching.validates {
-            request.clear();
-            let fits = request.push(caching.asked.head());
-            debug_assert!(fits, "it was written into such a buffer");
-        }
-        caching.stale = Some(object);
-        caching.serving = None;
-        caching.sent = now;
-        caching.unheard = Some(Unheard {
-            until: now + self.proxy.limits.backend_timeout,
-            client_persists: Some(self.exchange.response.client_persists),
-        });
-        self.report(true);
-        for buf in [&mut self.outbox, &mut self.answer, &mut self.reply] {
-            self.proxy.pool.give(std::mem::take(buf));
-        }
-        self.outbox = request;
-        Some(self.take_turn(now))
     }
 }
