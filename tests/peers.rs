@@ -266,7 +266,8 @@ fn system_calls_of_a_product_are_those_of_all_its_processes() {
         return;
     }
     let dir = tempdir().unwrap();
-    let args = "--models direct --peers nginx --backends 1 --concurrency 2 --requests 50 --blocks 1 --system-calls --out out";
+    let args = "--models direct --peers nginx --backends 1 --concurrency 2 --requests 50 --blocks 1 \
+                --connections close,keepalive --system-calls --out out";
     let done = output(&dir, args);
     assert!(done.status.success(), "{}", stderr(&done));
     let text = fs::read_to_string(dir.path().join("out").join(system_calls::FILE)).unwrap();

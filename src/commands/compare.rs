@@ -14,6 +14,7 @@ use roundtable_harness::report::render::terminal;
 use roundtable_harness::report::sections;
 use serde::Serialize;
 
+use crate::commands::number::{self, Percent};
 use crate::console::print;
 
 /// Width of the tables, columns.
@@ -35,8 +36,8 @@ pub(crate) struct Args {
     new: Option<String>,
     /// A change for the worse of so many percent is a regression: of CPU time per request and throughput (of open loops:
     /// response times), over all conditions
-    #[arg(long, value_name = "PERCENT", default_value = "10%", requires = "new", value_parser = margin)]
-    margin: Margin,
+    #[arg(long, value_name = "PERCENT", default_value = "10%", requires = "new", value_parser = number::percent)]
+    margin: Percent,
     /// Compare two runs although their grids, loads or machines differ: the cells that they have in common
     #[arg(long, requires = "new")]
     force: bool,
@@ -55,16 +56,6 @@ struct Answer<'a> {
     sentence: String,
     findings: Vec<Finding>,
     published: &'a [Published],
-}
-
-/// A share in percent.
-#[derive(Debug, Clone, Copy)]
-struct Margin(u32);
-
-fn margin(text: &str) -> Result<Margin, String> {
-    let percent = text.trim().trim_end_matches('%').trim_end().parse().ok();
-    let percent = percent.filter(|percent| (1..=100).contains(percent));
-    percent.map(Margin).ok_or_else(|| "give a whole percentage from 1% to 100%, as in 10%".to_owned())
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -122,7 +113,7 @@ fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Exi
 fn two_runs(
     results: &Path,
     [base, new]: [&str; 2],
-    Margin(margin): Margin,
+    Percent(margin): Percent,
     force: bool,
     json: bool,
 ) -> anyhow::Result<ExitCode> {

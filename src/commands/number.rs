@@ -16,6 +16,17 @@ use roundtable_harness::plan::Value;
 #[derive(Debug, Clone)]
 pub(super) struct Counted(pub(super) Vec<Value>);
 
+/// A share of the whole, in percent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Percent(pub(super) u32);
+
+/// Reads a share, with or without its sign.
+pub(super) fn percent(text: &str) -> Result<Percent, String> {
+    let percent = text.trim().trim_end_matches('%').trim_end().parse().ok();
+    let percent = percent.filter(|percent| (1..=100).contains(percent));
+    percent.map(Percent).ok_or_else(|| "give a whole percentage from 1% to 100%, as in 10%".to_owned())
+}
+
 /// Reads a whole number within `bounds`.
 pub(super) fn whole<T>(
     bounds: RangeInclusive<T>,
@@ -70,6 +81,7 @@ fn is_number(arg: &clap::Arg) -> bool {
         TypeId::of::<Duration>(),
         TypeId::of::<humantime::Duration>(),
         TypeId::of::<Counted>(),
+        TypeId::of::<Percent>(),
     ];
     let of_arg = arg.get_value_parser().type_id();
     arg.get_action().takes_values() && numbers.iter().any(|number| of_arg == *number)
@@ -92,7 +104,11 @@ mod tests {
                     ["N", "C", "R", "W", "PERCENT", "LIST", "DURATION", "BYTES", "SIZE"]
                         .contains(&name.as_str())
                 });
-                assert!(!named || is_number(arg), "{arg} has a type that `is_number` does not know");
+                assert!(
+                    !named || is_number(arg),
+                    "{} has a type that `is_number` does not know",
+                    arg.get_id()
+                );
             }
             let numbers = subcommand.get_arguments().filter(|arg| is_number(arg) && !arg.is_hide_set());
             for option in numbers {
