@@ -5,7 +5,8 @@
 //! model differed from itself in the same run (A/A), because no interval sees what all blocks share (an order, a layout, a
 //! warm cache). *Above* and *below*: it leaves out 1. Holm's step-down procedure, which keeps the chance of any false verdict at
 //! 5 % too, may settle a side that Bonferroni leaves open: there the interval is cut at 1, so that interval and verdict never
-//! contradict each other. *Equivalent*: it lies within the margin to either side of 1, which is no narrower than twice the floor
+//! contradict each other. So no verdict is false in at least 95 % of runs, and all printed intervals hold their truths in at
+//! least 90 %. *Equivalent*: it lies within the margin to either side of 1, which is no narrower than twice the floor
 //! (two one-sided tests). *Unsettled*: neither; about how many more blocks would do is said beside it. Fewer than
 //! [`LEAST_BLOCKS`] blocks say nothing of spread, and have neither interval nor p.
 //!

@@ -1,7 +1,7 @@
 //! Figures: each model's throughput, response time or CPU time a request, as a ratio to the reference model's.
 //!
 //! A ratio is taken within a block, between trials that met the same state of the machine; the mark is their geometric mean
-//! over the blocks, the whisker its 95 % interval.
+//! over the blocks, the whisker the interval of its verdict.
 
 use super::axis::Axis;
 use super::frame::{Content, Frame};
@@ -46,7 +46,7 @@ pub(super) fn figure(of: &Of<'_>, metric: Metric) -> Option<Figure> {
             title: prose::load::titled(&format!("{} relative to {reference}", words.title), summary.load()),
             subtitle: format!(
                 "Each ratio is taken within a block. Marks: geometric mean over {}; whiskers: the interval that its verdict \
-                 was made from (95 % for all together).{} {}",
+                 was made from (all hold together in at least 90 % of runs).{} {}",
                 prose::blocks(summary),
                 remarks(verdicts),
                 prose::load::of_a_trial(plan) + prose::empty_cells(summary) + left_out(grid, &rows)

@@ -122,8 +122,8 @@ pub fn method(families: &Families) -> String {
     };
     format!(
         "Threaded: {}; async: {}. Each ratio is of the families' geometric means within a block: the geometric mean over \
-         blocks, and in brackets the interval that its verdict was made from (95 % for all cells together, and no narrower than \
-         the noise floor). {tests} after Holm's correction for the \
+         blocks, and in brackets the interval that its verdict was made from (those of all cells hold together in at least \
+         90 % of runs; none is narrower than the noise floor). {tests} after Holm's correction for the \
          number of cells; a verdict at {} % and beyond the noise floor (a model against itself): {}. {end}",
         prose::joined(&families.threaded),
         prose::joined(&families.asynchronous),

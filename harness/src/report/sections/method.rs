@@ -69,13 +69,16 @@ fn what_a_ratio_is() -> String {
     format!(
         "A ratio is taken within a block, between trials that ran soon after each other; over blocks it is the geometric \
          mean. In brackets stands the interval that its verdict was made from: Student's t on the logarithms, with variances \
-         that all comparisons of a figure share what they know of (empirical Bayes, Smyth 2004), {:.0} % for all comparisons of \
-         its table together, and no narrower than the noise floor, which is how far the same model, run twice in each block \
+         that all comparisons of a figure share what they know of (empirical Bayes, Smyth 2004), Bonferroni's {:.0} % for all \
+         comparisons of its table together, no narrower than the noise floor, which is how far the same model, run twice in each block \
          (A/A), differed from itself. Faster or slower: the interval leaves out 1; an end at exactly 1.00 means that Holm's \
-         later steps settled the side. Equivalent: it lies within {:.0} % of 1, or within twice the noise floor where that is \
+         later steps settled the side. With that, no verdict of a table is false in at least {:.0} % of runs, and all of its \
+         intervals hold together in at least {:.0} %. Equivalent: it lies within {:.0} % of 1, or within twice the noise floor where that is \
          more. Unsettled: neither, and more blocks may settle it. Fewer than {LEAST_BLOCKS} blocks have no verdict. Blocks are \
          taken as independent of each other unless they visibly are not.",
         (1.0 - LEVEL) * 100.0,
+        (1.0 - LEVEL) * 100.0,
+        (1.0 - 2.0 * LEVEL) * 100.0,
         MARGIN * 100.0,
     )
 }

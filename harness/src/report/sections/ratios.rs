@@ -20,8 +20,8 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
         };
         let heading = format!("Ratios of {}{}", of.metric.name(), prose::load::remark_on(of.metric, load));
         let section = Section::new(format!("ratios-{}", slug(of.metric.name())), heading).paragraph(format!(
-            "Geometric mean of the ratios within each block, in brackets the interval that the verdict was made from (95 % \
-             for the whole table), then the verdict. {floor}{client_bound}"
+            "Geometric mean of the ratios within each block, in brackets the interval that the verdict was made from (all \
+             of the table hold together in at least 90 % of runs), then the verdict. {floor}{client_bound}"
         ));
         Some(section.table(table(grid, of)?))
     };
