@@ -11,26 +11,27 @@
 //! (DEFER_TASKRUN). What stands between two waits: first what has come is put where it belongs, then the sessions that can
 //! go on do, then deadlines are looked at, if one may have passed.
 
+mod link;
 pub(crate) mod probe;
+mod queue;
 pub(crate) mod ring;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use roundtable::proxy::{BackendId, Buf, Done, Op, Peer, Session};
+use roundtable::proxy::{BackendId, Buf, Done, Op, Session};
 use slab::Slab;
-use socket2::{Domain, Protocol, Socket, Type};
 
-use self::ring::{Completion, Key, Outcome, Ring};
-use super::common::abort;
-use super::drivers::completion::{Awaited, Inbound, Queue, Turn, is_cancelled, outcome, take_turn};
-use super::drivers::look;
+use self::link::{End, Link};
+use self::queue::Resumed;
+use self::ring::{Completion, Outcome, Ring};
+use super::drivers::completion::{Awaited, Turn, is_cancelled, outcome, take_turn};
 use super::idle::{IdlePool, SWEEP_INTERVAL, is_usable, most_kept};
 use super::listener::{AcceptError, EXHAUSTED_PAUSE};
 use super::{Family, Model, Server, Workers};
@@ -64,67 +65,6 @@ struct Client {
     backend: Option<usize>,
     /// The operation in hand has been cancelled, since its time is over.
     is_late: bool,
-}
-
-/// A connection to a client or to a backend, with what the kernel is doing for it. It stays here until that is done.
-struct Link {
-    /// None when it is closed.
-    stream: Option<TcpStream>,
-    end: End,
-    inbound: Inbound,
-    /// What comes is received.
-    listening: Option<Key>,
-    /// The kernel was asked to listen no more.
-    is_stopping: bool,
-    /// The one other operation: connecting, sending, or receiving into a session's buffer.
-    transfer: Option<Key>,
-    /// The last one was cancelled: nothing is sent before the kernel calls the connection writable. A little may fit earlier, and
-    /// would begin the time anew for which the other side may take nothing.
-    is_blocked: bool,
-}
-
-/// Who is at the other end, and for whom.
-#[derive(Debug, Clone, Copy)]
-enum End {
-    Client(usize),
-    /// A client's, or idle.
-    Backend(BackendId, Option<usize>),
-}
-
-impl End {
-    /// The client that it serves.
-    fn client(self) -> Option<usize> {
-        match self {
-            End::Client(client) => Some(client),
-            End::Backend(_, client) => client,
-        }
-    }
-
-    fn peer(self) -> Peer {
-        match self {
-            End::Client(_) => Peer::Client,
-            End::Backend(..) => Peer::Backend,
-        }
-    }
-}
-
-impl Link {
-    fn new(stream: TcpStream, end: End) -> Self {
-        Link {
-            stream: Some(stream),
-            end,
-            inbound: Inbound::default(),
-            listening: None,
-            is_stopping: false,
-            transfer: None,
-            is_blocked: false,
-        }
-    }
-
-    /// Whether whatever came as of the last wait would be known, and nothing has come.
-    fn is_known_silent(&self) -> bool {
-        self.listening.is_some() && !self.is_stopping && self.inbound.is_silent()
-    }
 }
 
 struct Loop {
@@ -500,130 +440,5 @@ impl Loop {
         if link.stream.is_none() && link.listening.is_none() && link.transfer.is_none() {
             drop(self.links.remove(index));
         }
-    }
-}
-
-/// A client that the loop goes on with.
-struct Resumed<'a> {
-    looping: &'a mut Loop,
-    index: usize,
-}
-
-impl Resumed<'_> {
-    fn client(&self) -> &Client {
-        &self.looping.clients[self.index]
-    }
-
-    fn link(&self, peer: Peer) -> Option<usize> {
-        match peer {
-            Peer::Client => Some(self.client().link),
-            Peer::Backend => self.client().backend,
-        }
-    }
-
-    fn stream(&self, peer: Peer) -> Option<&TcpStream> {
-        self.looping.links[self.link(peer)?].stream.as_ref()
-    }
-}
-
-impl Queue for Resumed<'_> {
-    fn session(&mut self) -> &mut Session {
-        &mut self.looping.clients[self.index].session
-    }
-
-    fn now(&self) -> Instant {
-        self.looping.now
-    }
-
-    fn connect(&mut self, id: BackendId, reuse: bool) -> io::Result<bool> {
-        let (looping, index) = (&mut *self.looping, self.index);
-        looping.discard(index);
-        let address = looping.server.forwarded(id);
-        if reuse {
-            looping.clients[index].backend = looping.take_idle(id, index);
-        }
-        if looping.clients[index].backend.is_some() {
-            return Ok(true);
-        }
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_tcp_nodelay(true)?;
-        let link = looping.links.insert(Link::new(socket.into(), End::Backend(id, Some(index))));
-        looping.clients[index].backend = Some(link);
-        let entry = &mut looping.links[link];
-        entry.transfer =
-            entry.stream.as_ref().map(|stream| looping.ring.connect(stream, link, address.into()));
-        Ok(false)
-    }
-
-    fn inbound(&mut self, peer: Peer) -> Option<&mut Inbound> {
-        let link = self.link(peer)?;
-        Some(&mut self.looping.links[link].inbound)
-    }
-
-    fn receive(&mut self, peer: Peer, buf: Buf) -> Awaited {
-        let Some(index) = self.link(peer) else { return Awaited::Bytes(peer, buf) };
-        let link = &self.looping.links[index];
-        // One that is about to end its listening is gone on with when it has.
-        if link.listening.is_some() || !link.inbound.is_bulk() {
-            self.looping.listen(index);
-            return Awaited::Bytes(peer, buf);
-        }
-        self.looping.receive_into(index, buf);
-        Awaited::Completion
-    }
-
-    fn send(&mut self, peer: Peer, buf: Buf) {
-        let Some(index) = self.link(peer) else { return };
-        let link = &mut self.looping.links[index];
-        if let Some(stream) = &link.stream {
-            let ring = &mut self.looping.ring;
-            link.transfer = Some(if link.is_blocked {
-                ring.send_when_writable(stream, index, buf)
-            } else {
-                ring.send(stream, index, buf)
-            });
-        }
-    }
-
-    fn release(&mut self, id: BackendId, is_suspect: bool) {
-        let looping = &mut *self.looping;
-        let Some(index) = looping.clients[self.index].backend.take() else { return };
-        let link = &mut looping.links[index];
-        link.end = End::Backend(id, None);
-        link.inbound.begin_message();
-        if !link.inbound.is_silent() {
-            return looping.close_idle(index);
-        }
-        looping.listen(index);
-        if let Some(surplus) = looping.idle.put(id, index, is_suspect, looping.now) {
-            looping.close_link(surplus);
-        }
-        looping.next_sweep.get_or_insert(looping.now + SWEEP_INTERVAL);
-    }
-
-    fn discard(&mut self) {
-        self.looping.discard(self.index);
-    }
-
-    fn look(&self) -> Done {
-        let inbound = |peer| self.link(peer).map(|link| &self.looping.links[link].inbound);
-        let seen = self.stream(Peer::Client).map(|client| look(client, self.stream(Peer::Backend)));
-        let (is_gone, has_spoken) = match seen {
-            Some(Done::Looked { client_is_gone, backend_has_spoken }) => (client_is_gone, backend_has_spoken),
-            _ => (true, false),
-        };
-        Done::Looked {
-            client_is_gone: is_gone || inbound(Peer::Client).is_some_and(Inbound::is_broken),
-            backend_has_spoken: has_spoken
-                || inbound(Peer::Backend).is_some_and(|inbound| !inbound.is_silent()),
-        }
-    }
-
-    fn half_close(&self) -> io::Result<()> {
-        self.stream(Peer::Client).map_or(Ok(()), |client| client.shutdown(Shutdown::Write))
-    }
-
-    fn abort(&self) {
-        self.stream(Peer::Client).into_iter().for_each(abort);
     }
 }

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "nothing outside a test binary reaches anything in it")]
 
 mod cache;
+mod cache_fetches;
 mod cache_simulation;
 mod connections;
 mod corpus;

@@ -3,6 +3,8 @@
 //! Owns the file's shape; every key is explained in `examples/README.md`. Rule: what is not known is refused, so that a
 //! mistyped key is never silently ignored. Paths in the file are relative to its folder.
 
+mod cache;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,12 +12,11 @@ use anyhow::{Context, ensure};
 use roundtable::proxy::{Limits, Policy};
 use serde::Deserialize;
 
+use self::cache::{CacheTable, Caching};
 use super::settings::{
-    CacheChange, CacheSettings, GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings,
-    Settings,
+    CacheChange, GroupSettings, LogSettings, ManagerSettings, MemberSettings, RouteSettings, Settings,
 };
 use crate::checks::Check;
-use crate::commands::number;
 use crate::commands::usage::OfUsage;
 use crate::manager;
 use crate::models::{Accept, LogFormat};
@@ -46,48 +47,6 @@ struct File {
 
 fn listen() -> String {
     super::LISTEN.to_owned()
-}
-
-/// A number of bytes as `64MiB`.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
-struct Size(u64);
-
-impl TryFrom<String> for Size {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        number::size(&text).map(Size).map_err(|remedy| format!("'{text}' is no size; {remedy}"))
-    }
-}
-
-/// The cache.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CacheTable {
-    size: Size,
-    max_object: Option<Size>,
-    heuristic_percent: Option<u32>,
-    heuristic_max: Option<Span>,
-}
-
-/// Whether a group or a route is cached, or by which other rules.
-#[derive(Debug, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "`cache` is true, false or { max_object = \"4MiB\", heuristic_percent = N, heuristic_max = \"1h\" }"
-)]
-enum Caching {
-    Whether(bool),
-    Table(RulesTable),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RulesTable {
-    max_object: Option<Size>,
-    heuristic_percent: Option<u32>,
-    heuristic_max: Option<Span>,
 }
 
 /// A duration as `10s`.
@@ -313,38 +272,6 @@ impl GroupTable {
             members: self.backends.into_iter().map(member).collect(),
             check: self.health_check.map(CheckTable::check),
             cache: Caching::change(self.cache),
-        }
-    }
-}
-
-impl CacheTable {
-    fn settings(self) -> CacheSettings {
-        let rules = RulesTable {
-            max_object: self.max_object,
-            heuristic_percent: self.heuristic_percent,
-            heuristic_max: self.heuristic_max,
-        };
-        CacheSettings { bytes: self.size.0, rules: rules.change() }
-    }
-}
-
-impl Caching {
-    fn change(said: Option<Caching>) -> CacheChange {
-        match said {
-            None => CacheChange::default(),
-            Some(Caching::Whether(caches)) => CacheChange { caches: Some(caches), ..CacheChange::default() },
-            Some(Caching::Table(table)) => CacheChange { caches: Some(true), ..table.change() },
-        }
-    }
-}
-
-impl RulesTable {
-    fn change(self) -> CacheChange {
-        CacheChange {
-            caches: None,
-            max_object: self.max_object.map(|size| size.0),
-            heuristic_percent: self.heuristic_percent,
-            heuristic_max: self.heuristic_max.map(|span| span.0),
         }
     }
 }
