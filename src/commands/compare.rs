@@ -15,10 +15,8 @@ use roundtable_harness::report::sections;
 use serde::Serialize;
 
 use crate::commands::number::{self, Percent};
-use crate::console::print;
+use crate::console::{print, width};
 
-/// Width of the tables, columns.
-const WIDTH: u16 = 120;
 /// Exit code of a regression.
 const REGRESSION: u8 = 1;
 /// Exit code of two runs that cannot be compared, or that cannot tell.
@@ -88,7 +86,7 @@ fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Exi
     } else {
         text.push_str(&format!(
             "{}\n{}\n",
-            terminal::table(&sections::families::table(&families), WIDTH),
+            terminal::table(&sections::families::table(&families), width()),
             wrapped(&sections::families::method(&families))
         ));
         if !families.load.is_closed() {
@@ -100,7 +98,7 @@ fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Exi
         }
         if !published.is_empty() {
             let table = sections::published::table(&published, &families);
-            text.push_str(&terminal::table(&table, WIDTH));
+            text.push_str(&terminal::table(&table, width()));
             text.push_str(&format!("\n{}\n", wrapped(&sections::published::remark(&published))));
         }
         text.push_str(&wrapped(&sentence));
@@ -123,7 +121,7 @@ fn two_runs(
     let text = if json {
         object(&Comparison::of(&difference))?
     } else {
-        let table = |heading: &str, table| format!("{heading}\n{}\n", terminal::table(&table, WIDTH));
+        let table = |heading: &str, table| format!("{heading}\n{}\n", terminal::table(&table, width()));
         let cells = match sections::difference::cells(&difference) {
             Some(cells) => table("Cells that changed:", cells),
             None => "No single cell changed beyond noise.\n\n".to_owned(),
@@ -160,5 +158,5 @@ fn object(answer: &impl Serialize) -> anyhow::Result<String> {
 }
 
 fn wrapped(text: &str) -> String {
-    roundtable_harness::report::wrapped(text, WIDTH.into())
+    roundtable_harness::report::wrapped(text, width().into())
 }

@@ -3,7 +3,8 @@
 //! Who waits: the loop's one `epoll_wait`, for everybody; a coroutine whose operation would wait suspends itself and
 //! goes on in the same place. Where the state lives: on the coroutine's stack, but for the sockets, which the loop must
 //! reach. What bounds the concurrency: one processor, memory, descriptors, and the kernel's limit on mappings (two for a
-//! stack). What a waiting connection costs: the touched pages of its stack, and one small buffer. The acceptor is a
+//! stack). What a waiting connection costs: the touched pages of its stack, and a buffer only while it holds
+//! something. The acceptor is a
 //! coroutine, too.
 //!
 //! Why this is sound. There is no `unsafe` here: corosensei's safe interface is all that is used. What speaks against such

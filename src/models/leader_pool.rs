@@ -5,8 +5,8 @@
 //! works, and comes to a worker again, perhaps another one, with the answer. Servers of this form are Apache's event MPM
 //! and Tomcat, which let the worker wait for the backend, too: that holds a worker for each slow backend, and is what
 //! `pool` does within limits. Where the state lives: in a boxed task that is handed from thread to thread. What bounds
-//! the concurrency: the workers, for what can go on. What a waiting connection costs: a task with the poller and one small
-//! buffer. What this form costs: two hand-overs a request, each by way of two threads.
+//! the concurrency: the workers, for what can go on. What a waiting connection costs: a task with the poller, and a buffer
+//! only while it holds something. What this form costs: two hand-overs a request, each by way of two threads.
 
 use std::io;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! Connections of the models whose workers share nothing: who accepts them, and how many each worker got.
 //!
-//! Owns the two ways to spread connections ([`Accept`](roundtable_harness::plan::Accept)). With one acceptor, the calling thread accepts, and the workers get the
-//! connections in turn: evenly, for a hand-over each. With a listener for each worker, all of them at the same address
-//! (SO_REUSEPORT), the kernel chooses by a hash of the addresses and ports: no hand-over, and as even as chance has it.
+//! Owns the two ways to spread connections ([`Accept`](roundtable_harness::plan::Accept)). With one acceptor, a thread
+//! of its own accepts, and the workers get the connections in turn: evenly, for a hand-over each. With a listener for
+//! each worker, all of them at the same address (SO_REUSEPORT), the kernel chooses by a hash of the addresses and
+//! ports: no hand-over, and as even as chance has it.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};

@@ -79,7 +79,8 @@ async fn receive(
 ) -> io::Result<()> {
     let idle = idle::shared(&server.proxy, server.workers)?;
     while let Some((client, address)) = inbox.recv().await {
-        let client = tokio::net::TcpStream::from_std(client)?;
+        // It fails where the kernel has no memory left to watch one more socket: that ends this connection alone.
+        let Ok(client) = tokio::net::TcpStream::from_std(client) else { continue };
         server.accepted_by(worker, address);
         tokio::spawn(futures::run::<Tokio>(Arc::clone(&server), Arc::clone(&idle), client, address));
     }

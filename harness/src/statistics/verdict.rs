@@ -134,7 +134,7 @@ fn too_few(compared: &Compared, margin: f64) -> Judged {
         p_holm: None,
         margin,
         verdict: Verdict::TooFewBlocks,
-        more_blocks: u32::try_from(LEAST_BLOCKS - compared.blocks).ok(),
+        more_blocks: u32::try_from(LEAST_BLOCKS.saturating_sub(compared.blocks).max(1)).ok(),
     }
 }
 
