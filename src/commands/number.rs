@@ -1,8 +1,8 @@
 //! Numbers on the command line: whole ones and durations, each with its bounds.
 //!
-//! Owns the parsers (those of a run's factors are the harness's) and the rule that a number that is out of its bounds, a negative one too, is answered with the bounds.
-//! [`taken_as_values`] makes that so for every option of these types, present and to come: by itself the parser of the
-//! command line takes `-1` for an option that it does not know.
+//! Owns the parsers (those of a run's factors are the harness's) and the rule that a number that is out of its bounds,
+//! a negative one too, is answered with the bounds. [`taken_as_values`] makes that so for every option of these types,
+//! present and to come: by itself the parser of the command line takes `-1` for an option that it does not know.
 
 use std::any::TypeId;
 use std::fmt::Display;

@@ -3,7 +3,8 @@
 //! Owns the table and what every model gets ([`Server`]). A model is a driver of
 //! [`roundtable::proxy::Session`] and nothing else: it decides who waits, and how. How an operation is performed stands in
 //! `drivers`; what all models do alike stands in `common`, `listener` (sockets), `idle` (connections to backends that are
-//! kept), `spread` (connections over workers that share nothing), `log` and `manifest`. `README.md` beside this file tells how to add one.
+//! kept), `spread` (connections over workers that share nothing), `log` and `manifest`. `README.md` beside this file
+//! tells how to add one.
 
 mod async_std;
 mod common;

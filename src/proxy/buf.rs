@@ -1,10 +1,10 @@
 //! Buffers that a session lends to its driver, and the shared pool that they come from.
 //!
 //! Owns the cursors of one buffer and the three sizes that exist: *small* for a client whose next request has not
-//! come, *large* for an exchange in hand, *long* for a body that comes faster than large buffers take it. Knows nothing of HTTP. Rules: a buffer moves into an [`Op`] and comes
-//! back in the [`Done`] (an `io_uring` driver needs that ownership); one that holds nothing needs no memory while a driver waits
-//! to fill it; bytes are initialised once, when the memory is first allocated; the pool never blocks and never grows past
-//! its bound.
+//! come, *large* for an exchange in hand, *long* for a body that comes faster than large buffers take it. Knows nothing
+//! of HTTP. Rules: a buffer moves into an [`Op`] and comes back in the [`Done`] (an `io_uring` driver needs that
+//! ownership); one that holds nothing needs no memory while a driver waits to fill it; bytes are initialised once, when
+//! the memory is first allocated; the pool never blocks and never grows past its bound.
 //!
 //! [`Op`]: super::Op
 //! [`Done`]: super::Done

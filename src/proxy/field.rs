@@ -104,8 +104,9 @@ pub(crate) fn is_value(byte: u8) -> bool {
 }
 
 /// What browsers leave bare in a path or a query (the WHATWG's URL standard, percent-encode sets), which is more than RFC
-/// 3986 does: square brackets, braces, `|`, `^`, backticks, backslashes, quotes, and percent signs of no escape. Nothing that could end
-/// a line or a request's target is among them, nor is what lies outside of ASCII: HAProxy draws the same line.
+/// 3986 does: square brackets, braces, `|`, `^`, backticks, backslashes, quotes, and percent signs of no escape.
+/// Nothing that could end a line or a request's target is among them, nor is what lies outside of ASCII: HAProxy draws
+/// the same line.
 pub(crate) fn is_target(byte: u8) -> bool {
     CLASS[usize::from(byte)] & TARGET != 0
 }

@@ -1,7 +1,8 @@
 //! What is known of one backend from the connections that were tried to it (passive health), and from health checks.
 //!
 //! Owns the rule: a failed connection attempt leaves the backend out for an interval; after it one request may try
-//! it, the others only when that one got through. A failed health check leaves it out until one goes well. Times count from the proxy's beginning; nobody here reads a clock.
+//! it, the others only when that one got through. A failed health check leaves it out until one goes well. Times count
+//! from the proxy's beginning; nobody here reads a clock.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

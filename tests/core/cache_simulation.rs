@@ -1,8 +1,9 @@
 //! Many clients at one cache in virtual time, in an order and with faults that a seed chooses.
 //!
 //! Owns the driver, the origin and what must hold: a whole answer has a body that the origin has given for that request, whole, and
-//! not longer ago than its directives allow; what is for one client alone goes to no other; nobody waits for ever, nothing is in flight
-//! and no buffer missing at the end. `ROUNDTABLE_SEED=n cargo test --test core cache_simulation` plays one seed again.
+//! not longer ago than its directives allow; what is for one client alone goes to no other; nobody waits for ever,
+//! nothing is in flight and no buffer missing at the end. `ROUNDTABLE_SEED=n cargo test --test core cache_simulation`
+//! plays one seed again.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;

@@ -2,9 +2,9 @@
 //!
 //! Everything here is a pure function of [`Stored`]. Owns what is computed and what may be concluded; knows nothing of how it
 //! is written or drawn, which is [`crate::report`]'s. [`summary`] reduces the trials, [`bottleneck`] says what limited a cell,
-//! [`verdicts`] which differences are real, [`whole_grid`] the same over all conditions, [`families`] sets threaded against async, [`difference`] two runs of one
-//! grid, [`published`] reads the tables of 2021, [`findings`] says what is claimed. A *cell* is one competitor under one
-//! condition; [`grid`] says in which factors conditions differ.
+//! [`verdicts`] which differences are real, [`whole_grid`] the same over all conditions, [`families`] sets threaded
+//! against async, [`difference`] two runs of one grid, [`published`] reads the tables of 2021, [`findings`] says what
+//! is claimed. A *cell* is one competitor under one condition; [`grid`] says in which factors conditions differ.
 
 pub mod bottleneck;
 pub mod difference;

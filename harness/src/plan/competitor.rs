@@ -3,7 +3,8 @@
 //! Owns the type and the labels' grammar. A label is how a competitor stands in stored files and on command lines: `mio`;
 //! `mio#2`, the same model measured once more (a replicate, or A/A pair: what differs between the two is noise);
 //! `mio+10%`, the same model with so much extra CPU work for each request (a test of the measurement, not of the model);
-//! `peer:nginx`, a product; `floor`, a relay that parses nothing. Rule: a label is parsed once, at the edge; everything else asks the type.
+//! `peer:nginx`, a product; `floor`, a relay that parses nothing. Rule: a label is parsed once, at the edge; everything
+//! else asks the type.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! One trial as it is stored: a line of `trials.jsonl`; and a run as it is read back.
 //!
 //! Owns the shapes and their schema number, and no file access. Rules: an outcome is a measured sample or the reasons why
-//! there is none, never a number beside an error; a change of meaning raises [`SCHEMA`](super::SCHEMA), and [`super::earlier`] reads what
-//! was written before.
+//! there is none, never a number beside an error; a change of meaning raises [`SCHEMA`](super::SCHEMA), and
+//! [`super::earlier`] reads what was written before.
 
 use serde::{Deserialize, Serialize};
 

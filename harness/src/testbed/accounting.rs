@@ -1,8 +1,9 @@
 //! What all that a process has started has used, as the kernel tells (Linux: `/proc`).
 //!
 //! For programs that speak none of our lines and may be many processes: ours tell of themselves
-//! ([`crate::host::usage_of_self`]). Rules: memory that processes share is counted for each of them; what an ended descendant used is counted once it was waited for by one that is
-//! still there; processor time comes from each process's own clock, which counts nanoseconds where the files count ticks.
+//! ([`crate::host::usage_of_self`]). Rules: memory that processes share is counted for each of them; what an ended
+//! descendant used is counted once it was waited for by one that is still there; processor time comes from each
+//! process's own clock, which counts nanoseconds where the files count ticks.
 
 use std::collections::BTreeMap;
 use std::fs;

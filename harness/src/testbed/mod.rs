@@ -2,7 +2,8 @@
 //!
 //! A trial of the matrix, a fault run, the search for a rate and the untimed passes ask it for a backend, a balancer or a
 //! load generator under a [`Condition`]; so a factor that holds in one of them holds in all. What becomes of a process is
-//! [`process`]'s, what it is told [`role`]'s, what is known of products [`peers`]'s, on which host it runs [`topology`]'s, and how it gets there [`launcher`]'s.
+//! [`process`]'s, what it is told [`role`]'s, what is known of products [`peers`]'s, on which host it runs
+//! [`topology`]'s, and how it gets there [`launcher`]'s.
 
 pub mod accounting;
 pub mod control;

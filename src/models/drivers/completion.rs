@@ -32,8 +32,8 @@ pub(in crate::models) trait Queue {
     /// What has come from there.
     fn inbound(&mut self, peer: Peer) -> Option<&mut Inbound>;
 
-    /// Sees to it that what comes from there is received: into the buffer, where it is in bulk, or else into the kernel's own. What is
-    /// awaited then.
+    /// Sees to it that what comes from there is received: into the buffer, where it is in bulk, or else into the
+    /// kernel's own. What is awaited then.
     fn receive(&mut self, peer: Peer, buf: Buf) -> Awaited;
 
     fn send(&mut self, peer: Peer, buf: Buf);

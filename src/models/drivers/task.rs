@@ -2,8 +2,9 @@
 //!
 //! Owns the task, the sockets, and what the threads share ([`Tasks`]): the [poller](Poller) for those that wait, the idle
 //! connections, and how many workers may wait in a system call. The model has the workers, or starts the
-//! usual ones here, which a channel feeds. Rules: no worker waits for a client; one waits for a backend's answer only once for each request, for
-//! at most [`SLICE`], and only where the model lets it ([`Tasks::new`]); what would wait longer goes to the poller.
+//! usual ones here, which a channel feeds. Rules: no worker waits for a client; one waits for a backend's answer only
+//! once for each request, for at most [`SLICE`], and only where the model lets it ([`Tasks::new`]); what would wait
+//! longer goes to the poller.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,7 +1,8 @@
 //! A stored response as an answer: whole, as a part of it, or as the word that the client has it already.
 //!
 //! Owns the head of such an answer (RFC 9111 section 4, RFC 9110 sections 14 and 15.4.5). What of the body has room
-//! behind it goes in the same write, the rest from the object itself. Rules: one range is answered, several are answered with the whole; a range that is none is ignored.
+//! behind it goes in the same write, the rest from the object itself. Rules: one range is answered, several are
+//! answered with the whole; a range that is none is ignored.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -160,8 +160,8 @@ enum Item {
     Other,
 }
 
-/// A dictionary of structured fields (RFC 9651 section 4.2.2); `None` when it is malformed. Inner lists and byte sequences are in no
-/// directive and count as malformed.
+/// A dictionary of structured fields (RFC 9651 section 4.2.2); `None` when it is malformed. Inner lists and byte
+/// sequences are in no directive and count as malformed.
 fn dictionary(value: &[u8]) -> Option<Vec<(&[u8], Item)>> {
     let mut found = Vec::new();
     for member in value.split(|byte| *byte == b',') {

@@ -1,8 +1,9 @@
 //! An exchange with a cache: what is asked of it before a turn is taken, and what passes it on the way back.
 //!
-//! Owns when the cache is asked and who waits for whose fetch; exchanges that go on with nobody to be told stand in `unheard`. What may be stored
-//! and reused is decided in [`cache`]. Rules: without a cache an exchange has no [`Caching`] and nothing here is done; an answer from the cache is sent by the same writes as any other; nobody waits who could be heard from: a request that
-//! others were pipelined behind goes by itself.
+//! Owns when the cache is asked and who waits for whose fetch; exchanges that go on with nobody to be told stand in
+//! `unheard`. What may be stored and reused is decided in [`cache`]. Rules: without a cache an exchange has no
+//! [`Caching`] and nothing here is done; an answer from the cache is sent by the same writes as any other; nobody waits
+//! who could be heard from: a request that others were pipelined behind goes by itself.
 //!
 //! ```text
 //!  begin -> consult -- fresh -----------------------------> answer_stored -> relay -> end, or refresh behind the answer

@@ -23,8 +23,8 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 const MOST_INTERIMS: u32 = 16;
 
 impl Session {
-    /// The request is sent, or as much of it as could be before the backend spoke or hung up: waits for the first byte of an answer. The request stays in
-    /// the outbox until it comes.
+    /// The request is sent, or as much of it as could be before the backend spoke or hung up: waits for the first byte
+    /// of an answer. The request stays in the outbox until it comes.
     pub(super) fn await_answer(&mut self, now: Instant) -> Op {
         self.prepare_for_answer();
         self.await_head(now)

@@ -25,7 +25,8 @@ impl Session {
         self.exchange.caching.as_ref().is_some_and(|caching| caching.unheard.is_some())
     }
 
-    /// The client is gone: whether the exchange goes on for those who wait for it, within the time that a backend has for an answer.
+    /// The client is gone: whether the exchange goes on for those who wait for it, within the time that a backend has
+    /// for an answer.
     pub(in crate::proxy::session) fn goes_on_unheard(&mut self, now: Instant) -> bool {
         let Some(caching) = &mut self.exchange.caching else { return false };
         if caching.unheard.is_none()
