@@ -120,7 +120,7 @@ pub(super) fn invalid_trial(summary: &Summary, trial: &InvalidTrial) -> String {
     format!(
         "{}, {}, block {}, attempt {attempt}: {}",
         row(competitor),
-        grid::named(&summary.grid, condition).replace("backend", "server"),
+        grid::named(&summary.grid, condition),
         u64::from(*block) + 1,
         in_words(reasons)
     )

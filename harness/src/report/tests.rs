@@ -141,7 +141,7 @@ fn an_open_loops_charts_begin_with_response_times_and_say_since_when() {
 #[test]
 fn every_invalid_trial_is_listed_with_its_reasons() {
     let (report, page) = document(&small().invalid("mio", 2, 10, 1).build());
-    let line = "mio, 2 servers, concurrency 10, block 2, attempt 1: 3 of 10000 responses were not 2xx";
+    let line = "mio, 2 backends, concurrency 10, block 2, attempt 1: 3 of 10000 responses were not 2xx";
     assert!(report.contains(&format!("- {line}\n")));
     assert!(page.contains(&format!("<li>{line}</li>")));
 }
@@ -170,8 +170,8 @@ fn a_row_that_controls_the_measurement_is_named_plainly_and_is_no_competitor() {
         assert!(report.contains(expected), "{expected}");
     }
     assert!(report.contains("under 2 concurrency models"));
-    assert!(report.contains("| HTTP servers | concurrency | mio / threads |"));
-    assert!(report.contains("| HTTP servers | concurrency | mio +10 % CPU / mio |"));
+    assert!(report.contains("| backends | concurrency | mio / threads |"));
+    assert!(report.contains("| backends | concurrency | mio +10 % CPU / mio |"));
     let quoted = &report[report.find("<!-- BEGIN").unwrap()..report.find("<!-- END").unwrap()];
     assert!(!quoted.contains("again") && !quoted.contains("+10"), "{quoted}");
 }
@@ -181,7 +181,7 @@ fn the_short_table_can_be_quoted_by_its_markers() {
     let (report, _) = document(&small().build());
     let begin = report.find("<!-- BEGIN: requests per second").unwrap();
     let end = begin + report[begin..].find("<!-- END -->").unwrap();
-    assert!(report[begin..end].contains("| concurrency | model | 1 server | 2 servers |"));
+    assert!(report[begin..end].contains("| concurrency | model | 1 backend | 2 backends |"));
 }
 
 #[test]

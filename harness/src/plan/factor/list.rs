@@ -20,8 +20,8 @@ pub(super) const NONE: &str = "none";
 pub static BACKENDS: Factor = Factor {
     name: "backends",
     title: "backends",
-    heading: "HTTP servers",
-    short_heading: "HTTP\nservers",
+    heading: "backends",
+    short_heading: "backends",
     unit: "",
     placeholder: "LIST",
     help: "How many backends stand behind the balancer, as in 1-5 or 1,3,5 [default: 1-5]",

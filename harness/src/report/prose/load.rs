@@ -105,8 +105,8 @@ pub(in crate::report) fn driven(plan: &Plan) -> String {
 /// What a valid trial must have been besides, as the end of a list.
 pub(in crate::report) fn validity(load: Loop) -> &'static str {
     match load {
-        Loop::Closed => ", and the servers got equal turns",
-        Loop::Open { .. } => ", the servers got equal turns, and the rate was sustained",
+        Loop::Closed => ", and the backends got equal turns",
+        Loop::Open { .. } => ", the backends got equal turns, and the rate was sustained",
     }
 }
 
@@ -150,19 +150,19 @@ pub(in crate::report) fn direct(load: Loop, conditions: &[Condition]) -> &'stati
     let kept = conditions.iter().all(|condition| condition.connections == Connections::Keepalive);
     match (load, if kept { Connections::Keepalive } else { Connections::Close }) {
         (Loop::Closed, Connections::Keepalive) => {
-            "It is the ceiling of client, servers and machine: where a model comes near it, they may be the limit \
+            "It is the ceiling of client, backends and machine: where a model comes near it, they may be the limit \
              rather than the model."
         }
         (Loop::Closed, Connections::Close) => {
-            "It shows what client, servers and machine can do, but it is no strict ceiling: its servers meet a \
+            "It shows what client, backends and machine can do, but it is no strict ceiling: its backends meet a \
              new connection with every request, while a balancer keeps its connections to them, so a model can be \
              above it. A model that is near or above it was limited by the client or the machine."
         }
         (Loop::Open { .. }, Connections::Keepalive) => {
-            "Its times are what client, servers and machine need at this rate without a balancer."
+            "Its times are what client, backends and machine need at this rate without a balancer."
         }
         (Loop::Open { .. }, Connections::Close) => {
-            "Its times are what client, servers and machine need at this rate without a balancer; but its servers meet a new \
+            "Its times are what client, backends and machine need at this rate without a balancer; but its backends meet a new \
              connection with every request, while a balancer keeps its connections to them, so a model can be quicker."
         }
     }

@@ -131,7 +131,7 @@ fn short(summary: &Summary, shown: Vec<&Competitor>, figure: &dyn Fn(&CellSummar
     let rest = summary.grid.dimensions().iter().filter(|of| of.factor.name != across.factor.name);
     let mut columns: Vec<_> = rest.map(|of| prose::grid::column(of.factor)).collect();
     columns.push(Column::models());
-    let heading = |level| Column::numbers(across.factor.phrase(level).replace("backend", "server"));
+    let heading = |level| Column::numbers(across.factor.phrase(level));
     columns.extend(across.levels.iter().map(heading));
     let mut rows = Vec::new();
     for of in summary.grid.along(across) {

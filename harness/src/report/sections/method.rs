@@ -28,13 +28,13 @@ fn paragraphs(summary: &Summary, plan: &Plan) -> Vec<String> {
         ),
         load::times(summary.load()),
         "CPU per request is the balancer process's own user and system time over the timed window; kernel work that \
-         is billed to client or servers is not in it, and neither is waiting."
+         is billed to client or backends is not in it, and neither is waiting."
             .into(),
     ];
     paragraphs.extend(load::throughput(summary.load()).map(str::to_owned));
     if summary.competitors.iter().any(Competitor::is_direct) {
         paragraphs.push(format!(
-            "The row {DIRECT} has no balancer and is no competitor: the client talks to the servers in turn. {}",
+            "The row {DIRECT} has no balancer and is no competitor: the client talks to the backends in turn. {}",
             load::direct(summary.load(), &plan.conditions())
         ));
     }
@@ -43,8 +43,8 @@ fn paragraphs(summary: &Summary, plan: &Plan) -> Vec<String> {
 
 fn what_was_run(summary: &Summary, plan: &Plan) -> String {
     format!(
-        "One round-robin HTTP load balancer was run under {}, in front of {} servers (the \
-         backends). A load generator {}. Every answer was verified; each body is {} bytes long.",
+        "One round-robin HTTP load balancer was run under {}, in front of {} backends \
+         (HTTP servers). A load generator {}. Every answer was verified; each body is {} bytes long.",
         counted(summary.balancers().filter(|row| row.kind == Kind::Model).count(), "concurrency model"),
         grid::of_plan(plan, &factor::BACKENDS),
         load::driven(plan),
@@ -57,8 +57,8 @@ fn what_a_trial_is(plan: &Plan) -> String {
     let seed = plan.seed;
     format!(
         "The sample is the trial, not the request: one fresh balancer process that serves one cell (model, \
-         number of servers, concurrency) with {requests} timed requests, after {warmup} that are discarded. A \
-         block holds every cell once, in a random order of its own (seed {seed}); the models of a number of servers \
+         number of backends, concurrency) with {requests} timed requests, after {warmup} that are discarded. A \
+         block holds every cell once, in a random order of its own (seed {seed}); the models of a number of backends \
          and a concurrency run one after another, so that a slow minute of the machine hits all of them alike. A \
          cell's figure is the median over its valid blocks; the range beside it runs from the smallest to the \
          largest block."

@@ -150,7 +150,7 @@ pub fn table(published: &[Published], families: &Families) -> Table {
     let columns = vec![
         Column::words("table of 2021"),
         Column::numbers("concurrency").short("conc."),
-        Column::words("faster there (server counts)"),
+        Column::words("faster there (backend counts)"),
         Column::numbers("ignored"),
         Column::words("this run, async / threaded"),
     ];
@@ -227,14 +227,14 @@ mod tests {
         let stored = Run::new().backends(&[1, 2]).concurrency(&[2, 10]).blocks(8).build();
         let families = Families::of(&stored).unwrap();
         insta::assert_snapshot!(terminal::table(&table(&committed(), &families), 120), @r"
-        table of 2021    conc.  faster there (server counts)  ignored  this run, async / threaded
-        ───────────────────────────────────────────────────────────────────────────────────────────
-        its-2021-group2      2  cannot be said                      5  1.05–1.06, faster in 2 of 2
-        its-2021-group2      5  async (1 of 1)                      4  –
-        its-2021-group2     10  threaded (1 of 1)                   4  1.18–1.20, faster in 2 of 2
-        its-2021-group7      2  async (5 of 5)                      0  1.05–1.06, faster in 2 of 2
-        its-2021-group7      5  threaded (5 of 5)                   0  –
-        its-2021-group7     10  threaded (5 of 5)                   0  1.18–1.20, faster in 2 of 2
+        table of 2021    conc.  faster there (backend counts)  ignored  this run, async / threaded
+        ────────────────────────────────────────────────────────────────────────────────────────────
+        its-2021-group2      2  cannot be said                       5  1.05–1.06, faster in 2 of 2
+        its-2021-group2      5  async (1 of 1)                       4  –
+        its-2021-group2     10  threaded (1 of 1)                    4  1.18–1.20, faster in 2 of 2
+        its-2021-group7      2  async (5 of 5)                       0  1.05–1.06, faster in 2 of 2
+        its-2021-group7      5  threaded (5 of 5)                    0  –
+        its-2021-group7     10  threaded (5 of 5)                    0  1.18–1.20, faster in 2 of 2
         ");
         insta::assert_snapshot!(remark(&committed()), @r"
         Ignored: pairs of which a row has responses other than 2xx (they counted errors as throughput) or is missing, 13 in all. Each published row is one trial: nothing says how far it would repeat.

@@ -108,7 +108,7 @@ mod tests {
     fn the_ratios_with_their_verdicts() {
         let throughput = made(&run(&["direct", "threads", "mio", "threads#2"]), Metric::Throughput, table);
         insta::assert_snapshot!(markdown::table(&throughput), @r"
-        | HTTP servers | concurrency | mio / threads |
+        | backends | concurrency | mio / threads |
         | ---: | ---: | --- |
         | 1 | 10 | 1.35 (1.28–1.43) faster |
         | 2 | 10 | 1.33 (1.26–1.41) faster |

@@ -34,7 +34,7 @@ fn the_markdown_of_the_short_table() {
     let run = small().invalid("threads", 2, 2, 1);
     let run = (0..3).fold(run, |run, block| run.invalid("mio", 2, 2, block));
     insta::assert_snapshot!(markdown::table(&main_figures(&Summary::of(&run.build()))), @r"
-    | concurrency | model | 1 server | 2 servers |
+    | concurrency | model | 1 backend | 2 backends |
     | ---: | --- | ---: | ---: |
     | 2 | direct | 13845 | 13522 |
     | 2 | threads | 7235 | 6694\* |
