@@ -19,6 +19,7 @@ pub(crate) fn plan(length: Length) -> Plan {
         precision_percent: None,
         seed: u64::MAX,
         gates: Gates { steal_limit_percent: 100 },
+        purpose: None,
     };
     over(over(plan, &factor::BACKENDS, &[1, 2]), &factor::CONCURRENCY, &[2, 5])
 }

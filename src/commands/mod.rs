@@ -11,6 +11,7 @@ mod number;
 mod peer;
 mod report;
 mod run;
+mod scenarios;
 mod signals;
 mod usage;
 
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Load(load::Args),
     /// List the concurrency models, each with its fairness manifest
     Models(models::Args),
+    /// List the experiments that `run --scenario` knows, with what each asks
+    Scenarios(scenarios::Args),
     /// Stand for a product before the harness
     #[command(hide = true)]
     Peer(peer::Args),
@@ -56,6 +59,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Backend(args) => backend::run(args),
         Command::Load(args) => load::run(args),
         Command::Models(args) => models::run(args),
+        Command::Scenarios(args) => scenarios::run(&args),
         Command::Peer(args) => peer::run(args),
         Command::Floor(args) => floor::run(&args),
     }

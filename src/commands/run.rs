@@ -10,6 +10,7 @@ mod other_runs;
 mod passes;
 mod peers;
 mod rate;
+mod scenario;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -51,19 +52,52 @@ const INTERRUPTED: u8 = 130;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let interrupt = interrupt_on_signal()?;
-    let (mut store, trials, others) = match &args.resume {
-        Some(run) => {
-            let (store, trials) = resume(args, run.as_deref())?;
-            (store, trials, None)
+    if let Some(run) = &args.resume {
+        let (store, trials) = resume(args, run.as_deref())?;
+        return measure(args, store, &trials, None, &interrupt);
+    }
+    let runs = scenario::runs(args).usage()?;
+    let [only] = &runs[..] else { return one_after_another(&runs, &interrupt) };
+    begin_and_measure(only, &interrupt)
+}
+
+/// Several runs. One that fails keeps none of the others from being run.
+fn one_after_another(runs: &[Args], interrupt: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
+    let mut worst = ExitCode::SUCCESS;
+    for (place, args) in (1..).zip(runs) {
+        let name = args.out.as_deref().map(|out| out.display().to_string()).unwrap_or_default();
+        tell(format_args!("\nrun {place} of {}: {name}", runs.len()));
+        match begin_and_measure(args, interrupt) {
+            Ok(code) if code == ExitCode::from(INTERRUPTED) => return Ok(code),
+            Ok(ExitCode::SUCCESS) => {}
+            Ok(code) => worst = code,
+            Err(error) => {
+                tell(format_args!("roundtable: {name} is left out: {error:#}"));
+                worst = ExitCode::FAILURE;
+            }
         }
-        None => match begin(args, &interrupt)? {
-            Some((store, others)) => (store, Vec::new(), others),
-            None => return Ok(ExitCode::from(INTERRUPTED)),
-        },
-    };
+    }
+    Ok(worst)
+}
+
+fn begin_and_measure(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
+    match begin(args, interrupt)? {
+        Some((store, others)) => measure(args, store, &[], others, interrupt),
+        None => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// Measures what is left of a run of which `trials` are there, and reports it.
+fn measure(
+    args: &Args,
+    mut store: Store,
+    trials: &[Trial],
+    others: Option<OtherRuns>,
+    interrupt: &Arc<AtomicBool>,
+) -> anyhow::Result<ExitCode> {
     let plan = store.environment().plan.clone();
-    let mut schedule = Schedule::new(&plan, &trials);
-    let mut executor = TestbedExecutor::new(testbed(&interrupt), &plan);
+    let mut schedule = Schedule::new(&plan, trials);
+    let mut executor = TestbedExecutor::new(testbed(interrupt), &plan);
     let ending = {
         let mut observer = Watched::new(observer(), others);
         runner::run(&mut schedule, &mut executor, &mut store, &mut observer)?
@@ -82,7 +116,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let kept = || kept(stored.trials.len(), &dir);
-    let left_out = passes::run(args, &plan, &dir, &interrupt).with_context(kept)?;
+    let left_out = passes::run(args, &plan, &dir, interrupt).with_context(kept)?;
     print_report(&stored, &dir, &args.reports).with_context(kept)?;
     if let Some(left_out) = left_out {
         tell(format_args!("{left_out}"));
@@ -158,24 +192,26 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Sto
         if args.factors.of(&factor::FAULT).is_some() { fault::plan(args, known) } else { args.plan(known) };
     let mut plan = plan.usage()?;
     leave_out_unavailable(&mut plan)?;
+    if args.scenario.is_some() {
+        scenario::fit(&mut plan)?;
+    }
     check_machine(&plan, &args.reports)?;
     let mut environment = describe(plan);
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
     let mut others = None;
-    if args.factors.rate() == Some(Rate::Auto) {
+    if args.factors.rate() == Some(Rate::Auto) || !args.shares_percent.is_empty() {
         store::check_free(&dir)?;
         others = Some(OtherRuns::announce(|line| tell(format_args!("warning: {line}"))));
-        let found = match rate::find(&environment.plan, interrupt) {
-            Err(RateError::Interrupted) => {
+        let found = match with_rates(args, environment.plan.clone(), interrupt) {
+            Err(error) if matches!(error.downcast_ref(), Some(RateError::Interrupted)) => {
                 tell(format_args!(
-                    "interrupted while looking for a common rate: nothing is kept; begin again, or give --rate a number"
+                    "interrupted while looking for rates: nothing is kept; begin again, or give --rate a number"
                 ));
                 return Ok(None);
             }
             found => found?,
         };
-        environment.plan = args.at_rate(environment.plan, found.rate).usage()?;
-        environment.rate_found = Some(found.to_string());
+        (environment.plan, environment.rate_found) = (found.0, Some(found.1));
     }
     let store = Store::create(&dir, &environment)?;
     if let Some(warning) = port_warning(&environment.host, environment.plan.connections_a_trial()) {
@@ -184,6 +220,16 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Sto
     announce(&environment.plan, &dir);
     tell_of_workers(&environment.plan);
     Ok(Some((store, others)))
+}
+
+/// `plan` at the rates that `args` leave to be found, and how they were come by.
+fn with_rates(args: &Args, plan: Plan, interrupt: &Arc<AtomicBool>) -> anyhow::Result<(Plan, String)> {
+    if args.shares_percent.is_empty() {
+        let found = rate::find(&plan, interrupt)?;
+        return Ok((args.at_rate(plan, found.rate).usage()?, found.to_string()));
+    }
+    let found = rate::shares(&plan, &args.shares_percent, interrupt)?;
+    Ok((args.at_rates(plan, &found.rates).usage()?, found.to_string()))
 }
 
 /// The models of a plan that this machine lacks something for, and what.

@@ -231,6 +231,7 @@ impl Run {
             precision_percent: None,
             seed: 1,
             gates: Gates { steal_limit_percent: 10 },
+            purpose: None,
         };
         let plan = fixtures::over(plan, &factor::BACKENDS, &self.backends);
         let plan = fixtures::over(plan, &factor::CONCURRENCY, &self.concurrency);

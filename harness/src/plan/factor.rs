@@ -53,6 +53,12 @@ enum Values {
     Script,
 }
 
+/// What is told where `name` is none.
+pub(crate) fn unknown(name: &str) -> String {
+    let known: Vec<_> = FACTORS.iter().map(|factor| factor.name).collect();
+    format!("there is no factor {name:?}; the factors are {}", known.join(", "))
+}
+
 impl PartialEq for Factor {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name

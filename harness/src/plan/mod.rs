@@ -4,6 +4,7 @@
 //! Owns the plan, its defaults and its checks; not the order in which cells are run ([`schedule`]). Rule: whatever passes
 //! [`Plan::check`] can be run on some machine.
 
+pub mod answer;
 mod bounds;
 mod competitor;
 mod condition;
@@ -14,10 +15,12 @@ pub mod comparisons;
 pub mod factor;
 pub mod fault;
 pub mod precision;
+pub mod scenario;
 pub mod schedule;
 
 use serde::{Deserialize, Serialize};
 
+pub use answer::Purpose;
 pub use bounds::*;
 pub use competitor::{Competitor, DIRECT, FLOORS, Family, Kind, MOST_SLOWDOWN_PERCENT};
 pub use condition::{Accept, BODY_BYTES, Cell, Condition, Connections, Layout, REQUESTS, backend_name};
@@ -44,6 +47,9 @@ pub struct Plan {
     pub seed: u64,
     /// What a trial must pass.
     pub gates: Gates,
+    /// What it is to answer, where a scenario asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<Purpose>,
 }
 
 /// The bounds of a valid trial that a user may move.
@@ -247,6 +253,7 @@ mod tests {
             precision_percent: None,
             seed: 1,
             gates: Gates::default(),
+            purpose: None,
         };
         let plan = plan.over(&factor::BACKENDS, &[1_u32, 3].map(Value::from)).unwrap();
         plan.over(&factor::CONCURRENCY, &[2_u32, 5].map(Value::from)).unwrap()

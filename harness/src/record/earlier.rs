@@ -206,6 +206,7 @@ impl Plan1 {
             precision_percent: self.precision_percent,
             seed: self.seed,
             gates: Gates { steal_limit_percent: self.steal_limit_percent },
+            purpose: None,
         }
     }
 }

@@ -184,14 +184,7 @@ fn short(condition: &Condition, rate: Option<u64>) -> Condition {
 /// Finds a rate that all `cells` sustain.
 pub fn find(cells: &[Cell], executor: &mut dyn Executor, watch: &mut dyn Watch) -> Result<Found, RateError> {
     let mut search = Search { executor, watch, done: 0, total: 2 * cells.len() as u64 };
-    let mut slowest: Option<(&Cell, f64)> = None;
-    for cell in cells {
-        let per_second = search.closed_loop(cell)?;
-        if slowest.is_none_or(|(_, least)| per_second < least) {
-            slowest = Some((cell, per_second));
-        }
-    }
-    let (slowest, slowest_per_second) = slowest.ok_or(RateError::NoCells)?;
+    let (slowest, slowest_per_second) = search.slowest(cells)?;
     let mut rate = rounded((slowest_per_second * SHARE_PERCENT as f64 / 100.0) as u64);
     let mut refused = Vec::new();
     search.watch.trying(rate, None);
@@ -210,6 +203,54 @@ pub fn find(cells: &[Cell], executor: &mut dyn Executor, watch: &mut dyn Watch) 
     Ok(Found { rate, slowest: slowest.clone(), slowest_per_second, refused })
 }
 
+/// Rates that are shares of what the slowest of some cells answers in a closed loop, and how they were come by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shares {
+    /// Requests per second, in the order of the shares, each once.
+    pub rates: Vec<u64>,
+    /// The slowest cell.
+    pub slowest: Cell,
+    /// Its throughput in the closed loop, requests per second.
+    pub slowest_per_second: f64,
+    shares_percent: Vec<u32>,
+}
+
+impl fmt::Display for Shares {
+    /// As it stands in `environment.json`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |numbers: &mut dyn Iterator<Item = String>| numbers.collect::<Vec<_>>().join(", ");
+        write!(
+            f,
+            "rates of {} requests per second, which are {} % of the slowest row's closed-loop throughput ({} at {:.0} per \
+             second)",
+            listed(&mut self.rates.iter().map(ToString::to_string)),
+            listed(&mut self.shares_percent.iter().map(ToString::to_string)),
+            name(&self.slowest),
+            self.slowest_per_second
+        )
+    }
+}
+
+/// The rates that are `shares_percent` of what the slowest of `cells` answers in a closed loop.
+pub fn shares(
+    cells: &[Cell],
+    shares_percent: &[u32],
+    executor: &mut dyn Executor,
+    watch: &mut dyn Watch,
+) -> Result<Shares, RateError> {
+    let mut search = Search { executor, watch, done: 0, total: cells.len() as u64 };
+    let (slowest, slowest_per_second) = search.slowest(cells)?;
+    let mut rates = Vec::new();
+    for share in shares_percent {
+        let rate = rounded((slowest_per_second * f64::from(*share) / 100.0) as u64);
+        if !rates.contains(&rate) {
+            rates.push(rate);
+        }
+    }
+    let shares_percent = shares_percent.to_vec();
+    Ok(Shares { rates, slowest: slowest.clone(), slowest_per_second, shares_percent })
+}
+
 /// A search under way.
 struct Search<'a> {
     executor: &'a mut dyn Executor,
@@ -219,6 +260,18 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// The slowest of `cells` in the closed loop, and its requests per second.
+    fn slowest<'c>(&mut self, cells: &'c [Cell]) -> Result<(&'c Cell, f64), RateError> {
+        let mut slowest: Option<(&Cell, f64)> = None;
+        for cell in cells {
+            let per_second = self.closed_loop(cell)?;
+            if slowest.is_none_or(|(_, least)| per_second < least) {
+                slowest = Some((cell, per_second));
+            }
+        }
+        slowest.ok_or(RateError::NoCells)
+    }
+
     /// Requests per second of `cell` in the closed loop.
     fn closed_loop(&mut self, cell: &Cell) -> Result<f64, RateError> {
         let mut last = String::new();

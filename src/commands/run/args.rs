@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use roundtable_harness::plan::answer::{Promise, Purpose};
 use roundtable_harness::plan::{
     self, Candidates, Competitor, Condition, Gates, Length, Plan, PlanError, Value, factor,
 };
@@ -27,11 +28,18 @@ const BUDGETS: RangeInclusive<Duration> =
 const ALL: &str = "all";
 
 /// Arguments of `roundtable run`.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[command(after_long_help = "\
 What is done to a trial can be varied: --backends, --concurrency, --rate, --requests, --warmup, --connections, --body-bytes, \
 --layout and --workers take a list, as in --connections close,keepalive, and every combination is measured.")]
 pub(crate) struct Args {
+    /// Run this experiment in place of the whole matrix: a scenario's name (`roundtable scenarios` lists them), all of them
+    /// (all), or a TOML file of your own; what else is asked for goes before what it says
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "resume")]
+    pub(super) scenario: Option<String>,
+    /// Tell up to which of the run's rates each row keeps this promise of response times, as in p99<10ms
+    #[arg(long, value_name = "PROMISE", conflicts_with = "resume")]
+    pub(super) slo: Option<Promise>,
     /// Models to measure, as in threads,mio, or all; mio+10% is mio with 10 % more CPU work for each request; `direct` (no
     /// balancer) is always added [default: threads,pool,mio,tokio]
     #[arg(long, value_name = "NAMES")]
@@ -82,6 +90,12 @@ pub(crate) struct Args {
     /// under every condition, for the report
     #[arg(long)]
     pub(super) system_calls: bool,
+    /// What the run is to answer: a scenario's.
+    #[arg(skip)]
+    pub(super) purpose: Option<Purpose>,
+    /// Rates to be found, as shares of what the slowest row answers in a closed loop, percent: a scenario's.
+    #[arg(skip)]
+    pub(super) shares_percent: Vec<u32>,
 }
 
 impl Args {
@@ -102,6 +116,7 @@ impl Args {
             precision_percent: self.precision,
             seed: self.seed.unwrap_or_else(random_seed),
             gates: Gates { steal_limit_percent: self.steal_limit.unwrap_or(plan::STEAL_LIMIT_PERCENT) },
+            purpose: self.purpose.clone(),
         };
         let grid = grid.over(&factor::BACKENDS, &[1_u32, 2, 3, 4, 5].map(Value::from))?;
         let grid = grid.over(&factor::CONCURRENCY, &[2_u32, 5, 10].map(Value::from))?;
@@ -134,6 +149,13 @@ impl Args {
     /// `plan` at so many requests per second, with the length of a trial that belongs to it unless one was asked for.
     pub(super) fn at_rate(&self, plan: Plan, rate: u64) -> Result<Plan, PlanError> {
         self.lasting(plan.over(&factor::RATE, &[Value::Number(rate)])?, rate)
+    }
+
+    /// `plan` at these rates, with the length of a trial that belongs to the highest unless one was asked for.
+    pub(super) fn at_rates(&self, plan: Plan, rates: &[u64]) -> Result<Plan, PlanError> {
+        let values: Vec<Value> = rates.iter().copied().map(Value::Number).collect();
+        let highest = rates.iter().copied().max().unwrap_or(1);
+        self.lasting(plan.over(&factor::RATE, &values)?, highest)
     }
 
     /// `plan`, at no more than `rate` requests per second, with the length of a trial that belongs to it.

@@ -25,6 +25,18 @@ impl FactorArgs {
         given.map(|(_, values)| values.as_slice())
     }
 
+    /// With `values` of `factor`, unless something else was asked of it.
+    pub(super) fn or(&mut self, factor: &'static Factor, values: Vec<Value>) {
+        if self.of(factor).is_none() {
+            self.given.push((factor, values));
+        }
+    }
+
+    /// With a rate that is to be found, unless one was asked for.
+    pub(super) fn or_rate_to_be_found(&mut self) {
+        self.or(&factor::RATE, vec![Value::Word(AUTO.to_owned())]);
+    }
+
     /// The one rate that was asked for.
     pub(super) fn rate(&self) -> Option<Rate> {
         match self.of(&factor::RATE)? {

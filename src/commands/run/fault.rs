@@ -54,6 +54,7 @@ pub(super) fn plan(args: &Args, known: Candidates<'_>) -> anyhow::Result<Plan> {
         precision_percent: None,
         seed: args.seed.unwrap_or_else(random_seed),
         gates: Gates { steal_limit_percent: args.steal_limit.unwrap_or(plan::STEAL_LIMIT_PERCENT) },
+        purpose: args.purpose.clone(),
     })?;
     if let Some(faults) = &plan.base.fault {
         plan.base.requests = faults.requests_at(rate);

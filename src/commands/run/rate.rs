@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use roundtable_harness::plan::Plan;
 use roundtable_harness::trial::executor::TestbedExecutor;
 use roundtable_harness::trial::progress::{Bar, Lines};
-use roundtable_harness::trial::rate_search::{self, Found, RateError, Watch};
+use roundtable_harness::trial::rate_search::{self, Found, RateError, Shares, Watch};
 
 use crate::console::tell;
 
@@ -27,6 +27,20 @@ pub(super) fn find(plan: &Plan, interrupt: &Arc<AtomicBool>) -> Result<Found, Ra
     ));
     let mut executor = TestbedExecutor::new(super::testbed(interrupt), plan);
     let found = rate_search::find(&cells, &mut executor, watch().as_mut())?;
+    tell(format_args!("{found}"));
+    Ok(found)
+}
+
+/// The rates that are so many percent of what the slowest row of `plan` answers in a closed loop.
+pub(super) fn shares(plan: &Plan, percent: &[u32], interrupt: &Arc<AtomicBool>) -> Result<Shares, RateError> {
+    let cells = plan.cells();
+    let trials = cells.len();
+    tell(format_args!(
+        "looking for what the slowest row answers: {trials} short trials, about {} s",
+        SECONDS_A_CELL * trials / 2
+    ));
+    let mut executor = TestbedExecutor::new(super::testbed(interrupt), plan);
+    let found = rate_search::shares(&cells, percent, &mut executor, watch().as_mut())?;
     tell(format_args!("{found}"));
     Ok(found)
 }
