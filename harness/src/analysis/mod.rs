@@ -3,9 +3,10 @@
 //! Everything here is a pure function of [`Stored`]. Owns what is computed and what may be concluded; knows nothing of how it
 //! is written or drawn, which is [`crate::report`]'s. [`summary`] reduces the trials, [`bottleneck`] says what limited a cell,
 //! [`verdicts`] which differences are real, [`whole_grid`] the same over all conditions, [`families`] sets threaded
-//! against async, [`difference`] two runs of one grid, [`published`] reads the tables of 2021, [`findings`] says what
-//! is claimed. A *cell* is one competitor under one condition; [`grid`] says in which factors conditions differ.
+//! against async, [`difference`] two runs of one grid, [`published`] reads the tables of 2021, [`answers`] says what a
+//! scenario asked for, [`findings`] what is claimed. A *cell* is one competitor under one condition; [`grid`] says in which factors conditions differ.
 
+pub mod answers;
 pub mod bottleneck;
 pub mod difference;
 pub mod families;
@@ -25,6 +26,7 @@ pub mod whole_grid;
 #[cfg(test)]
 pub(crate) mod synthetic;
 
+use self::answers::{Answered, Basis};
 use self::bottleneck::Bottlenecks;
 use self::families::{Families, FamiliesError};
 use self::findings::Finding;
@@ -46,6 +48,8 @@ pub struct Analysis {
     pub whole_grid: Vec<WholeGrid>,
     /// Threaded against async, or why they cannot be compared.
     pub families: Result<Families, FamiliesError>,
+    /// What the run was made to answer.
+    pub answers: Vec<Answered>,
 }
 
 impl Analysis {
@@ -56,7 +60,14 @@ impl Analysis {
         let verdicts = Verdicts::of(&summary, &bottlenecks);
         let whole_grid = WholeGrid::of_each(&summary, &bottlenecks, &verdicts);
         let families = Families::within(&stored.name, &summary, &bottlenecks, &verdicts, &whole_grid);
-        Analysis { summary, bottlenecks, verdicts, whole_grid, families }
+        let basis = Basis {
+            summary: &summary,
+            bottlenecks: &bottlenecks,
+            verdicts: &verdicts,
+            whole_grid: &whole_grid,
+        };
+        let answers = answers::of(stored.environment.plan.purpose.as_ref(), &basis);
+        Analysis { summary, bottlenecks, verdicts, whole_grid, families, answers }
     }
 
     /// What this run shows, most general first.

@@ -135,6 +135,22 @@ impl ValidTrial {
         percentile_ms(&self.latency, percentile)
     }
 
+    /// Whether every request was answered rightly, and a rate sustained where there was one.
+    pub fn is_right(&self) -> bool {
+        self.non_2xx == 0
+    }
+
+    /// Answers within so many ms, per second of the window.
+    pub fn within_per_second(&self, within_ms: f64) -> Option<f64> {
+        let within = self.latency.count_between(0, (within_ms * 1e6) as u64);
+        Some(self.rate * within as f64 / self.latency.len().max(1) as f64)
+    }
+
+    /// Requests that were not answered with 2xx, a share.
+    pub fn failed_share(&self) -> Option<f64> {
+        Some(self.non_2xx as f64 / self.completed as f64)
+    }
+
     /// Of `trial`, which `processors` took part in; or why it does not count.
     pub(super) fn of(trial: &Trial, processors: u32) -> Result<Self, Vec<Reason>> {
         let sample = match &trial.outcome {

@@ -2,6 +2,7 @@
 //!
 //! What is written differently of a closed and of an open loop stands in [`load`].
 
+pub(super) mod answers;
 pub(super) mod claims;
 pub(super) mod findings;
 pub(super) mod grid;

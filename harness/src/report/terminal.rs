@@ -25,6 +25,11 @@ pub fn of_run(stored: &Stored, width: u16) -> String {
     let analysis = Analysis::of(stored);
     let summary = &analysis.summary;
     let mut text = String::new();
+    if let Some(purpose) = &stored.environment.plan.purpose {
+        text.push_str(&wrapped(&format!("Asked: {}", printable(&purpose.question)), width.into()));
+        text.extend(prose::answers::of_run(&analysis).iter().map(|answer| item(answer, width)));
+        text.push('\n');
+    }
     let findings = prose::claims::of_run(&analysis);
     if !findings.is_empty() {
         text.push_str("What was found:\n");

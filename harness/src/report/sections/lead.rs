@@ -9,7 +9,8 @@ use crate::report::value::noise_floor;
 use crate::text::{capitalised, counted, grouped};
 
 pub(super) fn of(source: &Source<'_>) -> Option<Lead> {
-    let found = prose::claims::of_run(source.analysis).into_iter().next()?;
+    let answers = prose::answers::of_run(source.analysis).into_iter();
+    let found = answers.chain(prose::claims::of_run(source.analysis)).next()?;
     Some(Lead { measured: measured(source), found, sure: sure(source) })
 }
 

@@ -11,6 +11,7 @@ pub mod published;
 pub mod ratios;
 pub mod system_calls;
 
+mod answers;
 mod charts;
 mod invalid;
 pub(super) mod lead;
@@ -47,7 +48,8 @@ pub(super) struct Source<'a> {
 type Maker = fn(&Source<'_>) -> Vec<Section>;
 
 /// Every section of a run's report.
-const SECTIONS: [Maker; 17] = [
+const SECTIONS: [Maker; 18] = [
+    answers::sections,
     whole_grid::sections,
     summary::sections,
     charts::sections,

@@ -1,0 +1,74 @@
+//! What a run was made to answer, answered: one [`Answer`] of its plan's purpose each, as typed values.
+//!
+//! [`along`] follows figures along a factor, [`promise`] looks for the highest rate at which a promise of response times is
+//! kept, [`claim`] puts public claims to the test. Rule: an answer says no more than its trials do; what is missing for one is
+//! part of it.
+
+pub mod along;
+pub mod claim;
+pub mod promise;
+
+use self::along::Along;
+use self::claim::Tested;
+use self::promise::Promised;
+use super::bottleneck::Bottlenecks;
+use super::metric::Metric;
+use super::summary::Summary;
+use super::verdicts::Verdicts;
+use super::whole_grid::WholeGrid;
+use crate::plan::Purpose;
+use crate::plan::answer::Answer;
+
+/// One answer.
+#[derive(Debug, Clone)]
+pub enum Answered {
+    /// How figures change along a factor.
+    Along(Along),
+    /// Up to which rate a promise is kept.
+    Promise(Promised),
+    /// Public claims, put to the test.
+    Claims(Vec<Tested>),
+}
+
+/// What answers are read from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Basis<'a> {
+    pub(super) summary: &'a Summary,
+    pub(super) bottlenecks: &'a Bottlenecks,
+    pub(super) verdicts: &'a Verdicts,
+    pub(super) whole_grid: &'a [WholeGrid],
+}
+
+impl Basis<'_> {
+    /// How far a model differs from itself under one condition, a log-ratio, where that is known.
+    fn floor_of_a_condition(&self, metric: Metric) -> Option<f64> {
+        self.verdicts.on(metric)?.floor
+    }
+
+    /// The same over all conditions.
+    fn floor_overall(&self, metric: Metric) -> Option<f64> {
+        self.whole_grid.iter().find(|of| of.metric == metric)?.floor
+    }
+}
+
+/// The answers to `purpose`, in its order; its claims, which are judged together, last.
+pub(super) fn of(purpose: Option<&Purpose>, basis: &Basis<'_>) -> Vec<Answered> {
+    let answers = purpose.map_or(&[][..], |purpose| &purpose.answers);
+    let mut claims = Vec::new();
+    let mut answered = Vec::new();
+    for answer in answers {
+        match answer {
+            Answer::Along { factor } => answered.push(Answered::Along(Along::of(basis, factor.0, false))),
+            Answer::SpeedUp { factor } => answered.push(Answered::Along(Along::of(basis, factor.0, true))),
+            Answer::Promise { promise } => {
+                answered.push(Answered::Promise(Promised::of(basis.summary, *promise)));
+            }
+            Answer::Queue => {}
+            Answer::Claim(claim) => claims.push(&**claim),
+        }
+    }
+    if !claims.is_empty() {
+        answered.push(Answered::Claims(claim::test(&claims, basis)));
+    }
+    answered
+}
