@@ -12,12 +12,13 @@ use self::along::Along;
 use self::claim::Tested;
 use self::promise::Promised;
 use super::bottleneck::Bottlenecks;
+use super::grid::{Dimension, Grid, Row};
 use super::metric::Metric;
 use super::summary::Summary;
 use super::verdicts::Verdicts;
 use super::whole_grid::WholeGrid;
-use crate::plan::Purpose;
 use crate::plan::answer::Answer;
+use crate::plan::{Condition, Factor, Purpose, Value};
 
 /// One answer.
 #[derive(Debug, Clone)]
@@ -49,6 +50,28 @@ impl Basis<'_> {
     fn floor_overall(&self, metric: Metric) -> Option<f64> {
         self.whole_grid.iter().find(|of| of.metric == metric)?.floor
     }
+}
+
+/// Conditions that differ in one factor alone, in the order of its values.
+struct Line<'a> {
+    /// What they have in common, of what the run varies.
+    common: Common,
+    conditions: Vec<&'a Condition>,
+}
+
+/// Factors, each with its value.
+pub type Common = Vec<(&'static Factor, Value)>;
+
+/// Each line of `grid` along `factor`.
+fn lines<'a>(grid: &'a Grid, factor: &'static Factor) -> Vec<Line<'a>> {
+    let varies =
+        |other: &Factor| grid.dimensions().iter().any(|of| of.factor == other && of.levels.len() > 1);
+    let along = Dimension { factor, levels: grid.levels(factor) };
+    let line = |of: Row<'a>| Line {
+        common: of.common.into_iter().filter(|(other, _)| varies(other)).collect(),
+        conditions: of.conditions.into_iter().flatten().collect(),
+    };
+    grid.along(&along).into_iter().map(line).collect()
 }
 
 /// The answers to `purpose`, in its order; its claims, which are judged together, last.

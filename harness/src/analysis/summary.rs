@@ -133,6 +133,15 @@ impl Summary {
         self.cells.get(&key).unwrap_or(&EMPTY)
     }
 
+    /// The invalid trials of that cell, in the order in which they ended.
+    pub fn invalid_of<'a>(
+        &'a self,
+        row: &'a Competitor,
+        condition: &'a Condition,
+    ) -> impl Iterator<Item = &'a InvalidTrial> {
+        self.invalid.iter().filter(move |of| of.cell.competitor == *row && of.cell.condition == *condition)
+    }
+
     /// The model that ratios are taken to.
     pub fn reference(&self) -> Option<&Competitor> {
         comparisons::reference(&self.competitors)

@@ -4,7 +4,7 @@
 //! are judged together. Rules: a row *falls behind* at the first value where it is shown to serve less than [`LOST`] of what it
 //! serves at the first value; it *breaks* at the first where it has trials and none of them is valid.
 
-use super::Basis;
+use super::{Basis, Common, Line, lines};
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::{Bound, Candidate, Ratio, judge_together};
 use crate::analysis::summary::Summary;
@@ -37,7 +37,7 @@ pub struct AlongRow {
     /// Who.
     pub row: Competitor,
     /// What all its conditions have in common, of what the run varies.
-    pub common: Vec<(&'static Factor, Value)>,
+    pub common: Common,
     /// One for each value that was measured, ascending.
     pub points: Vec<Point>,
 }
@@ -117,41 +117,40 @@ impl AlongRow {
 }
 
 fn rows(summary: &Summary, factor: &'static Factor, metrics: &[Metric]) -> Vec<AlongRow> {
-    let mut rows: Vec<AlongRow> = Vec::new();
-    let rest = |condition: &Condition| -> Vec<(&'static Factor, Value)> {
-        let others = summary.grid.dimensions().iter().filter(|of| of.factor != factor && of.levels.len() > 1);
-        others.map(|of| (of.factor, of.factor.get(condition))).collect()
+    let lines = lines(&summary.grid, factor);
+    let of = |row: &Competitor, line: &Line<'_>| AlongRow {
+        row: row.clone(),
+        common: line.common.clone(),
+        points: line
+            .conditions
+            .iter()
+            .map(|condition| point(summary, row, condition, factor, metrics))
+            .collect(),
     };
-    for row in summary.shown() {
-        for condition in summary.conditions() {
-            let common = rest(condition);
-            let cell = summary.cell(row, condition);
-            let of_cell = |trial: &&crate::analysis::summary::InvalidTrial| {
-                trial.cell.competitor == *row && trial.cell.condition == *condition
-            };
-            let point = Point {
-                level: factor.get(condition),
-                condition: condition.clone(),
-                figures: metrics.iter().map(|metric| cell.spread(|trial| metric.of(trial))).collect(),
-                to_first: vec![None; metrics.len()],
-                memory_bytes: cell.spread(ValidTrial::peak_memory_bytes),
-                threads: cell.spread(ValidTrial::threads),
-                invalid: cell.invalid,
-                reasons: summary.invalid.iter().find(of_cell).map_or(Vec::new(), |of| of.reasons.clone()),
-            };
-            match rows.iter_mut().find(|known| known.row == *row && known.common == common) {
-                Some(known) => known.points.push(point),
-                None => rows.push(AlongRow { row: row.clone(), common, points: vec![point] }),
-            }
-        }
+    let each = summary.shown().flat_map(|row| lines.iter().map(move |line| of(row, line)));
+    let is_there = |point: &Point| point.invalid > 0 || point.figures.iter().any(Option::is_some);
+    each.filter(|row| row.points.iter().any(is_there)).collect()
+}
+
+fn point(
+    summary: &Summary,
+    row: &Competitor,
+    condition: &Condition,
+    factor: &Factor,
+    metrics: &[Metric],
+) -> Point {
+    let cell = summary.cell(row, condition);
+    let mut invalid = summary.invalid_of(row, condition);
+    Point {
+        level: factor.get(condition),
+        condition: condition.clone(),
+        figures: metrics.iter().map(|metric| cell.spread(|trial| metric.of(trial))).collect(),
+        to_first: vec![None; metrics.len()],
+        memory_bytes: cell.spread(ValidTrial::peak_memory_bytes),
+        threads: cell.spread(ValidTrial::threads),
+        invalid: cell.invalid,
+        reasons: invalid.next().map_or(Vec::new(), |of| of.reasons.clone()),
     }
-    for row in &mut rows {
-        row.points.sort_by(|a, b| a.level.cmp(&b.level));
-    }
-    rows.retain(|row| {
-        row.points.iter().any(|point| point.invalid > 0 || point.figures.iter().any(Option::is_some))
-    });
-    rows
 }
 
 /// Log-ratios of one row between two conditions, a value for each block in which both have a valid trial.

@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::{Common, Line, lines};
 use crate::analysis::summary::Summary;
 use crate::analysis::trial::ValidTrial;
 use crate::plan::answer::Promise;
-use crate::plan::{Competitor, Condition, Factor, Value, factor};
+use crate::plan::{Competitor, Condition, factor};
 use crate::record::Reason;
 use crate::statistics::Spread;
 
@@ -29,7 +30,7 @@ pub struct PromiseRow {
     /// Who.
     pub row: Competitor,
     /// What all its conditions have in common, of what the run varies.
-    pub common: Vec<(&'static Factor, Value)>,
+    pub common: Common,
     /// One for each rate, ascending.
     pub points: Vec<RatePoint>,
     /// The highest rate of each block, requests per second: 0 where it is broken at the lowest.
@@ -59,30 +60,23 @@ pub struct RatePoint {
 
 impl Promised {
     pub(super) fn of(summary: &Summary, promise: Promise) -> Self {
-        let mut rows: Vec<(Competitor, Vec<(&'static Factor, Value)>, Vec<&Condition>)> = Vec::new();
-        for row in summary.shown() {
-            for condition in summary.conditions().iter().filter(|condition| condition.rate.is_some()) {
-                let common = rest(summary, condition);
-                match rows.iter_mut().find(|(known, of, _)| known == row && *of == common) {
-                    Some((_, _, conditions)) => conditions.push(condition),
-                    None => rows.push((row.clone(), common, vec![condition])),
-                }
-            }
-        }
-        let rows = rows.into_iter().map(|(row, common, mut conditions)| {
-            conditions.sort_by_key(|condition| condition.rate);
+        let lines = lines(&summary.grid, &factor::RATE);
+        let of = |row: &Competitor, line: &Line<'_>| {
+            let conditions: Vec<&Condition> =
+                line.conditions.iter().copied().filter(|condition| condition.rate.is_some()).collect();
             let verdicts: Vec<BTreeMap<u32, bool>> =
-                conditions.iter().map(|condition| verdicts(summary, &row, condition, promise)).collect();
+                conditions.iter().map(|condition| verdicts(summary, row, condition, promise)).collect();
             let highest = highest(&conditions, &verdicts);
             let points = conditions.iter().zip(&verdicts);
             PromiseRow {
-                points: points.map(|(condition, of)| point(summary, &row, condition, promise, of)).collect(),
+                points: points.map(|(condition, of)| point(summary, row, condition, promise, of)).collect(),
                 blocks: highest.len(),
                 highest: Spread::of(&highest),
-                row,
-                common,
+                row: row.clone(),
+                common: line.common.clone(),
             }
-        });
+        };
+        let rows = summary.shown().flat_map(|row| lines.iter().map(move |line| of(row, line)));
         Promised { promise, rows: rows.collect() }
     }
 }
@@ -97,13 +91,6 @@ impl PromiseRow {
     pub fn is_beyond(&self) -> bool {
         self.points.last().is_some_and(|last| self.always() == Some(last.rate))
     }
-}
-
-/// What the run varies besides the rate, in `condition`.
-fn rest(summary: &Summary, condition: &Condition) -> Vec<(&'static Factor, Value)> {
-    let varied = summary.grid.dimensions().iter();
-    let others = varied.filter(|of| *of.factor != factor::RATE && of.levels.len() > 1);
-    others.map(|of| (of.factor, of.factor.get(condition))).collect()
 }
 
 /// For each block that tells, whether the promise was kept.
@@ -160,8 +147,6 @@ fn point(
     verdicts: &BTreeMap<u32, bool>,
 ) -> RatePoint {
     let cell = summary.cell(row, condition);
-    let of_cell =
-        summary.invalid.iter().filter(|of| of.cell.competitor == *row && of.cell.condition == *condition);
     RatePoint {
         rate: condition.rate.unwrap_or(0),
         kept: verdicts.values().filter(|kept| **kept).count(),
@@ -169,7 +154,10 @@ fn point(
         percentile_ms: cell.spread(|trial| trial.percentile_ms(promise.percentile())),
         within_per_second: cell.spread(|trial| trial.within_per_second(promise.within_ms())),
         failed: cell.spread(ValidTrial::failed_share),
-        spoilt: of_cell.filter(|trial| !trial.reasons.iter().any(is_too_slow)).count(),
+        spoilt: summary
+            .invalid_of(row, condition)
+            .filter(|trial| !trial.reasons.iter().any(is_too_slow))
+            .count(),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::analysis::answers::claim::{Outcome, Tested};
 use crate::analysis::answers::promise::Promised;
 use crate::plan::Factor;
 use crate::plan::Purpose;
+use crate::report::figures::Figure;
 use crate::report::prose;
 use crate::report::prose::answers;
 use crate::report::section::{Column, Content, Section, Table};
@@ -24,7 +25,7 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
         section = section.paragraph(reading(answer)).table(table(answer));
     }
     let is_asked = |id: &str| purpose.figures.iter().any(|asked| asked == id);
-    let figures = source.figures.iter().map(|figure| figure.link()).filter(|link| is_asked(&link.id));
+    let figures = source.figures.iter().map(Figure::link).filter(|link| is_asked(&link.id));
     vec![section.with(figures.map(Content::Figure))]
 }
 
