@@ -1,6 +1,6 @@
 //! Deadlines that lie the same time ahead, so that a queue keeps them in order: no heap, no timer wheel.
 //!
-//! Only when that time has become shorter must a deadline be set before others. Rule: an entry is not taken back when its connection goes; whoever takes it out compares the generation.
+//! Rule: an entry is not taken back when its connection goes; whoever takes it out compares the generation.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -25,18 +25,8 @@ impl Deadlines {
         Deadlines { ahead, queue: VecDeque::new() }
     }
 
-    /// Deadlines that are set from now on lie `ahead`.
-    pub(crate) fn lie_ahead(&mut self, ahead: Duration) {
-        self.ahead = ahead;
-    }
-
     pub(crate) fn set(&mut self, id: Id, now: Instant) {
-        let deadline = now + self.ahead;
-        let mut place = self.queue.len();
-        while place > 0 && self.queue[place - 1].0 > deadline {
-            place -= 1;
-        }
-        self.queue.insert(place, (deadline, id));
+        self.queue.push_back((now + self.ahead, id));
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
@@ -67,18 +57,5 @@ mod tests {
         assert_eq!(deadlines.pop_expired(begin + Duration::from_millis(12)), Some(id(1)));
         assert_eq!(deadlines.pop_expired(begin + Duration::from_millis(12)), None);
         assert_eq!(deadlines.pop_expired(begin + Duration::from_millis(15)), Some(id(2)));
-    }
-
-    #[test]
-    fn a_deadline_that_lies_less_far_ahead_expires_before_earlier_ones() {
-        let begin = Instant::now();
-        let mut deadlines = Deadlines::new(Duration::from_millis(50));
-        let id = |slot| Id { slot, generation: 0 };
-        deadlines.set(id(1), begin);
-        deadlines.lie_ahead(Duration::from_millis(10));
-        deadlines.set(id(2), begin);
-        deadlines.set(id(3), begin);
-        let far = begin + Duration::from_secs(1);
-        assert_eq!([0; 3].map(|_| deadlines.pop_expired(far).unwrap().slot), [2, 3, 1]);
     }
 }

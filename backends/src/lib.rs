@@ -21,10 +21,12 @@ mod files;
 mod request;
 mod response;
 mod server;
+mod service;
 mod steering;
 
 pub use body::{MAX_BODY_BYTES, body};
 pub use error::BackendError;
 pub use request::MAX_HEAD_BYTES;
-pub use server::{BACKLOG, Config, Content, MAX_DELAY, Server, Stopper};
+pub use server::{BACKLOG, Config, Content, Server, Stopper};
+pub use service::{MAX_DELAY, NoServiceTime, ServiceTime};
 pub use steering::Steering;

@@ -6,6 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +24,11 @@ use crate::deadlines::{Deadlines, Id};
 use crate::error::BackendError;
 use crate::files::Site;
 use crate::response::Responses;
+use crate::service::{MAX_DELAY, Service, ServiceTime};
 use crate::steering::{Given, Order, Steering};
 
 /// How many connections the kernel keeps for a server that has not accepted them yet.
 pub const BACKLOG: i32 = 1024;
-/// The longest delay of a response.
-pub const MAX_DELAY: Duration = Duration::from_secs(3600);
 
 /// How long accepting pauses when the process is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -49,8 +49,10 @@ pub struct Config {
     pub name: Option<String>,
     /// What it answers with.
     pub content: Content,
-    /// How much later than it could each response leaves.
-    pub delay: Duration,
+    /// How long each request takes.
+    pub delay: ServiceTime,
+    /// So many are worked on at a time, the others wait; `None`: all.
+    pub at_a_time: Option<NonZeroU32>,
 }
 
 /// What a backend answers with.
@@ -84,7 +86,7 @@ pub struct Server {
     accept_again: Option<Instant>,
     accepted: u64,
     connections: Slab<Connection>,
-    delays: Deadlines,
+    service: Service,
     lingers: Deadlines,
     /// Whose turn has ended although the kernel has nothing to report: they go on after everybody else.
     unfinished: Vec<Id>,
@@ -121,8 +123,9 @@ impl Server {
         {
             return Err(BackendError::BodyTooLarge { asked: bytes, limit: MAX_BODY_BYTES });
         }
-        if config.delay > MAX_DELAY {
-            return Err(BackendError::DelayTooLong { asked: config.delay, limit: MAX_DELAY });
+        let asked = config.delay.mean();
+        if asked > MAX_DELAY {
+            return Err(BackendError::DelayTooLong { asked, limit: MAX_DELAY });
         }
         if let Some(name) = &config.name
             && !(1..=256).contains(&name.len())
@@ -143,6 +146,9 @@ impl Server {
             Content::Body { bytes } => (body(*bytes), None),
             Content::Files { root } => (Vec::new(), Some(Site::open(root, &name)?)),
         };
+        // Each backend has times of its own.
+        let seed = name.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        let service = Service::new(config.delay, config.at_a_time, seed);
         Ok(Server {
             address: local,
             poll,
@@ -150,16 +156,16 @@ impl Server {
             accept_again: None,
             accepted: 0,
             connections: Slab::new(),
-            delays: Deadlines::new(config.delay),
             lingers: Deadlines::new(LINGER),
             unfinished: Vec::new(),
             shared: Shared {
                 responses: Responses::new(&name, body),
                 site,
-                delayed: !config.delay.is_zero(),
+                delayed: service.takes_time(),
                 leaving: false,
                 scratch: vec![0; READ_BYTES],
             },
+            service,
             stopper: Stopper { stopped: Arc::default(), waker },
             steering,
             orders,
@@ -227,8 +233,8 @@ impl Server {
                 }
                 Order::Accept => {}
                 Order::Delay(delay) => {
-                    self.delays.lie_ahead(delay.min(MAX_DELAY));
-                    self.shared.delayed = !delay.is_zero();
+                    self.service.slow_down_by(delay.min(MAX_DELAY));
+                    self.shared.delayed = self.service.takes_time();
                 }
             }
             drop(done);
@@ -257,33 +263,32 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let next =
-            [self.accept_again, self.delays.next(), self.lingers.next()].into_iter().flatten().min()?;
+            [self.accept_again, self.service.next(), self.lingers.next()].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
     fn follow(&mut self, slot: usize, next: Next) {
-        let deadlines = match next {
-            Next::Wait => return,
-            Next::Close => {
-                drop(self.connections.remove(slot));
-                return;
-            }
+        match next {
+            Next::Wait => {}
+            Next::Close => drop(self.connections.remove(slot)),
             Next::WatchWriting => {
                 let stream = &mut self.connections[slot].stream;
                 let both = Interest::READABLE | Interest::WRITABLE;
                 if self.poll.registry().reregister(stream, Token(slot), both).is_err() {
                     drop(self.connections.remove(slot));
                 }
-                return;
             }
             Next::Again => {
                 self.unfinished.push(Id { slot, generation: self.connections[slot].generation });
-                return;
             }
-            Next::Delay => &mut self.delays,
-            Next::Linger => &mut self.lingers,
-        };
-        deadlines.set(Id { slot, generation: self.connections[slot].generation }, Instant::now());
+            Next::Delay => {
+                let id = Id { slot, generation: self.connections[slot].generation };
+                self.service.arrive(id, Instant::now());
+            }
+            Next::Linger => {
+                self.lingers.set(Id { slot, generation: self.connections[slot].generation }, Instant::now());
+            }
+        }
     }
 
     fn expire(&mut self) {
@@ -297,7 +302,7 @@ impl Server {
         for id in mem::take(&mut self.unfinished) {
             self.resume(id, Connection::go_on);
         }
-        while let Some(id) = self.delays.pop_expired(now) {
+        while let Some(id) = self.service.finish(now) {
             self.resume(id, Connection::release);
         }
         while let Some(id) = self.lingers.pop_expired(now) {

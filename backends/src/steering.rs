@@ -16,7 +16,7 @@ pub(crate) enum Order {
     Refuse,
     /// Listen again, at the same address.
     Accept,
-    /// Let each response leave so much later than it could.
+    /// Let each request take so much longer than it would.
     Delay(Duration),
 }
 
@@ -49,7 +49,7 @@ impl Steering {
         self.give(Order::Accept);
     }
 
-    /// Lets the response to each request that comes from now on leave `delay` later than it could, at most
+    /// Lets each request that is begun from now on take `delay` longer than it would, at most
     /// [`MAX_DELAY`](crate::MAX_DELAY).
     pub fn delay(&self, delay: Duration) {
         self.give(Order::Delay(delay));

@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use roundtable_backends::{
-    BackendError, Config, Content, MAX_BODY_BYTES, MAX_HEAD_BYTES, Server, Steering, Stopper, body,
+    BackendError, Config, Content, MAX_BODY_BYTES, MAX_HEAD_BYTES, Server, ServiceTime, Steering, Stopper,
+    body,
 };
 
 struct Running {
@@ -20,7 +21,12 @@ struct Running {
 
 impl Running {
     fn start(body_bytes: usize, delay: Duration) -> Self {
-        let config = Config { name: Some("one".into()), content: Content::Body { bytes: body_bytes }, delay };
+        let config = Config {
+            name: Some("one".into()),
+            content: Content::Body { bytes: body_bytes },
+            delay: ServiceTime::Fixed(delay),
+            ..Config::default()
+        };
         let server = Server::bind("127.0.0.1:0", &config).unwrap();
         let (address, stopper, steering) = (server.address(), server.stopper(), server.steering());
         let thread = std::thread::spawn(move || server.run().unwrap());
@@ -276,7 +282,7 @@ fn what_cannot_be_served_is_refused_with_its_remedy() {
     }
     let large = Config { content: Content::Body { bytes: MAX_BODY_BYTES + 1 }, ..Config::default() };
     assert!(matches!(Server::bind("127.0.0.1:0", &large), Err(BackendError::BodyTooLarge { .. })));
-    let late = Config { delay: Duration::MAX, ..Config::default() };
+    let late = Config { delay: ServiceTime::Fixed(Duration::MAX), ..Config::default() };
     assert!(matches!(Server::bind("127.0.0.1:0", &late), Err(BackendError::DelayTooLong { .. })));
     for name in ["", "a\r\nb", "é"] {
         let named = Config { name: Some(name.into()), ..Config::default() };

@@ -18,7 +18,7 @@ pub(crate) fn plan(length: Length) -> Plan {
         length,
         precision_percent: None,
         seed: u64::MAX,
-        gates: Gates { steal_limit_percent: 100 },
+        gates: Gates { steal_limit_percent: 100, ..Gates::default() },
         purpose: None,
     };
     over(over(plan, &factor::BACKENDS, &[1, 2]), &factor::CONCURRENCY, &[2, 5])
@@ -78,6 +78,7 @@ pub(crate) fn measured() -> Outcome {
     Outcome::Measured(Box::new(Sample {
         completed: 1,
         non_2xx: 0,
+        failed: 0,
         elapsed_ns: 1,
         received_bytes: 1,
         latency_ns_hdr: String::new(),

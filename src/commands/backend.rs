@@ -1,11 +1,12 @@
 //! `roundtable backend`: one origin server, in the foreground.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use roundtable_backends::{Config, Content, MAX_BODY_BYTES, MAX_DELAY, Server};
+use roundtable_backends::{Config, Content, MAX_BODY_BYTES, Server, ServiceTime};
 use roundtable_harness::testbed::control::{Control, Order, Ready, announce};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -13,6 +14,9 @@ use signal_hook::iterator::Signals;
 use super::address;
 use super::number;
 use super::usage::OfUsage;
+
+/// More requests at a time than this bound nothing.
+const MOST_AT_A_TIME: u32 = 100_000;
 
 /// Arguments of `roundtable backend`.
 #[derive(Debug, clap::Args)]
@@ -30,9 +34,12 @@ pub(crate) struct Args {
     /// a dot, and no link leads out of DIR
     #[arg(long, value_name = "DIR", conflicts_with = "body_bytes")]
     root: Option<PathBuf>,
-    /// How much later than it could each response leaves, as in 5ms
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = number::duration::<Duration>(Duration::ZERO..=MAX_DELAY))]
-    delay: Duration,
+    /// How long each request takes, as in 5ms, or exponentially distributed with a mean, as in exp:5ms
+    #[arg(long, value_name = "[exp:]DURATION", default_value = "0s")]
+    delay: ServiceTime,
+    /// Work on so many requests at a time, while the others wait in the order in which they came [default: all]
+    #[arg(long, value_name = "N", value_parser = number::whole::<u32>(1..=MOST_AT_A_TIME))]
+    at_a_time: Option<u32>,
     /// Obey the harness on standard input, and end with it
     #[arg(long, hide = true)]
     supervised: bool,
@@ -43,7 +50,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(root) => Content::Files { root },
         None => Content::Body { bytes: args.body_bytes },
     };
-    let config = Config { name: args.name, content, delay: args.delay };
+    let config = Config {
+        name: args.name,
+        content,
+        delay: args.delay,
+        at_a_time: args.at_a_time.and_then(NonZeroU32::new),
+    };
     address::check(&args.listen).usage()?;
     let server = match Server::bind(&args.listen, &config) {
         Err(error) if error.is_usage() => Err(error).usage()?,

@@ -63,6 +63,9 @@ pub(crate) struct Args {
     /// when each was due [default: closed loop, as ab]
     #[arg(long, value_name = "R", value_parser = number::whole(1..=MAX_RATE))]
     rate: Option<u64>,
+    /// With --rate: requests come evenly spaced (even), or as those of many independent users do (poisson)
+    #[arg(long, value_name = "even|poisson", default_value = "even", requires = "rate")]
+    arrivals: Arrivals,
     /// Keep connections open between requests, as ab's -k
     #[arg(short, long)]
     keep_alive: bool,
@@ -104,6 +107,13 @@ pub(crate) struct Args {
     record: bool,
 }
 
+/// How requests of the open loop are spaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Arrivals {
+    Even,
+    Poisson,
+}
+
 /// What the harness is told when the warm-up is over.
 #[derive(Debug, Serialize)]
 struct WarmedUp {
@@ -125,6 +135,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         duration: args.duration,
         concurrency: args.concurrency,
         rate: args.rate,
+        poisson: args.arrivals == Arrivals::Poisson,
         keep_alive: args.keep_alive,
         warmup: args.warmup,
         timeout: args.timeout,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use roundtable_backends::{Config, Content, Server, Stopper};
+use roundtable_backends::{Config, Content, Server, ServiceTime, Stopper};
 use tempfile::{TempDir, tempdir};
 
 /// 1994-11-06 08:49:37, when every file of a test was modified.
@@ -31,7 +31,12 @@ impl Site {
         let root = dir.path().join("served");
         fs::create_dir(&root).unwrap();
         fs::write(dir.path().join("secret"), "secret").unwrap();
-        let config = Config { name: Some("one".into()), content: Content::Files { root }, delay };
+        let config = Config {
+            name: Some("one".into()),
+            content: Content::Files { root },
+            delay: ServiceTime::Fixed(delay),
+            ..Config::default()
+        };
         let server = Server::bind("127.0.0.1:0", &config).unwrap();
         let (address, stopper) = (server.address(), server.stopper());
         let thread = Some(std::thread::spawn(move || server.run().unwrap()));

@@ -98,7 +98,8 @@ impl Summary {
             summary.cells.entry(cell).or_default();
         }
         let processors = summary.processors;
-        let read: Vec<_> = stored.trials.par_iter().map(|trial| ValidTrial::of(trial, processors)).collect();
+        let read: Vec<_> =
+            stored.trials.par_iter().map(|trial| ValidTrial::of(trial, processors, &plan.gates)).collect();
         for (trial, outcome) in stored.trials.iter().zip(read) {
             summary.admit(trial, outcome);
         }

@@ -186,6 +186,7 @@ impl Run {
         Sample {
             completed: self.requests,
             non_2xx: 0,
+            failed: 0,
             elapsed_ns,
             received_bytes: self.requests * 1_187,
             latency_ns_hdr: latency::encode(&latency),
@@ -230,7 +231,7 @@ impl Run {
             length: Length::Blocks(self.blocks),
             precision_percent: None,
             seed: 1,
-            gates: Gates { steal_limit_percent: 10 },
+            gates: Gates { steal_limit_percent: 10, ..Gates::default() },
             purpose: None,
         };
         let plan = fixtures::over(plan, &factor::BACKENDS, &self.backends);

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use crate::host::Usage;
 use crate::load::OpenLoop;
 use crate::load::latency::{self, percentile_ms};
+use crate::plan::Gates;
 use crate::record::{Outcome, Reason, Sample, Trial};
 
 /// One valid trial.
@@ -20,6 +21,8 @@ pub struct ValidTrial {
     pub completed: u64,
     /// Answers that were not 2xx.
     pub non_2xx: u64,
+    /// Requests without a whole and right answer.
+    pub failed: u64,
     /// Requests a second; in an open loop, of the whole schedule.
     pub rate: f64,
     /// The balancer's CPU time a request, user mode, µs; `None` in the direct row.
@@ -68,6 +71,8 @@ pub struct RateAdherence {
     pub rate: u64,
     /// Requests per second that were answered, over the whole schedule.
     pub achieved: f64,
+    /// Whether the rate was kept: always, unless overload is asked about.
+    pub sustained: bool,
     /// Share of the requests that came due while every connection was busy, 0 to 1.
     pub waited: f64,
     /// p99 of how long after it was due a request was sent, ms, where the count supports it.
@@ -76,8 +81,8 @@ pub struct RateAdherence {
 
 impl RateAdherence {
     /// Of a window in which `completed` requests were answered; or why its times say nothing.
-    fn of(open: &OpenLoop, completed: u64) -> Result<Self, Reason> {
-        if !open.sustained {
+    fn of(open: &OpenLoop, completed: u64, overload_allowed: bool) -> Result<Self, Reason> {
+        if !open.sustained && !overload_allowed {
             return Err(Reason::NotSustained {
                 rate: open.rate,
                 achieved_milli_per_s: open.achieved_milli_per_s,
@@ -92,6 +97,7 @@ impl RateAdherence {
         Ok(RateAdherence {
             rate: open.rate,
             achieved: open.achieved_per_second(),
+            sustained: open.sustained,
             waited: open.waited as f64 / completed.max(1) as f64,
             late_p99_ms: percentile_ms(&late, 99.0),
         })
@@ -137,7 +143,7 @@ impl ValidTrial {
 
     /// Whether every request was answered rightly, and a rate sustained where there was one.
     pub fn is_right(&self) -> bool {
-        self.non_2xx == 0
+        self.non_2xx == 0 && self.failed == 0 && self.adherence.is_none_or(|adherence| adherence.sustained)
     }
 
     /// Answers within so many ms, per second of the window.
@@ -146,28 +152,36 @@ impl ValidTrial {
         Some(self.rate * within as f64 / self.latency.len().max(1) as f64)
     }
 
-    /// Requests that were not answered with 2xx, a share.
+    /// Requests without a right answer of 2xx, a share of all that were sent.
     pub fn failed_share(&self) -> Option<f64> {
-        Some(self.non_2xx as f64 / self.completed as f64)
+        Some((self.failed + self.non_2xx) as f64 / (self.completed + self.failed) as f64)
     }
 
-    /// Of `trial`, which `processors` took part in; or why it does not count.
-    pub(super) fn of(trial: &Trial, processors: u32) -> Result<Self, Vec<Reason>> {
+    /// Of `trial`, which `processors` took part in, in a run with these `gates`; or why it does not count.
+    pub(super) fn of(trial: &Trial, processors: u32, gates: &Gates) -> Result<Self, Vec<Reason>> {
         let sample = match &trial.outcome {
             Outcome::Measured(sample) => sample,
             Outcome::Invalid { reasons } => return Err(reasons.clone()),
         };
         let rate = trial.cell.condition.rate;
-        Self::of_sample(trial.block, sample, processors, rate).map_err(|reason| vec![reason])
+        Self::of_sample(trial.block, sample, processors, rate, gates.overload_allowed)
+            .map_err(|reason| vec![reason])
     }
 
-    fn of_sample(block: u32, sample: &Sample, processors: u32, rate: Option<u64>) -> Result<Self, Reason> {
+    fn of_sample(
+        block: u32,
+        sample: &Sample,
+        processors: u32,
+        rate: Option<u64>,
+        overload_allowed: bool,
+    ) -> Result<Self, Reason> {
         let altered = |what: String| Reason::AlteredRecord { what };
         if sample.completed == 0 || sample.elapsed_ns == 0 {
             return Err(altered(format!("{} requests in {} ns", sample.completed, sample.elapsed_ns)));
         }
         let open_loop = sample.open_loop.as_ref();
-        let adherence = open_loop.map(|open| RateAdherence::of(open, sample.completed)).transpose()?;
+        let adherence = open_loop.map(|open| RateAdherence::of(open, sample.completed, overload_allowed));
+        let adherence = adherence.transpose()?;
         if adherence.map(|adherence| adherence.rate) != rate {
             return Err(altered("another rate than the plan's".into()));
         }
@@ -189,6 +203,7 @@ impl ValidTrial {
             block,
             completed: sample.completed,
             non_2xx: sample.non_2xx,
+            failed: sample.failed,
             rate: adherence
                 .map_or(completed * 1e9 / sample.elapsed_ns as f64, |adherence| adherence.achieved),
             user_us: sample.balancer.map(|usage| a_request_us(usage.user_ns)),

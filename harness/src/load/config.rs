@@ -28,6 +28,8 @@ pub struct LoadConfig {
     /// Requests per second that are due (open loop), in the warm-up too; `None`: each slot's next request follows its
     /// last response (closed loop).
     pub rate: Option<u64>,
+    /// The open loop's requests come as those of a Poisson process; else evenly spaced.
+    pub poisson: bool,
     /// Persistent connections; else each request has one of its own.
     pub keep_alive: bool,
     /// Requests before the timed window, verified but not counted.
@@ -59,6 +61,7 @@ impl Default for LoadConfig {
             duration: None,
             concurrency: 1,
             rate: None,
+            poisson: false,
             keep_alive: false,
             warmup: 0,
             timeout: Duration::from_secs(30),

@@ -210,6 +210,7 @@ impl Load {
             Phase::WarmUp => Pace::new(self.config.rate, self.config.warmup),
             Phase::Window => {
                 let pace = Pace::new(self.config.rate, self.config.requests.unwrap_or(u64::MAX));
+                let pace = if self.config.poisson { pace.poisson() } else { pace };
                 match self.config.duration {
                     Some(duration) => pace.ending(duration),
                     None => pace,

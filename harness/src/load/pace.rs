@@ -5,14 +5,17 @@
 //! every request is due at once, and only a free connection is waited for. A phase ends with its requests, with its
 //! duration, or with whichever comes first.
 //!
-//! The open loop's requests are evenly spaced: request i is due i/R seconds after the beginning, whatever became of
-//! those before it. Poisson arrivals would be nearer to many independent users, and hit a server with bursts; even
-//! spacing is what wrk2 and its like do, adds no variance of its own to a trial, and gives every model the same
-//! arrivals. It is the milder test: a queue that a burst would have caused is not seen.
+//! The open loop's requests are evenly spaced unless asked otherwise: request i is due i/R seconds after the beginning,
+//! whatever became of those before it. That is what wrk2 and its like do, adds no variance of its own to a trial, and is the
+//! milder test: a queue that a burst would have caused is not seen. Poisson arrivals, as of many independent users, have
+//! exponential times between them, drawn from a fixed seed, so that every model meets the same.
 //!
 //! Sources: Schroeder, Wierman, Harchol-Balter, "Open versus closed" (NSDI 2006); Tene, "How not to measure latency".
 
 use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// A rate whose requests were answered at less than this share of it was not sustained, percent.
 pub const SUSTAINED_PERCENT: u64 = 99;
@@ -28,6 +31,7 @@ const SECOND_NS: u128 = 1_000_000_000;
 pub(crate) struct Pace {
     /// Requests per second; `None`: all are due at once.
     rate: Option<u64>,
+    arrivals: Arrivals,
     requests: u64,
     /// When nothing is issued any more, whatever is left.
     ends: Option<Duration>,
@@ -38,6 +42,17 @@ pub(crate) struct Pace {
     waited: u64,
     third: Quarter,
     fourth: Quarter,
+}
+
+/// When the requests of the open loop are due.
+#[derive(Debug, Clone)]
+enum Arrivals {
+    Even,
+    Poisson {
+        random: Box<ChaCha8Rng>,
+        /// Of the next request.
+        due: Duration,
+    },
 }
 
 /// What the requests of a quarter of the schedule had to wait.
@@ -67,6 +82,7 @@ impl Pace {
     pub(crate) fn new(rate: Option<u64>, requests: u64) -> Self {
         Pace {
             rate,
+            arrivals: Arrivals::Even,
             requests,
             ends: None,
             issued: 0,
@@ -76,6 +92,16 @@ impl Pace {
             third: Quarter::default(),
             fourth: Quarter::default(),
         }
+    }
+
+    /// The same, with the arrivals of a Poisson process in the open loop.
+    pub(crate) fn poisson(mut self) -> Self {
+        if let Some(rate) = self.rate {
+            let mut random = Box::new(ChaCha8Rng::seed_from_u64(rate));
+            let due = gap(&mut random, rate);
+            self.arrivals = Arrivals::Poisson { random, due };
+        }
+        self
     }
 
     /// The same, ended after `duration` at the latest.
@@ -107,7 +133,10 @@ impl Pace {
 
     /// When the next request is due; `None` when all have been issued.
     pub(crate) fn upcoming(&self) -> Option<Duration> {
-        (self.issued < self.requests).then(|| self.due(self.issued))
+        (self.issued < self.requests).then(|| match &self.arrivals {
+            Arrivals::Even => self.due(self.issued),
+            Arrivals::Poisson { due, .. } => *due,
+        })
     }
 
     /// Issues the next request if it is due at `now`: its number and when it was due. `waited` says that no
@@ -119,6 +148,9 @@ impl Pace {
         let due = self.upcoming().filter(|due| *due <= now)?;
         let index = self.issued;
         self.issued += 1;
+        if let (Arrivals::Poisson { random, due }, Some(rate)) = (&mut self.arrivals, self.rate) {
+            *due += gap(random, rate);
+        }
         if self.is_open() {
             self.note(index, now - due, waited);
         }
@@ -149,6 +181,7 @@ impl Pace {
         }
     }
 
+    /// When a request is due where all are evenly spaced, and on average otherwise.
     fn due(&self, index: u64) -> Duration {
         let Some(rate) = self.rate else { return Duration::ZERO };
         let ns = u128::from(index) * SECOND_NS / u128::from(rate.max(1));
@@ -175,6 +208,12 @@ impl Pace {
         quarter.waited += u64::from(waited);
         quarter.behind += behind;
     }
+}
+
+/// The time between two arrivals of a Poisson process: exponential, by its inverse.
+fn gap(random: &mut ChaCha8Rng, rate: u64) -> Duration {
+    // 1 - u is never zero.
+    Duration::from_secs_f64(-(1.0 - random.random::<f64>()).ln() / rate.max(1) as f64)
 }
 
 #[cfg(test)]
@@ -223,6 +262,26 @@ mod tests {
         assert_eq!((pace.take(ms(99), false), pace.upcoming()), (None, None));
         let kept = pace.kept(3, ms(40));
         assert_eq!((kept.behind, kept.waited), (ms(25), 1));
+    }
+
+    #[test]
+    fn poisson_arrivals_have_the_rate_and_gaps_as_long_as_their_spread_and_are_the_same_again() {
+        let dues = || -> Vec<f64> {
+            let mut pace = Pace::new(Some(1000), 20_000).poisson();
+            let mut dues = Vec::new();
+            while let Some(due) = pace.upcoming() {
+                assert_eq!(pace.take(due, false).map(|(_, at)| at), Some(due));
+                dues.push(due.as_secs_f64());
+            }
+            dues
+        };
+        let first = dues();
+        assert_eq!(first, dues());
+        let gaps: Vec<f64> = first.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
+        assert!((mean - 0.001).abs() < 0.00003, "{mean}");
+        assert!((variance.sqrt() / mean - 1.0).abs() < 0.05, "{variance}");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use roundtable_backends::ServiceTime;
+
 use super::competitor::Competitor;
 use super::fault::Faults;
 
@@ -46,6 +48,17 @@ pub enum Accept {
     Reuseport,
 }
 
+/// How the requests of an open loop are spaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrivals {
+    /// Evenly: the same for every model, and no variance of their own.
+    #[default]
+    Even,
+    /// As those of many independent users: a Poisson process, the same for every model.
+    Poisson,
+}
+
 /// Everything that is done to one trial. A field that an earlier roundtable did not have is what it was without.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -58,8 +71,17 @@ pub struct Condition {
     pub connections: Connections,
     /// Requests per second of the open loop; `None`: closed loop.
     pub rate: Option<u64>,
+    /// How the requests of the open loop are spaced.
+    #[serde(skip_serializing_if = "is_default")]
+    pub arrivals: Arrivals,
     /// Length of each response body, bytes.
     pub body_bytes: u64,
+    /// How long a backend works on a request.
+    #[serde(with = "service_time", skip_serializing_if = "is_default")]
+    pub delay: ServiceTime,
+    /// Requests that a backend works on at a time; `None`: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_a_time: Option<u32>,
     /// Worker threads of the models that have a fixed number of them; `None`: each model's default.
     pub workers: Option<u32>,
     /// Who accepts, for the models whose workers share nothing.
@@ -68,6 +90,9 @@ pub struct Condition {
     pub layout: Layout,
     /// Requests in the timed window.
     pub requests: u64,
+    /// When the timed window ends at the latest, milliseconds after its beginning; `None`: with its last request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
     /// Requests sent and discarded before it, to set up connections and pools.
     pub warmup: u64,
     /// What befalls the backends meanwhile; `None`: nothing.
@@ -81,14 +106,37 @@ impl Default for Condition {
             concurrency: 10,
             connections: Connections::Close,
             rate: None,
+            arrivals: Arrivals::Even,
             body_bytes: BODY_BYTES,
+            delay: ServiceTime::default(),
+            at_a_time: None,
             workers: None,
             accept: Accept::Single,
             layout: Layout::Shared,
             requests: REQUESTS,
+            duration_ms: None,
             warmup: REQUESTS / 20,
             fault: None,
         }
+    }
+}
+
+/// Whether `value` is what it was before there was such a field: it is not stored then.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A service time as it is written on a command line.
+mod service_time {
+    use roundtable_backends::ServiceTime;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &ServiceTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(time)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ServiceTime, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -79,6 +79,12 @@ pub enum PlanError {
         /// Requests per second.
         rate: u64,
     },
+    /// Arrivals of a loop that has none.
+    #[error("--arrivals poisson says how the requests of an open loop come; give --rate as well")]
+    ArrivalsWithoutRate,
+    /// A bound on what takes no time.
+    #[error("--at-a-time bounds requests that a backend works on; give --delay as well, as in --delay 10ms")]
+    AtATimeWithoutDelay,
     /// Loops of both kinds.
     #[error("a run is a closed loop or an open one, not both; give --rate numbers alone, or leave it out")]
     MixedLoops,

@@ -7,6 +7,8 @@ mod axis;
 mod list;
 mod value;
 
+use roundtable_backends::ServiceTime;
+
 use super::PlanError;
 use super::condition::Condition;
 
@@ -49,6 +51,10 @@ enum Values {
     Whole { least: u64, most: u64, unset: Option<(&'static str, &'static str)> },
     /// One of some words, each with what it means.
     Words(&'static [(&'static str, &'static str)]),
+    /// A duration from the first to the second, milliseconds, or the word for not being set, with what that means.
+    Time { least_ms: u64, most_ms: u64, unset: (&'static str, &'static str) },
+    /// How long a request is worked on, or the word for no time, with what that means.
+    ServiceTime { none: (&'static str, &'static str) },
     /// A fault script, or the word for none.
     Script,
 }
@@ -108,6 +114,13 @@ impl Factor {
             (Values::Whole { least, most, .. }, Value::Number(number)) => (least..=most).contains(number),
             (Values::Whole { unset: Some((word, _)), .. }, Value::Word(given)) => word == given,
             (Values::Words(words), Value::Word(given)) => words.iter().any(|(word, _)| word == given),
+            (Values::Time { unset: (word, _), .. }, Value::Word(given)) if word == given => true,
+            (Values::Time { least_ms, most_ms, .. }, Value::Word(given)) => {
+                value::duration_ms(given).is_some_and(|ms| (least_ms..=most_ms).contains(&ms))
+            }
+            (Values::ServiceTime { none: (word, _) }, Value::Word(given)) => {
+                word == given || given.parse::<ServiceTime>().is_ok()
+            }
             _ => false,
         };
         if is_one { Ok(()) } else { Err(self.refusal(value)) }
@@ -180,6 +193,13 @@ impl Factor {
                 let or = unset.map_or(String::new(), |(word, _)| format!(", or {word}"));
                 format!("give whole numbers from {least} to {most}{or}, as in 2,5 or 2-5")
             }
+            Values::Time { least_ms, most_ms, unset: (word, _) } => {
+                let [least, most] = [least_ms, most_ms].map(value::of_ms);
+                format!("give durations from {least} to {most}, or {word}, as in 500ms or 2s")
+            }
+            Values::ServiceTime { none: (word, _) } => format!(
+                "give a duration up to 1h, as in 10ms, or exp:10ms for an exponential one of that mean, or {word}"
+            ),
             Values::Script => format!("give events, as in kill-backend@2s,restore@4s, or {NONE}"),
             Values::Words(words) => {
                 let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
@@ -192,8 +212,11 @@ impl Factor {
     pub fn told(&self, value: &Value) -> String {
         match self.meaning(value) {
             Some(meaning) => meaning.to_owned(),
-            None if self.unit.is_empty() => value.to_string(),
-            None => format!("{value} {}", self.unit),
+            None => match (value, self.unit) {
+                (_, "") => value.to_string(),
+                (Value::Number(number), unit) => format!("{number} {unit}"),
+                (Value::Word(word), unit) => format!("{unit} {word}"),
+            },
         }
     }
 
@@ -202,7 +225,8 @@ impl Factor {
         match (self.meaning(value), value) {
             (Some(meaning), _) => meaning.to_owned(),
             (None, Value::Number(number)) => (self.phrase)(*number),
-            (None, Value::Word(word)) => word.clone(),
+            (None, Value::Word(word)) if self.unit.is_empty() => word.clone(),
+            (None, Value::Word(word)) => format!("{} {word}", self.unit),
         }
     }
 
@@ -212,9 +236,12 @@ impl Factor {
             (Values::Words(words), Value::Word(given)) => {
                 words.iter().find(|(word, _)| word == given).map(|(_, meaning)| *meaning)
             }
-            (Values::Whole { unset: Some((word, meaning)), .. }, Value::Word(given)) if word == given => {
-                Some(meaning)
-            }
+            (
+                Values::Whole { unset: Some((word, meaning)), .. }
+                | Values::Time { unset: (word, meaning), .. }
+                | Values::ServiceTime { none: (word, meaning) },
+                Value::Word(given),
+            ) if word == given => Some(meaning),
             _ => None,
         }
     }
@@ -279,6 +306,8 @@ mod tests {
             let other = match factor.values {
                 Values::Whole { most, .. } => Value::Number(most),
                 Values::Words(words) => Value::word(words[1].0),
+                Values::Time { .. } => Value::word("2s"),
+                Values::ServiceTime { .. } => Value::word("exp:5ms"),
                 Values::Script => Value::word("refuse=2@1s,restore=2@3s"),
             };
             let mut condition = Condition::default();
@@ -303,8 +332,21 @@ mod tests {
 
     #[test]
     fn every_field_of_a_condition_has_a_factor() {
-        let stored = serde_json::to_value(Condition::default()).unwrap();
-        let fields: Vec<_> = stored.as_object().unwrap().keys().map(|name| name.replace('_', "-")).collect();
+        // What is as it was before there was such a field is not stored.
+        let unusual = Condition {
+            arrivals: super::super::Arrivals::Poisson,
+            delay: ServiceTime::Fixed(std::time::Duration::from_millis(1)),
+            at_a_time: Some(1),
+            duration_ms: Some(1000),
+            ..Condition::default()
+        };
+        let stored = serde_json::to_value(unusual).unwrap();
+        let fields: Vec<_> = stored
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|name| name.trim_end_matches("_ms").replace('_', "-"))
+            .collect();
         assert_eq!(fields.len(), FACTORS.len());
         assert!(fields.iter().all(|name| Factor::named(name).is_some()), "{fields:?}");
     }

@@ -23,7 +23,9 @@ use serde::{Deserialize, Serialize};
 pub use answer::Purpose;
 pub use bounds::*;
 pub use competitor::{Competitor, DIRECT, FLOORS, Family, Kind, MOST_SLOWDOWN_PERCENT};
-pub use condition::{Accept, BODY_BYTES, Cell, Condition, Connections, Layout, REQUESTS, backend_name};
+pub use condition::{
+    Accept, Arrivals, BODY_BYTES, Cell, Condition, Connections, Layout, REQUESTS, backend_name,
+};
 pub use error::PlanError;
 pub use factor::{Axis, FACTORS, Factor, Value};
 pub use fault::{FaultScript, Faults};
@@ -52,16 +54,20 @@ pub struct Plan {
     pub purpose: Option<Purpose>,
 }
 
-/// The bounds of a valid trial that a user may move.
+/// The bounds of a valid trial that a user or a scenario may move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gates {
     /// A trial during which the hypervisor took more than this share of the processors' time is invalid, percent.
     pub steal_limit_percent: u32,
+    /// A rate that is not sustained, and requests that are not answered rightly, are what is asked about: such a trial is
+    /// valid, and tells how many.
+    #[serde(default)]
+    pub overload_allowed: bool,
 }
 
 impl Default for Gates {
     fn default() -> Self {
-        Gates { steal_limit_percent: STEAL_LIMIT_PERCENT }
+        Gates { steal_limit_percent: STEAL_LIMIT_PERCENT, overload_allowed: false }
     }
 }
 
@@ -205,13 +211,19 @@ impl Condition {
     /// Refuses what no trial can be, though each factor may be what it is.
     fn check(&self) -> Result<(), PlanError> {
         if let Some(rate) = self.rate {
-            let requests = self.requests.max(self.warmup);
+            let within = self.duration_ms.map_or(u64::MAX, |ms| rate.saturating_mul(ms).div_ceil(1000));
+            let requests = self.requests.min(within).max(self.warmup);
             if requests / rate > MOST_SECONDS {
                 return Err(PlanError::TooSlow { requests, rate });
             }
             if self.requests * 1000 / rate < LEAST_MS {
                 return Err(PlanError::TooShort { requests: self.requests, rate });
             }
+        } else if self.arrivals == Arrivals::Poisson {
+            return Err(PlanError::ArrivalsWithoutRate);
+        }
+        if self.at_a_time.is_some() && self.delay.mean().is_zero() {
+            return Err(PlanError::AtATimeWithoutDelay);
         }
         for event in self.fault.iter().flat_map(|faults| &faults.script.events) {
             let (backend, backends) = (event.backend, self.backends);

@@ -134,6 +134,7 @@ impl FaultTrial1 {
             FaultOutcome1::Observed(seen) => Outcome::Measured(Box::new(Sample {
                 completed: seen.requests.saturating_sub(seen.errors.total()),
                 non_2xx: seen.errors.status_5xx + seen.errors.status_other,
+                failed: 0,
                 elapsed_ns: base.fault.as_ref().map_or(0, |faults| faults.window_ms() * 1_000_000),
                 received_bytes: 0,
                 latency_ns_hdr: latency::encode(&latency::histogram()),
@@ -191,6 +192,7 @@ impl Plan1 {
             requests: self.requests,
             warmup: self.warmup,
             fault: None,
+            ..Condition::default()
         };
         // A list of one value is no axis; an altered file's empty one stays, for the check of the plan to tell.
         let axes = [(&factor::BACKENDS, &self.backends), (&factor::CONCURRENCY, &self.concurrency)];
@@ -205,7 +207,7 @@ impl Plan1 {
             length: self.length,
             precision_percent: self.precision_percent,
             seed: self.seed,
-            gates: Gates { steal_limit_percent: self.steal_limit_percent },
+            gates: Gates { steal_limit_percent: self.steal_limit_percent, ..Gates::default() },
             purpose: None,
         }
     }

@@ -15,6 +15,9 @@ pub struct Sample {
     pub completed: u64,
     /// Answers that were not 2xx. Zero in every valid trial; kept because the published tables have the column.
     pub non_2xx: u64,
+    /// Requests without a whole and right answer. Zero where no overload is asked about and no fault befalls backends.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed: u64,
     /// Length of the window, nanoseconds.
     pub elapsed_ns: u64,
     /// Bytes received by the client: heads and bodies.
@@ -38,4 +41,8 @@ pub struct Sample {
     /// What clients saw while faults befell the backends; absent where none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Box<Observation>>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::topology::Share;
-use crate::plan::{Accept, Competitor, Condition, Connections, Kind, backend_name};
+use crate::plan::{Accept, Arrivals, Competitor, Condition, Connections, Kind, backend_name};
 
 /// How long a window or a warm-up may take, whatever its length…
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,6 +73,14 @@ impl Role<'_> {
                 word(&backend_name(number));
                 word(&"--body-bytes");
                 word(&condition.body_bytes);
+                if !condition.delay.mean().is_zero() {
+                    word(&"--delay");
+                    word(&condition.delay);
+                }
+                if let Some(at_a_time) = condition.at_a_time {
+                    word(&"--at-a-time");
+                    word(&at_a_time);
+                }
             }
             Role::Balancer(competitor, backends) => {
                 match competitor.kind {
@@ -131,6 +139,14 @@ impl Role<'_> {
                 if let Some(rate) = condition.rate {
                     word(&"--rate");
                     word(&rate);
+                }
+                if condition.arrivals == Arrivals::Poisson {
+                    word(&"--arrivals");
+                    word(&"poisson");
+                }
+                if let Some(ms) = condition.duration_ms {
+                    word(&"--duration");
+                    word(&format_args!("{ms}ms"));
                 }
                 if condition.connections == Connections::Keepalive {
                     word(&"-k");

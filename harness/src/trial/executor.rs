@@ -8,6 +8,8 @@
 
 use std::time::Instant;
 
+use roundtable_backends::ServiceTime;
+
 use crate::host::unix_ms;
 use crate::plan::{Cell, Condition, Gates, Layout, Plan, backend_name};
 use crate::record::{Outcome, Reason};
@@ -33,6 +35,8 @@ pub struct TestbedExecutor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Serving {
     body_bytes: u64,
+    delay: ServiceTime,
+    at_a_time: Option<u32>,
     layout: Layout,
 }
 
@@ -49,7 +53,8 @@ impl TestbedExecutor {
         condition: &Condition,
         warnings: &mut Vec<String>,
     ) -> Result<(), ChildError> {
-        let serving = Serving { body_bytes: condition.body_bytes, layout: condition.layout };
+        let Condition { body_bytes, delay, at_a_time, layout, .. } = *condition;
+        let serving = Serving { body_bytes, delay, at_a_time, layout };
         if self.serving.replace(serving).is_some_and(|before| before != serving) {
             self.backends.iter_mut().for_each(|backend| *backend = None);
         }

@@ -51,11 +51,15 @@ pub struct Asked<'a> {
     pub steal_limit_percent: u32,
     /// Whether faults befall the backends: then requests may fail, turns differ, and a rate fall behind.
     pub under_faults: bool,
+    /// Whether more may be asked than can be answered: the same, and accept queues may overflow.
+    pub overload_allowed: bool,
 }
 
 /// The gates that `seen` does not pass; none when the trial is valid.
 pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<Reason> {
-    let Asked { requests, rate, backends, turns: promised, steal_limit_percent, under_faults } = *asked;
+    let Asked { requests, rate, backends, turns: promised, steal_limit_percent, .. } = *asked;
+    let overload_allowed = asked.overload_allowed;
+    let is_lenient = asked.under_faults || overload_allowed;
     let mut reasons = Vec::new();
     let mut gate = |holds: bool, reason: &dyn Fn() -> Reason| {
         if !holds {
@@ -63,15 +67,15 @@ pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<Reason> {
         }
     };
     let failed: u64 = seen.failed.iter().map(|(_, count)| count).sum();
-    gate(under_faults || failed == 0, &|| {
+    gate(is_lenient || failed == 0, &|| {
         let kinds = seen.failed.iter().filter(|(_, count)| *count > 0);
         let kinds = kinds.map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
         Reason::Failed { requests: failed, of: requests, kinds }
     });
     gate(seen.warmup_failed == 0, &|| Reason::WarmupFailed { requests: seen.warmup_failed });
-    gate(under_faults || seen.non_2xx == 0, &|| Reason::Not2xx { responses: seen.non_2xx, of: requests });
+    gate(is_lenient || seen.non_2xx == 0, &|| Reason::Not2xx { responses: seen.non_2xx, of: requests });
     let completed = seen.completed;
-    gate(under_faults || completed == requests, &|| Reason::Incomplete { completed, of: requests });
+    gate(is_lenient || completed == requests, &|| Reason::Incomplete { completed, of: requests });
     gate(seen.timed == completed, &|| Reason::Untimed { timed: seen.timed, completed });
     gate(seen.elapsed_ns > 0, &|| Reason::NoLength);
 
@@ -79,14 +83,14 @@ pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<Reason> {
     gate(names.is_empty(), &|| Reason::ForeignBackend { names: names.clone() });
     let turns = || backends.iter().map(|name| seen.per_backend.get(name).copied().unwrap_or(0));
     let (least, most) = (turns().min().unwrap_or(0), turns().max().unwrap_or(0));
-    gate(under_faults || most - least <= promised.tolerance(requests), &|| Reason::UnequalTurns {
+    gate(is_lenient || most - least <= promised.tolerance(requests), &|| Reason::UnequalTurns {
         turns: backends.iter().cloned().zip(turns()).collect(),
     });
     let named: u64 = seen.per_backend.values().sum();
-    gate(under_faults || named == completed, &|| Reason::Unnamed { named, completed });
-    gate(under_faults || seen.left_open == 0, &|| Reason::LeftOpen { connections: seen.left_open });
+    gate(is_lenient || named == completed, &|| Reason::Unnamed { named, completed });
+    gate(is_lenient || seen.left_open == 0, &|| Reason::LeftOpen { connections: seen.left_open });
     let overflows = seen.listen_overflows;
-    gate(overflows == 0, &|| Reason::ListenOverflows { connections: overflows });
+    gate(overload_allowed || overflows == 0, &|| Reason::ListenOverflows { connections: overflows });
     gate(seen.steal_percent <= f64::from(steal_limit_percent), &|| Reason::Steal {
         per_mille: (seen.steal_percent * 10.0).round() as u64,
         limit_percent: steal_limit_percent,
@@ -95,7 +99,7 @@ pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<Reason> {
     let driven = kept.map(|open| open.rate);
     gate(driven == rate, &|| Reason::OtherLoop { driven, asked: rate });
     if let Some(open) = kept {
-        gate(under_faults || open.sustained, &|| Reason::NotSustained {
+        gate(is_lenient || open.sustained, &|| Reason::NotSustained {
             rate: open.rate,
             achieved_milli_per_s: open.achieved_milli_per_s,
             backlog_grew: open.backlog_grew,
@@ -141,6 +145,7 @@ mod tests {
             turns: Turns::Equal,
             steal_limit_percent: 10,
             under_faults: false,
+            overload_allowed: false,
         };
         reasons(seen, &asked).iter().map(ToString::to_string).collect()
     }
@@ -155,6 +160,7 @@ mod tests {
             turns: Turns::Equal,
             steal_limit_percent: 10,
             under_faults: false,
+            overload_allowed: false,
         };
         reasons(&Seen { open_loop, ..fine() }, &asked).iter().map(ToString::to_string).collect()
     }
@@ -195,6 +201,7 @@ mod tests {
                 turns,
                 steal_limit_percent: 10,
                 under_faults: false,
+                overload_allowed: false,
             };
             reasons(&seen, &asked).len()
         };
@@ -296,6 +303,7 @@ mod tests {
             turns: Turns::Equal,
             steal_limit_percent: 10,
             under_faults: true,
+            overload_allowed: false,
         };
         assert_eq!(reasons(&seen, &asked), []);
         let spoilt = Seen { steal_percent: 11.0, listen_overflows: 1, warmup_failed: 1, ..seen };

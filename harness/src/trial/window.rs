@@ -128,12 +128,14 @@ impl Measured {
             open_loop: report.open_loop,
         };
         let asked = Asked {
-            requests: condition.requests,
+            // A window that its duration ends holds as many as it lets through.
+            requests: condition.duration_ms.map_or(condition.requests, |_| report.requests),
             rate: condition.rate,
             backends,
             turns: Turns::of(competitor),
             steal_limit_percent: gates.steal_limit_percent,
             under_faults: condition.fault.is_some(),
+            overload_allowed: gates.overload_allowed,
         };
         let mut reasons = reasons(&seen, &asked);
         reasons.extend(exit_reports);
@@ -143,6 +145,7 @@ impl Measured {
         Outcome::Measured(Box::new(Sample {
             completed: seen.completed,
             non_2xx: seen.non_2xx,
+            failed: seen.failed.iter().map(|(_, count)| count).sum(),
             elapsed_ns: seen.elapsed_ns,
             received_bytes: report.received_bytes,
             latency_ns_hdr: report.latency_ns_hdr,

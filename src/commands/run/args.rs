@@ -93,6 +93,9 @@ pub(crate) struct Args {
     /// What the run is to answer: a scenario's.
     #[arg(skip)]
     pub(super) purpose: Option<Purpose>,
+    /// A rate that is not sustained is no fault of a trial: a scenario's.
+    #[arg(skip)]
+    pub(super) overload_allowed: bool,
     /// Rates to be found, as shares of what the slowest row answers in a closed loop, percent: a scenario's.
     #[arg(skip)]
     pub(super) shares_percent: Vec<u32>,
@@ -115,7 +118,10 @@ impl Args {
             length,
             precision_percent: self.precision,
             seed: self.seed.unwrap_or_else(random_seed),
-            gates: Gates { steal_limit_percent: self.steal_limit.unwrap_or(plan::STEAL_LIMIT_PERCENT) },
+            gates: Gates {
+                steal_limit_percent: self.steal_limit.unwrap_or(plan::STEAL_LIMIT_PERCENT),
+                overload_allowed: self.overload_allowed,
+            },
             purpose: self.purpose.clone(),
         };
         let grid = grid.over(&factor::BACKENDS, &[1_u32, 2, 3, 4, 5].map(Value::from))?;

@@ -53,7 +53,10 @@ pub(super) fn plan(args: &Args, known: Candidates<'_>) -> anyhow::Result<Plan> {
         length: args.length().unwrap_or(Length::Blocks(blocks)),
         precision_percent: None,
         seed: args.seed.unwrap_or_else(random_seed),
-        gates: Gates { steal_limit_percent: args.steal_limit.unwrap_or(plan::STEAL_LIMIT_PERCENT) },
+        gates: Gates {
+            steal_limit_percent: args.steal_limit.unwrap_or(plan::STEAL_LIMIT_PERCENT),
+            ..Gates::default()
+        },
         purpose: args.purpose.clone(),
     })?;
     if let Some(faults) = &plan.base.fault {

@@ -92,6 +92,7 @@ fn with(args: &Args, scenario: &Scenario, run: &ScenarioRun) -> Args {
     }
     args.models = args.models.or_else(|| run.models.clone());
     args.steal_limit = args.steal_limit.or(run.gates.steal_limit_percent);
+    args.overload_allowed = run.gates.overload_allowed;
     let mut purpose = scenario.purpose(run);
     if let Some(asked) = args.slo {
         for answer in &mut purpose.answers {

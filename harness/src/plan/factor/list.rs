@@ -1,8 +1,10 @@
 //! The list of factors: one entry for each field of a [`Condition`](crate::plan::Condition).
 
-use super::{Factor, Value, Values};
-use crate::load::MAX_RATE;
-use crate::plan::condition::{Accept, Connections, Layout};
+use roundtable_backends::ServiceTime;
+
+use super::{Factor, Value, Values, value};
+use crate::load::{LEAST_DURATION, MAX_DURATION, MAX_RATE};
+use crate::plan::condition::{Accept, Arrivals, Connections, Layout};
 use crate::plan::fault::{Draft, FaultError, Faults};
 use crate::text::counted;
 
@@ -63,6 +65,112 @@ pub static RATE: Factor = Factor {
     get: |c| c.rate.map_or(Value::word(CLOSED), Value::Number),
     set: |c, value| {
         c.rate = value.number();
+        Some(())
+    },
+};
+
+/// How the requests of the open loop are spaced.
+pub static ARRIVALS: Factor = Factor {
+    name: "arrivals",
+    title: "arrivals",
+    heading: "arrivals",
+    short_heading: "arrivals",
+    unit: "",
+    placeholder: "even|poisson",
+    help: "With --rate: requests come evenly spaced (even), or as those of many independent users do (poisson) [default: even]",
+    phrase: |n| n.to_string(),
+    values: Values::Words(&[
+        ("even", "evenly spaced where there is a rate"),
+        ("poisson", "requests as of a Poisson process"),
+    ]),
+    get: |c| {
+        Value::word(match c.arrivals {
+            Arrivals::Even => "even",
+            Arrivals::Poisson => "poisson",
+        })
+    },
+    set: |c, value| {
+        c.arrivals = match value {
+            Value::Word(word) if word == "even" => Arrivals::Even,
+            Value::Word(word) if word == "poisson" => Arrivals::Poisson,
+            _ => return None,
+        };
+        Some(())
+    },
+};
+
+/// When the timed window ends at the latest.
+pub static DURATION: Factor = Factor {
+    name: "duration",
+    title: "longest window",
+    heading: "longest window",
+    short_heading: "longest\nwindow",
+    unit: "at most",
+    placeholder: "DURATION",
+    help: "End the timed window of a trial after this time, however many requests are left [default: none: it ends with its \
+           last request]",
+    phrase: |n| format!("at most {n} ms"),
+    values: Values::Time {
+        least_ms: LEAST_DURATION.as_millis() as u64,
+        most_ms: MAX_DURATION.as_millis() as u64,
+        unset: (NONE, "windows as long as their requests take"),
+    },
+    get: |c| Value::word(&c.duration_ms.map_or(NONE.to_owned(), value::of_ms)),
+    set: |c, given| {
+        c.duration_ms = match given {
+            Value::Word(word) if word == NONE => None,
+            Value::Word(word) => Some(value::duration_ms(word)?),
+            Value::Number(_) => return None,
+        };
+        Some(())
+    },
+};
+
+/// How long a backend works on a request.
+pub static DELAY: Factor = Factor {
+    name: "delay",
+    title: "service time",
+    heading: "service time",
+    short_heading: "service\ntime",
+    unit: "service time",
+    placeholder: "[exp:]DURATION",
+    help: "How long each backend works on a request, as in 10ms, or exponentially distributed with a mean, as in exp:10ms \
+           [default: none: backends answer at once]",
+    phrase: |n| n.to_string(),
+    values: Values::ServiceTime { none: (NONE, "backends that answer at once") },
+    get: |c| Value::word(&if c.delay.mean().is_zero() { NONE.to_owned() } else { c.delay.to_string() }),
+    set: |c, value| {
+        c.delay = match value {
+            Value::Word(word) if word == NONE => ServiceTime::default(),
+            Value::Word(word) => word.parse().ok()?,
+            Value::Number(_) => return None,
+        };
+        Some(())
+    },
+};
+
+/// Requests that a backend works on at a time.
+pub static AT_A_TIME: Factor = Factor {
+    name: "at-a-time",
+    title: "requests at a time",
+    heading: "requests at a time",
+    short_heading: "at a\ntime",
+    unit: "",
+    placeholder: "N",
+    help: "With --delay: how many requests each backend works on at a time, while the others wait in the order in which they \
+           came [default: unlimited]",
+    phrase: |n| format!("{n} at a time"),
+    values: Values::Whole {
+        least: 1,
+        most: 100_000,
+        unset: Some(("unlimited", "as many as come at a time")),
+    },
+    get: |c| c.at_a_time.map_or(Value::word("unlimited"), Value::from),
+    set: |c, value| {
+        c.at_a_time = match value {
+            Value::Number(_) => Some(value.whole()?),
+            Value::Word(_) => None,
+        };
         Some(())
     },
 };
@@ -258,14 +366,18 @@ pub(super) fn draft(value: &Value) -> Result<Draft, FaultError> {
 const MOST_REQUESTS: u64 = 100_000_000;
 
 /// All of them; axes are crossed in this order, the first one outermost.
-pub static FACTORS: [&Factor; 11] = [
+pub static FACTORS: [&Factor; 15] = [
     &BACKENDS,
     &CONCURRENCY,
     &RATE,
+    &ARRIVALS,
     &REQUESTS,
+    &DURATION,
     &WARMUP,
     &CONNECTIONS,
     &BODY_BYTES,
+    &DELAY,
+    &AT_A_TIME,
     &LAYOUT,
     &WORKERS,
     &ACCEPT,
