@@ -1,16 +1,18 @@
 //! What a run was made to answer, answered: one [`Answer`] of its plan's purpose each, as typed values.
 //!
 //! [`along`] follows figures along a factor, [`promise`] looks for the highest rate at which a promise of response times is
-//! kept, [`claim`] puts public claims to the test. Rule: an answer says no more than its trials do; what is missing for one is
+//! kept, [`queue`] sets response times beside those of a queue, [`claim`] puts public claims to the test. Rule: an answer says no more than its trials do; what is missing for one is
 //! part of it.
 
 pub mod along;
 pub mod claim;
 pub mod promise;
+pub mod queue;
 
 use self::along::Along;
 use self::claim::Tested;
 use self::promise::Promised;
+use self::queue::QueueRow;
 use super::bottleneck::Bottlenecks;
 use super::grid::{Dimension, Grid, Row};
 use super::metric::Metric;
@@ -27,6 +29,8 @@ pub enum Answered {
     Along(Along),
     /// Up to which rate a promise is kept.
     Promise(Promised),
+    /// Response times beside those of a queue.
+    Queue(Vec<QueueRow>),
     /// Public claims, put to the test.
     Claims(Vec<Tested>),
 }
@@ -86,7 +90,7 @@ pub(super) fn of(purpose: Option<&Purpose>, basis: &Basis<'_>) -> Vec<Answered> 
             Answer::Promise { promise } => {
                 answered.push(Answered::Promise(Promised::of(basis.summary, *promise)));
             }
-            Answer::Queue => {}
+            Answer::Queue => answered.push(Answered::Queue(queue::of(basis.summary))),
             Answer::Claim(claim) => claims.push(&**claim),
         }
     }

@@ -3,9 +3,17 @@
 use super::{Scenario, ScenarioError, parse};
 
 /// Name and text of each, in the order in which they are listed.
-pub const BUILT_IN: [(&str, &str); 2] = [
+pub const BUILT_IN: [(&str, &str); 10] = [
     ("classic", include_str!("../../../scenarios/classic.toml")),
     ("keepalive", include_str!("../../../scenarios/keepalive.toml")),
+    ("connections", include_str!("../../../scenarios/connections.toml")),
+    ("service-time", include_str!("../../../scenarios/service-time.toml")),
+    ("saturation", include_str!("../../../scenarios/saturation.toml")),
+    ("bodies", include_str!("../../../scenarios/bodies.toml")),
+    ("churn", include_str!("../../../scenarios/churn.toml")),
+    ("faults", include_str!("../../../scenarios/faults.toml")),
+    ("scaling", include_str!("../../../scenarios/scaling.toml")),
+    ("claims", include_str!("../../../scenarios/claims.toml")),
 ];
 
 /// The one of that name, where there is one.

@@ -6,6 +6,7 @@ use crate::analysis::answers::Answered;
 use crate::analysis::answers::along::{Along, AlongRow, Point};
 use crate::analysis::answers::claim::{Outcome, Tested};
 use crate::analysis::answers::promise::{PromiseRow, Promised};
+use crate::analysis::answers::queue::QueueRow;
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::{Conclusion, Ratio};
 use crate::plan::{Competitor, Factor, Kind, Value, factor};
@@ -28,6 +29,7 @@ pub(in crate::report) fn of_answer(answer: &Answered) -> Vec<String> {
         Answered::Promise(promised) => {
             promised.rows.iter().filter(|of| is_told(&of.row)).map(|of| of_promise(promised, of)).collect()
         }
+        Answered::Queue(rows) => of_queue(rows),
         Answered::Claims(tested) => tested.iter().map(of_claim).collect(),
     }
 }
@@ -161,6 +163,25 @@ fn of_promise(promised: &Promised, of: &PromiseRow) -> String {
         ));
     }
     sentence + "."
+}
+
+/// How far each row is from the queue, over its conditions.
+fn of_queue(rows: &[QueueRow]) -> Vec<String> {
+    let mut models: Vec<(&Competitor, Vec<f64>)> = Vec::new();
+    for of in rows.iter().filter(|of| is_told(&of.row)) {
+        let Some(measured) = of.measured_ms else { continue };
+        let ratio = measured.median / of.expected_ms;
+        match models.last_mut() {
+            Some((last, ratios)) if **last == of.row => ratios.push(ratio),
+            _ => models.push((&of.row, vec![ratio])),
+        }
+    }
+    let sentence = |(model, ratios): (&Competitor, Vec<f64>)| {
+        let Spread { min, max, .. } = Spread::of(&ratios)?;
+        let times = if ratios.len() == 1 { format!("{min:.2}") } else { format!("{min:.2} to {max:.2}") };
+        Some(format!("{}: mean response times were {times} × those of the M/M/c queue.", row(model)))
+    };
+    models.into_iter().filter_map(sentence).collect()
 }
 
 /// "Confirmed here: …".

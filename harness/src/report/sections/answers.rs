@@ -5,6 +5,7 @@ use crate::analysis::answers::Answered;
 use crate::analysis::answers::along::{Along, Point};
 use crate::analysis::answers::claim::{Outcome, Tested};
 use crate::analysis::answers::promise::Promised;
+use crate::analysis::answers::queue::QueueRow;
 use crate::plan::Factor;
 use crate::plan::Purpose;
 use crate::report::figures::Figure;
@@ -51,6 +52,12 @@ fn reading(answer: &Answered) -> String {
              was due, lies within the time. Answers in time are per second of the schedule.",
             promised.promise
         ),
+        Answered::Queue(_) => {
+            "The M/M/c queue has Poisson arrivals, exponential service times and c servers, here the requests that the one \
+             backend works on at a time; its mean response time is by Erlang's C formula (Kleinrock, Queueing Systems, vol. 1, \
+             § 3.5). Measured times count from when each request was due; medians over the blocks of each trial's mean."
+                .to_owned()
+        }
         Answered::Claims(_) => {
             "Each claim has one ratio lie over 1, under 1 or at it, over all conditions that it is about; the claims of a run \
              share the level between them. What is confirmed or refuted is so under these conditions, on this machine."
@@ -63,6 +70,7 @@ fn table(answer: &Answered) -> Table {
     match answer {
         Answered::Along(along) => of_along(along),
         Answered::Promise(promised) => of_promise(promised),
+        Answered::Queue(rows) => of_queue(rows),
         Answered::Claims(tested) => of_claims(tested),
     }
 }
@@ -142,6 +150,29 @@ fn of_promise(promised: &Promised) -> Table {
             values.push(Value::or_nothing(point.failed, |of| Value::percent(of.median, 1)));
             values
         })
+    });
+    Table::new(columns, rows)
+}
+
+fn of_queue(rows: &[QueueRow]) -> Table {
+    let mut columns = vec![Column::models()];
+    columns.extend(rows.first().map(|row| common(&row.common)).unwrap_or_default());
+    columns.extend([
+        Column::numbers("load of the backend").short("load"),
+        Column::numbers("M/M/c, mean ms"),
+        Column::numbers("measured, mean ms"),
+        Column::numbers("measured / M/M/c").short("ratio"),
+    ]);
+    let rows = rows.iter().map(|of| {
+        let mut values: Vec<Value> = vec![prose::row(&of.row).into()];
+        values.extend(of.common.iter().map(|(_, value)| prose::grid::value(value)));
+        values.push(Value::percent(of.load, 0));
+        values.push(Value::figure(of.expected_ms));
+        values.push(spread(of.measured_ms, 1.0, Digits::Four));
+        values.push(Value::or_nothing(of.measured_ms, |measured| {
+            Value::decimal(measured.median / of.expected_ms, 2)
+        }));
+        values
     });
     Table::new(columns, rows)
 }
