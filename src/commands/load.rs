@@ -69,7 +69,7 @@ pub(crate) struct Args {
     /// Keep connections open between requests, as ab's -k
     #[arg(short, long)]
     keep_alive: bool,
-    /// Requests to send first, verified but not counted
+    /// Requests to send first, verified but not counted, for no longer than --duration
     #[arg(long, value_name = "W", default_value_t = 0, value_parser = number::whole(0..=MAX_REQUESTS))]
     warmup: u64,
     /// How long one response may take

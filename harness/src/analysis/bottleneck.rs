@@ -3,11 +3,13 @@
 //! From medians over the cell's valid blocks. In this order, the first that holds:
 //!
 //! - *client*: the load generator, which has one thread, used at least [`SATURATED`] of one processor; or, with persistent
-//!   connections, where the direct row is a true ceiling, throughput is at least that share of the direct row's. Its
+//!   connections to backends that answer at once, where the direct row is a true ceiling, throughput is at least that share of
+//!   the direct row's. Its
 //!   throughput and closed-loop response times then say what the client can do, and are not ranked.
 //! - *balancer*: it used at least that share of the processors that its threads can be on: its workers where its manifest
 //!   says a number, and never more than the machine has or than requests are outstanding.
-//! - *backends*: the same of the servers together.
+//! - *backends*: the same of the servers together; or they take time, and throughput is at least that share of the direct
+//!   row's, which can wait for them no less.
 //! - *host*: at most [`IDLE`] of all processors' time was idle, or at least [`STOLEN`] stolen by the hypervisor: the roles
 //!   wait for each other's processors, and less work in any of them would raise throughput.
 //! - otherwise nobody: time was spent waiting (a wake-up, a timer), which more concurrency would hide.
@@ -108,11 +110,14 @@ impl Bottleneck {
         let usable = summary.workers(row, condition).unwrap_or(own).min(own).min(concurrency).max(1);
         let at_the_ceiling = condition.connections == Connections::Keepalive
             && of_direct.is_some_and(|of_direct| of_direct >= SATURATED);
-        let bound = if client >= SATURATED || at_the_ceiling {
+        let backends_take_time = !condition.delay.mean().is_zero();
+        let bound = if client >= SATURATED || (at_the_ceiling && !backends_take_time) {
             Bound::Client
         } else if balancer.is_some_and(|used| used >= SATURATED * f64::from(usable)) {
             Bound::Balancer
-        } else if servers >= SATURATED * f64::from(others.min(concurrency).max(1)) {
+        } else if servers >= SATURATED * f64::from(others.min(concurrency).max(1))
+            || (backends_take_time && of_direct.is_some_and(|of_direct| of_direct >= SATURATED))
+        {
             Bound::Backends
         } else if idle <= IDLE || steal >= STOLEN {
             Bound::Host

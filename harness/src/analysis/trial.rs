@@ -148,8 +148,13 @@ impl ValidTrial {
 
     /// Answers within so many ms, per second of the window.
     pub fn within_per_second(&self, within_ms: f64) -> Option<f64> {
+        Some(self.rate * self.share_within(within_ms))
+    }
+
+    /// Share of the answers that came within so many ms, 0 to 1.
+    pub fn share_within(&self, within_ms: f64) -> f64 {
         let within = self.latency.count_between(0, (within_ms * 1e6) as u64);
-        Some(self.rate * within as f64 / self.latency.len().max(1) as f64)
+        within as f64 / self.latency.len().max(1) as f64
     }
 
     /// Requests without a right answer of 2xx, a share of all that were sent.

@@ -32,7 +32,7 @@ pub struct LoadConfig {
     pub poisson: bool,
     /// Persistent connections; else each request has one of its own.
     pub keep_alive: bool,
-    /// Requests before the timed window, verified but not counted.
+    /// Requests before the timed window, verified but not counted; fewer where they would take longer than its duration.
     pub warmup: u64,
     /// How long one response may take, from its request's beginning.
     pub timeout: Duration,

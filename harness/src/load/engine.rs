@@ -69,6 +69,7 @@ pub struct Load {
     timer: Option<Timer>,
     swept: Instant,
     phase: Phase,
+    warmup_requests: u64,
     warmup_failed: u64,
     /// Set from outside when the load is to be broken off.
     stop: Arc<AtomicBool>,
@@ -131,6 +132,7 @@ impl Load {
             timer,
             swept: now,
             phase: Phase::WarmUp,
+            warmup_requests: 0,
             warmup_failed: 0,
             stop: Arc::default(),
             observer: None,
@@ -157,6 +159,7 @@ impl Load {
     /// [`LoadError::GaveUp`], [`LoadError::Interrupted`] and [`LoadError::Poll`].
     pub fn warm_up(&mut self) -> Result<u64, LoadError> {
         self.drive(Phase::WarmUp)?;
+        self.warmup_requests = self.pace.issued();
         self.warmup_failed = self.shared.tally.failed.total() + self.shared.tally.non_2xx;
         Ok(self.warmup_failed)
     }
@@ -187,7 +190,8 @@ impl Load {
             }
         };
         let report = LoadReport::of(&self.config, &self.shared.tally, &self.pace, elapsed);
-        Ok(LoadReport { incomplete, warmup_failed: self.warmup_failed, ..report })
+        let (warmup_requests, warmup_failed) = (self.warmup_requests, self.warmup_failed);
+        Ok(LoadReport { incomplete, warmup_requests, warmup_failed, ..report })
     }
 
     /// What became of each request of the window, once, if the configuration asks for it.
@@ -206,16 +210,16 @@ impl Load {
         self.shared.tally = Tally::new();
         self.shared.barren = 0;
         self.phase = phase;
-        self.pace = match phase {
-            Phase::WarmUp => Pace::new(self.config.rate, self.config.warmup),
-            Phase::Window => {
-                let pace = Pace::new(self.config.rate, self.config.requests.unwrap_or(u64::MAX));
-                let pace = if self.config.poisson { pace.poisson() } else { pace };
-                match self.config.duration {
-                    Some(duration) => pace.ending(duration),
-                    None => pace,
-                }
-            }
+        let requests = match phase {
+            Phase::WarmUp => self.config.warmup,
+            Phase::Window => self.config.requests.unwrap_or(u64::MAX),
+        };
+        let pace = Pace::new(self.config.rate, requests);
+        let pace = if self.config.poisson { pace.poisson() } else { pace };
+        // No warm-up need be longer than what it is for.
+        self.pace = match self.config.duration {
+            Some(duration) => pace.ending(duration),
+            None => pace,
         };
         self.free.clear();
         self.free.extend(0..self.slots.len());

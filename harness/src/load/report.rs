@@ -203,7 +203,7 @@ impl LoadReport {
             close_waited_ns: nanoseconds(tally.close_waited),
             server_software: tally.server_software.clone().filter(|name| !name.is_empty()),
             document_bytes: tally.document_bytes.unwrap_or(0),
-            warmup_requests: config.warmup,
+            warmup_requests: 0,
             warmup_failed: 0,
             unsent: pace.unsent(),
             open_loop: config.rate.map(|rate| OpenLoop::of(rate, tally, pace, elapsed)),

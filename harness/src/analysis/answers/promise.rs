@@ -1,7 +1,7 @@
 //! The highest rate at which each row keeps a promise of response times, and what it does beyond.
 //!
 //! Rules: a trial keeps the promise when it sustained its rate, every answer was right, and the percentile lies within the
-//! promised time; a block's highest rate is the last before the first one that breaks it, from the lowest on, so that a lucky
+//! promised time (so many percent of the answers came within it, also where they are too few for a percentile to be quoted); a block's highest rate is the last before the first one that breaks it, from the lowest on, so that a lucky
 //! trial beyond counts for nothing. A trial that is invalid because its rate was not sustained is a promise broken, one that is
 //! invalid for another reason says nothing.
 
@@ -110,8 +110,8 @@ fn verdicts(
         }
     }
     for trial in &cell.valid {
-        let is_kept = trial.is_right()
-            && trial.percentile_ms(promise.percentile()).is_some_and(|ms| ms < promise.within_ms());
+        let is_kept =
+            trial.is_right() && trial.share_within(promise.within_ms()) >= promise.percentile() / 100.0;
         blocks.insert(trial.block, is_kept);
     }
     blocks

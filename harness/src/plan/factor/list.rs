@@ -107,8 +107,8 @@ pub static DURATION: Factor = Factor {
     short_heading: "longest\nwindow",
     unit: "at most",
     placeholder: "DURATION",
-    help: "End the timed window of a trial after this time, however many requests are left [default: none: it ends with its \
-           last request]",
+    help: "End the timed window of a trial after this time, however many requests are left, and its warm-up likewise \
+           [default: none: each ends with its last request]",
     phrase: |n| format!("at most {n} ms"),
     values: Values::Time {
         least_ms: LEAST_DURATION.as_millis() as u64,

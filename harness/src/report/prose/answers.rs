@@ -53,14 +53,14 @@ fn of_row(along: &Along, of: &AlongRow) -> Option<String> {
     let places: Vec<usize> = (0..along.metrics.len()).filter(known).collect();
     let begin = places.iter().filter_map(|place| Some(figure(along.metrics[*place], first.figures[*place]?)));
     let begin: Vec<_> = begin.collect();
-    let mut sentence = format!("{name}: {} with {}", begin.join(" and "), at(first));
+    let mut sentence = format!("{name}: {} with {}", all_of(&begin), at(first));
     let end = places.iter().filter_map(|place| {
         let ratio = last.to_first[*place]?;
         Some(format!("{}{}", times(&ratio), ideal(along, along.metrics[*place], [&first.level, &last.level])))
     });
     let end: Vec<_> = end.collect();
     if !end.is_empty() {
-        sentence.push_str(&format!("; {} of that with {}", end.join(" and "), at(last)));
+        sentence.push_str(&format!("; {} of that with {}", all_of(&end), at(last)));
     }
     if *along.factor == factor::CONCURRENCY
         && let Some(bytes) = of.memory_for_each().filter(|bytes| *bytes >= 1.0)
@@ -77,7 +77,19 @@ fn of_row(along: &Along, of: &AlongRow) -> Option<String> {
     if let Some(point) = of.breaks() {
         sentence.push_str(&format!("; no trial with {} is valid ({})", at(point), in_words(&point.reasons)));
     }
+    if last.to_first.iter().flatten().any(|ratio| ratio.conclusion() == Conclusion::TooFewBlocks) {
+        let blocks = last.to_first.iter().flatten().map(|ratio| ratio.judged.blocks).max().unwrap_or(0);
+        sentence.push_str(&format!(" ({}: no verdict)", few_blocks(blocks)));
+    }
     Some(sentence + ".")
+}
+
+/// "a, b and c".
+fn all_of(texts: &[String]) -> String {
+    match texts.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => texts.concat(),
+    }
 }
 
 /// What throughput would ideally have grown to between these values of the factor.
@@ -118,7 +130,6 @@ fn times(ratio: &Ratio) -> String {
     let note = match ratio.conclusion() {
         Conclusion::Unsettled => " (unsettled)",
         Conclusion::ClientBound => " (the load generator was the limit)",
-        Conclusion::TooFewBlocks => " (too few blocks for a verdict)",
         _ => "",
     };
     format!("{bound}{:.2} ×{interval}{note}", ratio.judged.ratio)
@@ -250,7 +261,7 @@ mod tests {
         insta::assert_snapshot!(sentences(&run, answers).join("\n"), @"mio: 7,673 requests per second and 74.68 µs of CPU per request with concurrency 2; 1.39 × (1.32–1.47) and 1.02 × (0.98–1.06) (unsettled) of that with concurrency 10.");
         let run = Run::new().models(&["direct", "mio", "mio#2"]).concurrency(&[10]).blocks(2);
         let answers = vec![Answer::SpeedUp { factor: FactorName(&factor::BACKENDS) }];
-        insta::assert_snapshot!(sentences(&run, answers).join("\n"), @"mio: 10,997 requests per second and 74.77 µs of CPU per request with 1 backend; 0.94 × (too few blocks for a verdict) (5 × would be ideal) and 0.99 × (too few blocks for a verdict) of that with 5 backends.");
+        insta::assert_snapshot!(sentences(&run, answers).join("\n"), @"mio: 10,997 requests per second and 74.77 µs of CPU per request with 1 backend; 0.94 × (5 × would be ideal) and 0.99 × of that with 5 backends (two blocks: no verdict).");
     }
 
     #[test]

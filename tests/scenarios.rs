@@ -1,0 +1,101 @@
+//! `roundtable run --scenario` and `roundtable scenarios` from outside, with real processes.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+use roundtable_harness::record::store;
+use tempfile::{TempDir, tempdir};
+
+fn roundtable(dir: &TempDir, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roundtable"));
+    command.current_dir(dir.path()).args(args).stdin(Stdio::null()).env("COLUMNS", "100");
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const OWN: &str = r#"
+question = "Does twice as much work at a time serve twice as much?"
+
+[[run]]
+name = "backends"
+models = "mio"
+base = { connections = "keepalive", concurrency = 8, delay = "5ms", at-a-time = 2, requests = 60, warmup = 8 }
+sweep.backends = [1, 2]
+gates.steal-limit = 100
+answers = [{ kind = "speed-up", factor = "backends" }]
+figures = ["throughput"]
+
+[[run]]
+name = "rates"
+models = "mio"
+base = { connections = "keepalive", backends = 1, concurrency = 16, delay = "exp:2ms", at-a-time = 2, arrivals = "poisson", duration = "300ms" }
+sweep.rate = [300, 2000]
+gates = { steal-limit = 100, overload-allowed = true }
+answers = [{ kind = "promise", promise = "p99<1s" }, { kind = "queue" }]
+"#;
+
+#[test]
+fn a_scenario_of_ones_own_is_run_and_its_questions_are_answered() {
+    let dir = tempdir().unwrap();
+    fs::write(dir.path().join("own.toml"), OWN).unwrap();
+    let run = roundtable(&dir, &["run", "--scenario", "own.toml", "--blocks", "1", "--out", "out"]);
+    let (told, answered) = (text(&run.stderr), text(&run.stdout));
+    assert!(run.status.success(), "{told}");
+    assert!(told.contains("run 2 of 2: out/own-rates"), "{told}");
+    assert!(answered.contains("Asked: Does twice as much work at a time"), "{answered}");
+    assert!(answered.contains("(2 × would be ideal)"), "{answered}");
+    // More than the backend can do is asked for, and that trial counts.
+    let rates = store::read(&dir.path().join("out/own-rates")).unwrap();
+    assert!(
+        rates
+            .trials
+            .iter()
+            .all(|trial| matches!(trial.outcome, roundtable_harness::record::Outcome::Measured(_)))
+    );
+    let page = fs::read_to_string(dir.path().join("reports/own-rates/index.html")).unwrap();
+    assert!(page.contains("M/M/c"), "the table of the queue");
+    let again = roundtable(&dir, &["report", "own-backends", "--results", "out", "--reports", "again"]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    let [first, second] =
+        ["reports", "again"].map(|at| fs::read(dir.path().join(at).join("own-backends/report.md")).unwrap());
+    assert_eq!(first, second);
+}
+
+#[test]
+fn a_mistake_in_a_scenario_is_told_with_its_line_and_nothing_is_run() {
+    let dir = tempdir().unwrap();
+    fs::write(dir.path().join("own.toml"), OWN.replace("backends = [1, 2]", "backends = [1, 200]")).unwrap();
+    for (asked, told) in [
+        ("own.toml", "own.toml, line 8: --backends cannot be 200"),
+        ("none.toml", "cannot read the scenario none.toml"),
+        ("weather", "the scenarios are classic, keepalive"),
+    ] {
+        let run = roundtable(&dir, &["run", "--scenario", asked]);
+        assert_eq!(run.status.code(), Some(2), "{asked}");
+        assert!(text(&run.stderr).contains(told), "{}", text(&run.stderr));
+        assert!(!dir.path().join("results").exists());
+    }
+}
+
+#[test]
+fn scenarios_are_listed_and_their_files_can_be_begun_with() {
+    let dir = tempdir().unwrap();
+    let listed = text(&roundtable(&dir, &["scenarios"]).stdout);
+    for name in ["classic (about 5m)", "claims (about", "saturation (about"] {
+        assert!(listed.contains(name), "{listed}");
+    }
+    let file = roundtable(&dir, &["scenarios", "saturation"]);
+    fs::write(dir.path().join("mine.toml"), &file.stdout).unwrap();
+    let unknown = roundtable(&dir, &["scenarios", "weather"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    // What it prints is a scenario: only what is asked of it beside is refused.
+    let run = roundtable(&dir, &["run", "--scenario", "mine.toml", "--backends", "0"]);
+    assert!(text(&run.stderr).contains("--backends"), "{}", text(&run.stderr));
+    let run = roundtable(&dir, &["run", "--scenario", "mine.toml", "--models", "none"]);
+    assert!(text(&run.stderr).contains("there is no model \"none\""), "{}", text(&run.stderr));
+}
