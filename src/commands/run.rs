@@ -380,8 +380,12 @@ fn announce(plan: &Plan, dir: &Path) {
         true => format!(" at {} per second (open loop)", listed(&factor::RATE)),
         false => String::new(),
     };
+    let within = match plan.conditions().iter().any(|condition| condition.duration_ms.is_some()) {
+        true => format!(" within {}", listed(&factor::DURATION)),
+        false => String::new(),
+    };
     tell(format_args!(
-        "measuring {} rows under {} conditions{varied}, {} requests a trial{at}, seed {}, into {}",
+        "measuring {} rows under {} conditions{varied}, {} requests a trial{within}{at}, seed {}, into {}",
         plan.competitors.len(),
         plan.conditions().len(),
         listed(&factor::REQUESTS),

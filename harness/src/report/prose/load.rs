@@ -42,13 +42,23 @@ pub(in crate::report) fn remark_on(metric: Metric, load: Loop) -> String {
 
 /// What load a trial was, in one sentence.
 pub(in crate::report) fn of_a_trial(plan: &Plan) -> String {
-    let [requests, connections] =
-        [&factor::REQUESTS, &factor::CONNECTIONS].map(|of| grid::of_plan_grouped(plan, of));
+    let connections = grid::of_plan_grouped(plan, &factor::CONNECTIONS);
     let kind = match name_with_times(Loop::of_plan(plan)) {
         None => "Closed loop,".to_owned(),
         Some(open) => format!("{};", capitalised(&open)),
     };
-    format!("{kind} {requests} requests a trial, {connections}.")
+    format!("{kind} {}, {connections}.", length(plan))
+}
+
+/// How long a trial was: "10,000 requests a trial", "at most 2s and 10,000 requests a trial".
+pub(in crate::report) fn length(plan: &Plan) -> String {
+    let requests = grid::of_plan_grouped(plan, &factor::REQUESTS);
+    match plan.values(&factor::DURATION).as_slice() {
+        [only] if plan.base.duration_ms.is_none() && *only == factor::DURATION.get(&plan.base) => {
+            format!("{requests} requests a trial")
+        }
+        _ => format!("{} and {requests} requests a trial", grid::of_plan(plan, &factor::DURATION)),
+    }
 }
 
 /// What lies across a chart whose scale is remarked on, where that says something.

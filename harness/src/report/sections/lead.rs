@@ -6,7 +6,7 @@ use crate::plan::FACTORS;
 use crate::report::prose;
 use crate::report::section::Lead;
 use crate::report::value::noise_floor;
-use crate::text::{capitalised, counted, grouped};
+use crate::text::{capitalised, counted};
 
 pub(super) fn of(source: &Source<'_>) -> Option<Lead> {
     let answers = prose::answers::of_run(source.analysis).into_iter();
@@ -23,10 +23,10 @@ fn measured(source: &Source<'_>) -> String {
     });
     let day = environment.created.split('T').next().unwrap_or_default();
     format!(
-        "{}; {}; {} requests a trial, {}; {day}",
+        "{}; {}; {}, {}; {day}",
         counted(summary.balancers().count(), "concurrency model"),
         grid.collect::<Vec<_>>().join("; "),
-        grouped(&plan.base.requests.to_string()),
+        prose::load::length(plan),
         prose::blocks(summary),
     )
 }
