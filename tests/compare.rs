@@ -12,7 +12,7 @@ use tempfile::{TempDir, tempdir};
 
 /// The committed run, taken apart: its even blocks are one run of the grid, its odd ones another.
 fn half(odd: u32, alter: impl Fn(&str, &mut Sample)) -> Stored {
-    let mut stored = store::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("results/reference")).unwrap();
+    let mut stored = store::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("results/ten-blocks")).unwrap();
     // One cell of each concurrency: a debug build takes its time over the rest.
     stored.trials.retain(|trial| trial.block % 2 == odd && trial.cell.condition.backends == 3);
     let plan = stored.environment.plan;

@@ -89,7 +89,7 @@ fn five_blocks(all: &Stored, kept: impl Fn(u32) -> bool, percent: u64) -> Stored
 
 #[test]
 fn five_blocks_of_the_default_grid_show_ten_percent_and_call_no_difference_where_there_is_none() {
-    let reference = stored("reference");
+    let reference = stored("ten-blocks");
     let subsets: [[u32; 5]; 6] = [
         [0, 1, 2, 3, 4],
         [5, 6, 7, 8, 9],

@@ -6,7 +6,7 @@ use super::axis::Axis;
 use super::frame::{Content, Frame, Panel};
 use super::palette::{self, Look};
 use super::shape::{Mark, Shape, Tags};
-use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panels, tagged};
+use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panel_width, panels, tagged};
 use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::Summary;
@@ -59,8 +59,8 @@ pub(super) fn figure(of: &Of<'_>) -> Option<Figure> {
             x: Axis::of_groups(&across.levels),
             y: Axis::from_zero(highest),
             panels: rows.iter().map(heading).collect(),
-            columns: columns(rows.len()),
-            page_width: 300,
+            columns: columns(rows.len(), looks.len()),
+            page_width: panel_width(300, looks.len()),
             panel_height: 420,
             feet: 24,
         },

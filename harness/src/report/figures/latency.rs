@@ -71,7 +71,7 @@ pub(super) fn figure<'a>(of: &Of<'a>) -> Option<Figure> {
     let looks = palette::looks(summary);
     let grid = &summary.grid;
     let rows = thinned(grid);
-    let columns = columns(rows.len());
+    let columns = columns(rows.len(), 1);
     let curves = |condition: Option<&'a Condition>| -> Curves<'a> {
         let condition = condition?;
         let of =

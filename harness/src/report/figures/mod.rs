@@ -299,13 +299,18 @@ fn left_out(grid: &Grid, drawn: &[Row<'_>]) -> &'static str {
     if grid.conditions().len() == drawn { "" } else { " Not every cell is drawn: the tables have all." }
 }
 
-/// Panels side by side.
-fn columns(panels: usize) -> usize {
-    match panels {
-        0..=6 => panels.max(1),
-        // In rows as even as can be.
-        more => more.div_ceil(more.div_ceil(6)),
-    }
+/// Rows of a run from which on a panel takes more room.
+const MANY: usize = 9;
+
+/// Panels side by side, each with marks of so many rows of the run: in rows as even as can be.
+fn columns(panels: usize, marks: usize) -> usize {
+    let most = if marks < MANY { 6 } else { 2 };
+    panels.div_ceil(panels.div_ceil(most).max(1)).max(1)
+}
+
+/// Width of such a panel on a page, pixels, where few take `usual`.
+fn panel_width(usual: i32, marks: usize) -> i32 {
+    if marks < MANY { usual } else { 2 * usual }
 }
 
 /// What stands over a panel.

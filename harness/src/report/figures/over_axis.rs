@@ -4,7 +4,7 @@ use super::axis::{Axis, has_logarithms};
 use super::frame::{Content, Frame, Panel};
 use super::palette::{self, Look};
 use super::shape::{Group, Mark, Shape, Tags};
-use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panels, tagged};
+use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panel_width, panels, tagged};
 use crate::analysis::grid::{Grid, Row};
 use crate::analysis::metric::Metric;
 use crate::analysis::trial::ValidTrial;
@@ -135,8 +135,8 @@ fn draw(of: &Of<'_>, quantity: &Quantity, values: &Values<'_>) -> Option<Figure>
             y: Axis::from_zero(largest),
             x: Axis::of_levels(&across.levels),
             panels: rows.iter().map(heading).collect(),
-            columns: columns(rows.len()),
-            page_width: 280,
+            columns: columns(rows.len(), looks.len()),
+            page_width: panel_width(280, looks.len()),
             panel_height: 400,
             feet: 0,
         },

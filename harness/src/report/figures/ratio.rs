@@ -7,7 +7,7 @@ use super::axis::Axis;
 use super::frame::{Content, Frame};
 use super::palette::{self, Look};
 use super::shape::{Group, Mark, Shape, Tags};
-use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panels, tagged};
+use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panel_width, panels, tagged};
 use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::{Bound, Ratio};
@@ -57,8 +57,8 @@ pub(super) fn figure(of: &Of<'_>, metric: Metric) -> Option<Figure> {
             x: Axis::of_groups(&across.levels),
             y: Axis::logarithmic(smallest, largest),
             panels: rows.iter().map(heading).collect(),
-            columns: columns(rows.len()),
-            page_width: 300,
+            columns: columns(rows.len(), looks.len()),
+            page_width: panel_width(300, looks.len()),
             panel_height: 380,
             feet: 0,
         },

@@ -23,7 +23,40 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
         );
         [Content::Paragraph(said), Content::Table(map(of, &rows))]
     });
-    vec![Section::new("findings", "What was found").with([findings]).with(maps)]
+    let mut section = Section::new("findings", "What was found").with([findings]);
+    if let Some(reference) = analysis.summary.reference().filter(|_| rows.len() > 1) {
+        section = section
+            .paragraph(format!(
+                "Each row over {}, over all conditions: geometric mean, in brackets the interval that the verdict was made \
+                 from, and the verdict. ≥ and ≤: the load generator was the limit of the better side.",
+                prose::row(reference)
+            ))
+            .table(to_reference(source, reference, &rows).quoted_as("over all conditions"));
+    }
+    vec![section.with(maps)]
+}
+
+/// Each row over the reference model, in every metric that the run was made for, the best in the first of them first.
+fn to_reference(source: &Source<'_>, reference: &Competitor, rows: &[&Competitor]) -> Table {
+    let grids = &source.analysis.whole_grid;
+    let mut columns = vec![Column::models()];
+    columns.extend(grids.iter().map(|of| Column::words(of.metric.name())));
+    let order: Vec<&Competitor> = grids.first().map_or(Vec::new(), |of| of.tiers.iter().flatten().collect());
+    let unordered = rows.iter().copied().filter(|row| !order.contains(row));
+    let each = order.iter().copied().chain(unordered);
+    let values = each.filter(|row| rows.contains(row)).map(|row| {
+        let mut values: Vec<Value> = vec![prose::row(row).into()];
+        values.extend(grids.iter().map(|of| {
+            let pair = of.to_reference(reference).find(|pair| pair.row == *row);
+            match pair {
+                None if row == reference => "1".into(),
+                None => Value::Missing(Missing::NoData),
+                Some(pair) => Value::concluded(&pair.ratio, prose::verdict(of.metric, &pair.ratio)),
+            }
+        }));
+        values
+    });
+    Table::new(columns, values.collect::<Vec<_>>())
 }
 
 /// Each model over each of those before it.
