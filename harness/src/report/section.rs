@@ -79,6 +79,9 @@ pub struct FigureLink {
     pub size: (u32, u32),
 }
 
+/// Columns of a comparison that a table has at most, besides those that say of what it is.
+pub const MOST_COLUMNS: usize = 7;
+
 /// The key of a column that names rows of the run.
 pub const COMPETITOR: &str = "competitor";
 
@@ -129,6 +132,11 @@ impl Section {
         self.with([Content::Table(table)])
     }
 
+    /// With `tables` at its end, one after the other.
+    pub fn tables(self, tables: impl IntoIterator<Item = Table>) -> Self {
+        self.with(tables.into_iter().map(Content::Table))
+    }
+
     /// With `content` at its end.
     pub fn with(mut self, content: impl IntoIterator<Item = Content>) -> Self {
         self.content.extend(content);
@@ -170,6 +178,30 @@ impl Table {
         self
     }
 
+    /// The same in several tables, as even as can be, where it has more than `most` columns besides the first `leading`, which
+    /// stand in each: a sheet of paper and a screen hold no more. A row that has nothing in a part is left out of it.
+    pub fn in_parts(self, leading: usize, most: usize) -> Vec<Table> {
+        let others = self.columns.len().saturating_sub(leading);
+        if others <= most {
+            return vec![self];
+        }
+        let size = others.div_ceil(others.div_ceil(most.max(1)));
+        let part = |from: usize| {
+            let places: Vec<usize> = (0..leading).chain(from..self.columns.len().min(from + size)).collect();
+            let has_something = |row: &&Vec<Value>| {
+                places[leading..].iter().any(|place| !matches!(row[*place], Value::Missing(_)))
+            };
+            let rows = self.rows.iter().filter(has_something);
+            Table {
+                quotable: None,
+                is_heat_map: self.is_heat_map,
+                columns: places.iter().map(|place| self.columns[*place].clone()).collect(),
+                rows: rows.map(|row| places.iter().map(|place| row[*place].clone()).collect()).collect(),
+            }
+        };
+        (leading..self.columns.len()).step_by(size).map(part).collect()
+    }
+
     /// Row `index` as plain text.
     #[cfg(test)]
     pub(crate) fn plain_row(&self, index: usize) -> Vec<String> {
@@ -203,5 +235,30 @@ impl Column {
     pub fn short(mut self, heading: &'static str) -> Self {
         self.short = Some(heading);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::value::Missing;
+
+    #[test]
+    fn a_wide_table_is_told_in_parts_that_repeat_what_they_are_of_and_leave_out_empty_rows() {
+        let columns = ["model", "a", "b", "c"].map(Column::words).to_vec();
+        let nothing = || Value::Missing(Missing::NotMeasured);
+        let rows = vec![
+            vec!["one".into(), "1".into(), nothing(), nothing()],
+            vec!["two".into(), "2".into(), nothing(), "4".into()],
+        ];
+        let table = Table::new(columns, rows);
+        assert_eq!(table.clone().in_parts(1, 3), [table.clone()]);
+        let parts = table.in_parts(1, 2);
+        let headings = |part: &Table| part.columns.iter().map(|of| of.title.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            parts.iter().map(headings).collect::<Vec<_>>(),
+            [vec!["model", "a", "b"], vec!["model", "c"]]
+        );
+        assert_eq!((parts[0].rows.len(), parts[1].plain_row(0)), (2, vec!["two".to_owned(), "4".to_owned()]));
     }
 }

@@ -6,7 +6,7 @@ use super::Source;
 use crate::plan::{Family, Kind};
 use crate::record::Environment;
 use crate::report::prose;
-use crate::report::section::{Column, Section, Table};
+use crate::report::section::{Column, MOST_COLUMNS, Section, Table};
 use crate::report::value::NOTHING;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
@@ -18,7 +18,8 @@ pub(super) fn of(environment: &Environment) -> Option<Section> {
     let section = Section::new("models", "The models, and what could differ between them");
     let has_products = environment.models.iter().any(|row| row.competitor.kind == Kind::Peer);
     (!environment.models.is_empty()).then(|| {
-        let section = section.table(models(environment)).table(manifest(environment));
+        let section =
+            section.table(models(environment)).tables(manifest(environment).in_parts(2, MOST_COLUMNS));
         if has_products { section.table(products(environment)) } else { section }
     })
 }
@@ -58,15 +59,14 @@ fn products(environment: &Environment) -> Table {
 fn manifest(environment: &Environment) -> Table {
     let models: Vec<_> = environment.models.iter().filter(|row| row.competitor.kind == Kind::Model).collect();
     let mut columns = vec![Column::words("setting")];
-    columns.extend(models.iter().map(|model| Column::words(prose::row(&model.competitor))));
     columns.push(Column::words("equal"));
+    columns.extend(models.iter().map(|model| Column::words(prose::row(&model.competitor))));
     let settings: BTreeSet<_> = models.iter().flat_map(|model| model.manifest.keys()).collect();
     let rows = settings.into_iter().map(|setting| {
         let values: Vec<_> = models.iter().map(|model| model.manifest.get(setting)).collect();
         let equal = if values.windows(2).all(|pair| pair[0] == pair[1]) { "yes" } else { "no" };
-        let mut row = vec![setting.as_str().into()];
+        let mut row = vec![setting.as_str().into(), equal.into()];
         row.extend(values.into_iter().map(|value| value.map_or(NOTHING, String::as_str).into()));
-        row.push(equal.into());
         row
     });
     Table::new(columns, rows)
@@ -81,12 +81,12 @@ mod tests {
     #[test]
     fn settings_that_differ_between_models_are_marked() {
         let environment = Run::new().models(&["direct", "threads", "mio"]).blocks(0).build().environment;
-        insta::assert_snapshot!(markdown::table(&manifest(&environment)), @r"
-        | setting | threads | mio | equal |
-        | --- | --- | --- | --- |
-        | backlog | 1024 | 1024 | yes |
-        | nodelay | yes | yes | yes |
-        | threads | threads | mio | no |
-        ");
+        insta::assert_snapshot!(markdown::table(&manifest(&environment)), @r###"
+| setting | equal | threads | mio |
+| --- | --- | --- | --- |
+| backlog | yes | 1024 | 1024 |
+| nodelay | yes | yes | yes |
+| threads | no | threads | mio |
+"###);
     }
 }

@@ -5,7 +5,7 @@ use crate::analysis::grid::Grid;
 use crate::analysis::ratio::Bound;
 use crate::analysis::verdicts::{Comparison, OfMetric};
 use crate::report::prose;
-use crate::report::section::{Column, Content, Section, Table};
+use crate::report::section::{Column, Content, MOST_COLUMNS, Section, Table};
 use crate::report::value::{Missing, Value};
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
@@ -23,7 +23,7 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
             "Geometric mean of the ratios within each block, in brackets the interval that the verdict was made from (all \
              of the table hold together in at least 90 % of runs), then the verdict. {floor}{client_bound}"
         ));
-        Some(section.table(table(grid, of)?))
+        Some(section.tables(table(grid, of)?.in_parts(grid.dimensions().len(), MOST_COLUMNS)))
     };
     source.analysis.verdicts.iter().filter_map(section).collect()
 }
@@ -50,7 +50,9 @@ pub(super) fn slowdowns(source: &Source<'_>) -> Vec<Section> {
          client and backends paid for a request. No competitor.",
     );
     let each = tables.into_iter().flat_map(|(metric, table)| {
-        [Content::Paragraph(format!("{}:", metric.name())), Content::Table(table)]
+        let leading = source.analysis.summary.grid.dimensions().len();
+        let parts = table.in_parts(leading, MOST_COLUMNS).into_iter().map(Content::Table);
+        std::iter::once(Content::Paragraph(format!("{}:", metric.name()))).chain(parts)
     });
     vec![section.with(each)]
 }

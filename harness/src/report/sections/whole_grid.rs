@@ -4,7 +4,7 @@ use super::Source;
 use crate::analysis::whole_grid::WholeGrid;
 use crate::plan::Competitor;
 use crate::report::prose;
-use crate::report::section::{Column, Content, Section, Table};
+use crate::report::section::{Column, Content, MOST_COLUMNS, Section, Table};
 use crate::report::value::{Missing, Value};
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
@@ -21,7 +21,8 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
              was made from, and the verdict. Grey: not settled.",
             crate::text::capitalised(of.metric.name())
         );
-        [Content::Paragraph(said), Content::Table(map(of, &rows))]
+        let parts = map(of, &rows).in_parts(1, MOST_COLUMNS).into_iter().map(Content::Table);
+        std::iter::once(Content::Paragraph(said)).chain(parts)
     });
     let mut section = Section::new("findings", "What was found").with([findings]);
     if let Some(reference) = analysis.summary.reference().filter(|_| rows.len() > 1) {
