@@ -26,6 +26,9 @@ pub(crate) fn tell(text: fmt::Arguments<'_>) {
 
 /// Columns of the terminal that standard output is; where it is none, or does not say, as many as most have.
 pub(crate) fn width() -> u16 {
-    terminal_size::terminal_size_of(io::stdout())
-        .map_or(PLAIN_WIDTH, |(terminal_size::Width(columns), _)| columns.max(20))
+    // What is piped has the width that its reader names.
+    let named = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let seen =
+        terminal_size::terminal_size_of(io::stdout()).map(|(terminal_size::Width(columns), _)| columns);
+    seen.or_else(named).map_or(PLAIN_WIDTH, |columns: u16| columns.clamp(20, 1000))
 }

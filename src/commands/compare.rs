@@ -4,15 +4,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::ValueEnum;
 use roundtable_harness::analysis::difference::{Difference, Outcome};
-use roundtable_harness::analysis::families::Families;
-use roundtable_harness::analysis::findings::Finding;
-use roundtable_harness::analysis::published::{self, Published};
+use roundtable_harness::analysis::published;
 use roundtable_harness::record::{Stored, store};
-use roundtable_harness::report::export::comparison::Comparison;
-use roundtable_harness::report::render::terminal;
-use roundtable_harness::report::sections;
-use serde::Serialize;
+use roundtable_harness::report::{self, Beside, ComparisonForm};
 
 use crate::commands::number::{self, Percent};
 use crate::console::{print, width};
@@ -42,106 +38,61 @@ pub(crate) struct Args {
     /// Folder that holds the runs, and the tables of 2021 in `published`
     #[arg(long, value_name = "DIR", default_value = "results")]
     results: PathBuf,
-    /// Print one JSON object in place of the tables
-    #[arg(long)]
+    /// In which form: html is one page, json of the published schema
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Answer<'a> {
-    #[serde(flatten)]
-    families: &'a Families,
-    sentence: String,
-    findings: Vec<Finding>,
-    published: &'a [Published],
+/// A form of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Markdown,
+    Html,
+    Json,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { run, new, margin, force, results, json } = args;
-    match (run, new) {
-        (Some(base), Some(new)) => {
-            Ok(two_runs(&results, [&base, &new], margin, force, json).unwrap_or_else(|error| {
-                // `eprintln!` would panic when nobody reads it any more.
-                drop(writeln!(io::stderr(), "roundtable: {error:#}"));
-                ExitCode::from(CANNOT_TELL)
-            }))
+impl Args {
+    fn form(&self) -> ComparisonForm {
+        match self.format {
+            _ if self.json => ComparisonForm::Json,
+            Format::Text => ComparisonForm::Text(width()),
+            Format::Markdown => ComparisonForm::Markdown,
+            Format::Html => ComparisonForm::Html,
+            Format::Json => ComparisonForm::Json,
         }
-        (run, _) => families(&results, run.as_deref(), json),
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match (&args.run, &args.new) {
+        (Some(base), Some(new)) => Ok(two_runs(args, [base, new]).unwrap_or_else(|error| {
+            // `eprintln!` would panic when nobody reads it any more.
+            drop(writeln!(io::stderr(), "roundtable: {error:#}"));
+            ExitCode::from(CANNOT_TELL)
+        })),
+        (run, _) => families(args, run.as_deref()),
     }
 }
 
 /// Threaded against async.
-fn families(results: &Path, run: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
-    let stored = read(results, run)?;
-    let families = Families::of(&stored)?;
-    // What was published is a closed loop's throughput, of which an open loop says nothing.
-    let published =
-        if families.load.is_closed() { published::read(&results.join("published"))? } else { Vec::new() };
-    let sentence = sections::families::sentence(&families);
-
-    let mut text = String::new();
-    if json {
-        let findings = families.findings();
-        text = object(&Answer { families: &families, sentence, findings, published: &published })?;
-    } else {
-        text.push_str(&format!(
-            "{}\n{}\n",
-            terminal::table(&sections::families::table(&families), width()),
-            wrapped(&sections::families::method(&families))
-        ));
-        if !families.load.is_closed() {
-            text.push_str(&wrapped(
-                "The tables of 2021 are of a closed loop's requests per second: this run says nothing about them. For that, \
-                 compare a run without --rate.",
-            ));
-            text.push('\n');
-        }
-        if !published.is_empty() {
-            let table = sections::published::table(&published, &families);
-            text.push_str(&terminal::table(&table, width()));
-            text.push_str(&format!("\n{}\n", wrapped(&sections::published::remark(&published))));
-        }
-        text.push_str(&wrapped(&sentence));
-    }
-    print(&text)?;
+fn families(args: &Args, run: Option<&str>) -> anyhow::Result<ExitCode> {
+    let stored = read(&args.results, run)?;
+    let published = published::rows(&args.results.join("published"))?;
+    let beside = Beside { published, ..Beside::default() };
+    print(&report::families_in_form(&stored, &beside, args.form())?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What changed.
-fn two_runs(
-    results: &Path,
-    [base, new]: [&str; 2],
-    Percent(margin): Percent,
-    force: bool,
-    json: bool,
-) -> anyhow::Result<ExitCode> {
-    let (base, new) = (read(results, Some(base))?, read(results, Some(new))?);
-    let difference = Difference::of(&base, &new, margin, force)?;
-    let sentence = sections::difference::sentence(&difference);
-    let text = if json {
-        object(&Comparison::of(&difference))?
-    } else {
-        let table = |heading: &str, table| format!("{heading}\n{}\n", terminal::table(&table, width()));
-        let cells = match sections::difference::cells(&difference) {
-            Some(cells) => table("Cells that changed:", cells),
-            None => "No single cell changed beyond noise.\n\n".to_owned(),
-        };
-        let beside = sections::difference::beside(&difference);
-        let beside = beside
-            .map_or(String::new(), |beside| table("Beside it, without a part in the decision:", beside));
-        let notes: String =
-            sections::difference::notes(&difference).iter().map(|note| wrapped(note) + "\n").collect();
-        let deciding = table(
-            "What decides, each model over all conditions:",
-            sections::difference::deciding(&difference),
-        );
-        format!(
-            "{notes}{deciding}{beside}{cells}{}\n{}",
-            wrapped(&sections::difference::method(&difference)),
-            wrapped(&sentence)
-        )
-    };
-    print(&text)?;
+fn two_runs(args: &Args, [base, new]: [&str; 2]) -> anyhow::Result<ExitCode> {
+    let [base, new] = [read(&args.results, Some(base))?, read(&args.results, Some(new))?];
+    let Percent(margin) = args.margin;
+    let difference = Difference::of(&base, &new, margin, args.force)?;
+    print(&report::difference_in_form(&difference, args.form())?)?;
     Ok(match difference.outcome {
         Outcome::NoRegression => ExitCode::SUCCESS,
         Outcome::Regression => ExitCode::from(REGRESSION),
@@ -151,12 +102,4 @@ fn two_runs(
 
 fn read(results: &Path, run: Option<&str>) -> anyhow::Result<Stored> {
     Ok(store::read_comparable(&store::locate(results, run)?)?)
-}
-
-fn object(answer: &impl Serialize) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(answer)? + "\n")
-}
-
-fn wrapped(text: &str) -> String {
-    roundtable_harness::report::wrapped(text, width().into())
 }

@@ -54,7 +54,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Report(args) => report::run(&args),
-        Command::Compare(args) => compare::run(args),
+        Command::Compare(args) => compare::run(&args),
         Command::Balance(args) => balance::run(&args),
         Command::Backend(args) => backend::run(args),
         Command::Load(args) => load::run(args),

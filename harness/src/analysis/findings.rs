@@ -11,7 +11,6 @@ use super::metric::Metric;
 use super::ratio::{Conclusion, Ratio};
 use super::verdicts::OfMetric;
 use super::whole_grid::{Overall, Variation, WholeGrid};
-use crate::plan::fault::Event;
 use crate::plan::{Competitor, Condition};
 use crate::statistics::Spread;
 use crate::statistics::interval::Interval;
@@ -100,19 +99,6 @@ pub enum Claim {
         /// The tiers.
         tiers: Vec<Vec<Competitor>>,
     },
-    /// What clients noticed of a fault under a model.
-    Fault {
-        /// The model.
-        model: Competitor,
-        /// The fault.
-        fault: Option<Event>,
-        /// Requests without a good answer, median over the repetitions.
-        errors: f64,
-        /// From the fault to the end of the last request that suffered, ms, median; infinite: they suffered to the end.
-        left_out_ms: f64,
-        /// From the restoration to the backend's first good answer, ms, median; absent where nothing was restored.
-        used_again_ms: Option<f64>,
-    },
 }
 
 impl Claim {
@@ -124,7 +110,6 @@ impl Claim {
             | Claim::ModelOverall { metric, .. }
             | Claim::ModelToReference { metric, .. }
             | Claim::Tiers { metric, .. } => Some(*metric),
-            Claim::Fault { .. } => None,
         }
     }
 
@@ -135,7 +120,7 @@ impl Claim {
             | Claim::AsyncToThreaded { conclusion, .. }
             | Claim::ModelOverall { conclusion, .. }
             | Claim::ModelToReference { conclusion, .. } => Some(*conclusion),
-            Claim::Tiers { .. } | Claim::Fault { .. } => None,
+            Claim::Tiers { .. } => None,
         }
     }
 }

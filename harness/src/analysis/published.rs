@@ -1,9 +1,8 @@
 //! The tables that two student groups published in 2021: which model was faster in them.
 //!
-//! Reads `results/published/*.csv`. A row with responses other than 2xx counted errors as throughput: the pair that it
-//! belongs to is ignored, and counted as ignored. No row was repeated in 2021, so nothing says how sure any of it is.
+//! Reads `results/published/*.csv`. A row with responses other than 2xx counted errors as throughput, and is not valid. No
+//! row was repeated in 2021, so nothing says how sure any of it is.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -55,33 +54,6 @@ pub struct PublishedRow {
     pub non_2xx: u64,
     /// Requests per second.
     pub requests_per_second: f64,
-}
-
-/// One published table at one concurrency: its pairs of rows that differ in the model alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Published {
-    /// The file's name, without the extension.
-    pub table: String,
-    /// Requests outstanding at any time.
-    pub concurrency: u32,
-    /// Backend counts at which the threaded model was faster.
-    pub threaded_faster: u32,
-    /// Backend counts at which the asynchronous model was faster.
-    pub async_faster: u32,
-    /// Backend counts that are ignored: a row is missing, or counts responses other than 2xx.
-    pub ignored: u32,
-}
-
-/// Every published table in `folder`; none where there is no such folder.
-pub fn read(folder: &Path) -> Result<Vec<Published>, PublishedError> {
-    let rows = rows(folder)?;
-    let mut tables: Vec<&str> = rows.iter().map(|row| row.table.as_str()).collect();
-    tables.dedup();
-    let of_table = |table: &&str| {
-        let rows: Vec<&PublishedRow> = rows.iter().filter(|row| row.table == *table).collect();
-        contrast(table, &rows)
-    };
-    Ok(tables.iter().flat_map(of_table).collect())
 }
 
 /// Every row of the tables in `folder`, table by table; none where there is no such folder.
@@ -147,53 +119,9 @@ fn row(line: &str, table: &str) -> Result<PublishedRow, &'static str> {
     })
 }
 
-fn contrast(table: &str, rows: &[&PublishedRow]) -> Vec<Published> {
-    type Pair<'a> = [Option<&'a PublishedRow>; 2];
-    let mut pairs: BTreeMap<(u32, u32), Pair<'_>> = BTreeMap::new();
-    for row in rows {
-        let pair = pairs.entry((row.concurrency, row.backends)).or_default();
-        pair[usize::from(row.is_async)] = Some(row);
-    }
-    let mut by_concurrency: BTreeMap<u32, Published> = BTreeMap::new();
-    for ((concurrency, _), pair) in pairs {
-        let one = by_concurrency.entry(concurrency).or_insert_with(|| Published {
-            table: table.to_owned(),
-            concurrency,
-            threaded_faster: 0,
-            async_faster: 0,
-            ignored: 0,
-        });
-        match pair.map(|row| row.filter(|row| row.non_2xx == 0)) {
-            [Some(threaded), Some(asynchronous)]
-                if threaded.requests_per_second > asynchronous.requests_per_second =>
-            {
-                one.threaded_faster += 1;
-            }
-            [Some(threaded), Some(asynchronous)]
-                if asynchronous.requests_per_second > threaded.requests_per_second =>
-            {
-                one.async_faster += 1;
-            }
-            _ => one.ignored += 1,
-        }
-    }
-    by_concurrency.into_values().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_row_that_counts_errors_is_ignored_with_its_pair() {
-        let rows = format!(
-            "{HEADER}\nasynchronous,1,2,10000,8001,280.57,3.564\nthreaded,1,2,10000,0,3.4,2.83\nthreaded,2,2,10000,0,3.4,2.8\n"
-        );
-        let [one] = &contrast("t", &parse(&rows, "t").unwrap().iter().collect::<Vec<_>>())[..] else {
-            panic!("one concurrency")
-        };
-        assert_eq!((one.threaded_faster, one.async_faster, one.ignored), (0, 0, 2));
-    }
 
     #[test]
     fn a_broken_table_is_named_with_its_line() {
@@ -207,13 +135,13 @@ mod tests {
             (&*format!("{HEADER}\nforked,1,2,10000,0,1,1\n"), 2),
         ] {
             fs::write(&path, text).unwrap();
-            let error = read(folder.path()).unwrap_err().to_string();
+            let error = rows(folder.path()).unwrap_err().to_string();
             assert!(error.contains(&format!("x.csv, line {line}:")) && error.contains("restore"), "{error}");
         }
     }
 
     #[test]
     fn without_the_folder_there_are_no_tables() {
-        assert!(read(Path::new("/nonexistent/published")).unwrap().is_empty());
+        assert!(rows(Path::new("/nonexistent/published")).unwrap().is_empty());
     }
 }

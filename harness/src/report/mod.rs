@@ -33,6 +33,8 @@ use self::section::Document;
 use self::sections::Source;
 pub use self::splice::SpliceError;
 use crate::analysis::Analysis;
+use crate::analysis::difference::Difference;
+use crate::analysis::families::FamiliesError;
 use crate::analysis::faults::FaultRun;
 use crate::analysis::published::PublishedRow;
 use crate::probes::Passes;
@@ -56,15 +58,18 @@ pub enum ReportError {
     /// A figure could not be drawn.
     #[error(transparent)]
     Figure(#[from] FigureError),
+    /// The two families of a run cannot be compared.
+    #[error(transparent)]
+    Families(FamiliesError),
     /// The page could not be made: a fault of roundtable.
     #[error("the page could not be made ({0}); please report this with the run's folder")]
     Page(String),
     /// The trials could not be written as CSV: a fault of roundtable.
     #[error("the trials could not be written ({0}); please report this with the run's folder")]
     Trials(String),
-    /// A fault run has no published form yet.
-    #[error("a fault run has no JSON form; ask for --format csv, markdown or html")]
-    NoForm,
+    /// It could not be written as JSON: a fault of roundtable.
+    #[error("the report could not be written as JSON ({0}); please report this with the run's folder")]
+    Json(String),
     /// Nothing could be put into another document.
     #[error(transparent)]
     Splice(#[from] SpliceError),
@@ -101,12 +106,7 @@ pub fn in_form(stored: &Stored, beside: &Beside, form: Form) -> Result<String, R
     match form {
         Form::Markdown => Ok(render::markdown::document(&made.document())),
         Form::Html => made.page(),
-        Form::Json | Form::Csv => {
-            let report = export::report::Report::of(stored, &made.analysis, &beside.passes);
-            serde_json::to_string_pretty(&report)
-                .map(|text| text + "\n")
-                .map_err(|error| ReportError::Page(error.to_string()))
-        }
+        Form::Json | Form::Csv => json(&export::report::Report::of(stored, &made.analysis, &beside.passes)),
     }
 }
 
@@ -117,8 +117,63 @@ pub fn faults_in_form(run: FaultRun<'_>, form: Form) -> Result<String, ReportErr
         Form::Csv => export::trials::csv(run.stored).map_err(ReportError::Trials),
         Form::Markdown => Ok(render::markdown::document(&document())),
         Form::Html => page::of(&document(), &figures::of_faults(run, Medium::Page), Switches::default()),
-        Form::Json => Err(ReportError::NoForm),
+        Form::Json => json(&export::faults::FaultReport::of(run)),
     }
+}
+
+/// A form of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComparisonForm {
+    /// For a terminal of so many columns.
+    Text(u16),
+    /// Markdown.
+    Markdown,
+    /// One page.
+    Html,
+    /// For other programs, of the published form.
+    Json,
+}
+
+/// What changed between two runs, in `form`.
+pub fn difference_in_form(difference: &Difference, form: ComparisonForm) -> Result<String, ReportError> {
+    let document = sections::difference::document(difference);
+    compared(&document, form, || json(&export::comparison::Comparison::of(difference)))
+}
+
+/// Threaded against async in a run, beside the tables of 2021, in `form`.
+pub fn families_in_form(
+    stored: &Stored,
+    beside: &Beside,
+    form: ComparisonForm,
+) -> Result<String, ReportError> {
+    let analysis = Analysis::of(stored);
+    let families = analysis.families.as_ref().map_err(|error| ReportError::Families(error.clone()))?;
+    let source = Source { stored, analysis: &analysis, beside, figures: &[] };
+    let document = sections::families::document(&source);
+    compared(&document, form, || json(&export::families::FamiliesForm::of(families, &beside.published)))
+}
+
+fn compared(
+    document: &Document,
+    form: ComparisonForm,
+    json: impl Fn() -> Result<String, ReportError>,
+) -> Result<String, ReportError> {
+    match form {
+        // The last line is what a reader of a terminal sees first.
+        ComparisonForm::Text(width) => {
+            let text = terminal::of_document(document, width);
+            let found = document.lead.as_ref().map_or("", |lead| &lead.found);
+            Ok(text + &wrapped(found, width.into()))
+        }
+        ComparisonForm::Markdown => Ok(render::markdown::document(document)),
+        ComparisonForm::Html => page::of(document, &[], Switches::default()),
+        ComparisonForm::Json => json(),
+    }
+}
+
+fn json(form: &impl serde::Serialize) -> Result<String, ReportError> {
+    let text = serde_json::to_string_pretty(form);
+    text.map(|text| text + "\n").map_err(|error| ReportError::Json(error.to_string()))
 }
 
 /// `text` with the tables and findings of a run's report between the markers that name them.

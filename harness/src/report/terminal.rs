@@ -6,7 +6,7 @@ use crate::record::{Stored, left_invalid};
 use crate::report::Beside;
 use crate::report::prose;
 use crate::report::render::terminal;
-use crate::report::section::Content;
+use crate::report::section::{Content, Document};
 use crate::report::sections::{self, Source};
 use crate::report::sections::{conditions, faults};
 use crate::text::{counted, printable, wrapped};
@@ -83,13 +83,17 @@ fn item(text: &str, width: u16) -> String {
 
 /// Every table of a run's report.
 pub fn full(stored: &Stored, beside: &Beside, width: u16) -> String {
-    let width = width.clamp(80, WIDEST);
+    let width = width.min(WIDEST);
     let analysis = Analysis::of(stored);
-    let document = sections::document(&Source { stored, analysis: &analysis, beside, figures: &[] });
+    of_document(&sections::document(&Source { stored, analysis: &analysis, beside, figures: &[] }), width)
+}
+
+/// Every section of `document`, in lines of at most `width` columns.
+pub(super) fn of_document(document: &Document, width: u16) -> String {
     let mut text = String::new();
     for section in &document.sections {
         if let Some(heading) = &section.heading {
-            text.push_str(&format!("\n{}\n\n", printable(heading)));
+            text.push_str(&format!("\n{}\n", wrapped(&printable(heading), width.into())));
         }
         for content in &section.content {
             match content {
@@ -102,7 +106,7 @@ pub fn full(stored: &Stored, beside: &Beside, width: u16) -> String {
                     text.push_str(&wrapped(&format!("Note: {}", printable(words)), width.into()));
                 }
                 Content::List(items) => {
-                    text.extend(items.iter().map(|item| format!("  {}\n", printable(item))));
+                    text.extend(items.iter().map(|of| item(of, width)));
                 }
                 Content::Figure(_) => {}
             }

@@ -1,10 +1,12 @@
 //! A run for other programs: JSON of a published form, and every trial as a row of CSV.
 //!
-//! The forms are decoupled from the types of the analysis, which may change from day to day: [`report::Report`] and
-//! [`comparison::Comparison`] change only with their version. `harness/schema/` holds their JSON schemas, made from
+//! The forms are decoupled from the types of the analysis, which may change from day to day: [`report::Report`],
+//! [`faults::FaultReport`], [`comparison::Comparison`] and [`families::FamiliesForm`] change only with their version. `harness/schema/` holds their JSON schemas, made from
 //! these types; a test compares. Rules: a number's unit is in its name, a figure that there is none of is null or absent.
 
 pub mod comparison;
+pub mod families;
+pub mod faults;
 pub mod report;
 pub mod trials;
 
@@ -15,10 +17,12 @@ use crate::analysis::ratio::Bound;
 use crate::plan::{Competitor, Condition, Connections, Layout};
 
 /// The published forms: the name of each one's schema file, and the schema.
-pub fn schemas() -> [(&'static str, Schema); 3] {
+pub fn schemas() -> [(&'static str, Schema); 5] {
     [
         ("report.json", schema_for!(report::Report)),
         ("compare.json", schema_for!(comparison::Comparison)),
+        ("families.json", schema_for!(families::FamiliesForm)),
+        ("faults.json", schema_for!(faults::FaultReport)),
         ("load.json", schema_for!(crate::load::Told<'static>)),
     ]
 }

@@ -10,10 +10,11 @@ use crate::analysis::loop_kind::Loop;
 use crate::analysis::summary::CellSummary;
 use crate::analysis::trial::ValidTrial;
 use crate::analysis::verdicts;
+use crate::host::Host;
 use crate::plan::Family;
 use crate::probes::Passes;
 use crate::probes::{cross_check, system_calls};
-use crate::record::{Stored, in_words};
+use crate::record::{self, Stored, in_words};
 use crate::report::prose;
 use crate::statistics::Spread;
 
@@ -42,6 +43,10 @@ pub struct Report {
     pub load: Load,
     /// The rows.
     pub models: Vec<Model>,
+    /// What it was made to answer; null where no scenario asked.
+    pub question: Option<String>,
+    /// The answers, in sentences.
+    pub answers: Vec<String>,
     /// What was found, in sentences, the most general first.
     pub findings: Vec<String>,
     /// How far a model differed from itself.
@@ -238,11 +243,34 @@ pub struct Agreement {
     pub ratio: Option<SpreadForm>,
 }
 
+impl From<&record::Build> for Build {
+    fn from(build: &record::Build) -> Self {
+        Build {
+            roundtable_version: build.version.clone(),
+            commit: build.commit.clone(),
+            has_uncommitted_changes: build.dirty,
+            compiler: build.rustc.clone(),
+            profile: build.profile.clone(),
+        }
+    }
+}
+
+impl From<&Host> for Machine {
+    fn from(host: &Host) -> Self {
+        Machine {
+            processor: host.cpu.clone(),
+            processors: host.processors,
+            hypervisor: host.hypervisor.clone(),
+            kernel: host.kernel.clone(),
+            memory_bytes: host.memory_bytes,
+        }
+    }
+}
+
 impl Report {
     /// Of a run.
     pub fn of(stored: &Stored, analysis: &Analysis, passes: &Passes) -> Self {
         let environment = &stored.environment;
-        let (build, host) = (&environment.build, &environment.host);
         let load = analysis.summary.load();
         Report {
             schema_version: VERSION,
@@ -250,25 +278,15 @@ impl Report {
             begun: environment.created.clone(),
             command_line: environment.command_line.clone(),
             seed: environment.plan.seed,
-            build: Build {
-                roundtable_version: build.version.clone(),
-                commit: build.commit.clone(),
-                has_uncommitted_changes: build.dirty,
-                compiler: build.rustc.clone(),
-                profile: build.profile.clone(),
-            },
-            machine: Machine {
-                processor: host.cpu.clone(),
-                processors: host.processors,
-                hypervisor: host.hypervisor.clone(),
-                kernel: host.kernel.clone(),
-                memory_bytes: host.memory_bytes,
-            },
+            build: Build::from(&environment.build),
+            machine: Machine::from(&environment.host),
             load: Load {
                 kind: if matches!(load, Loop::Closed) { "closed" } else { "open" },
                 rate_per_second: load.rate(),
             },
             models: environment.models.iter().map(Model::of).collect(),
+            question: environment.plan.purpose.as_ref().map(|purpose| purpose.question.clone()),
+            answers: prose::answers::of_run(analysis),
             findings: prose::claims::of_run(analysis),
             noise_floors: analysis.verdicts.iter().map(NoiseFloor::of).collect(),
             cells: cells(analysis),

@@ -11,6 +11,7 @@ use crate::analysis::difference::Difference;
 use crate::analysis::synthetic::{Run, halves};
 use crate::load::LoadReport;
 use crate::probes::Passes;
+use crate::trial::faults::fixtures::{self, observed};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("schema")
@@ -50,6 +51,22 @@ fn a_report_a_comparison_and_a_load_keep_to_their_schemas() {
     let difference = Difference::of(&base, &new, 10, false).unwrap();
     let comparison = serde_json::to_value(super::comparison::Comparison::of(&difference)).unwrap();
     assert_eq!(complaints("compare.json", &comparison), [""; 0]);
+
+    let rows = crate::analysis::published::rows(&folder().join("../../results/published")).unwrap();
+    let run = Run::new().blocks(3).build();
+    let families = super::families::FamiliesForm::of(&Analysis::of(&run).families.unwrap(), &rows);
+    let families = serde_json::to_value(families).unwrap();
+    assert_eq!(complaints("families.json", &families), [""; 0]);
+    assert_eq!(
+        (families["published"].as_array().unwrap().len(), families["ratios"][0]["condition"].is_null()),
+        (30, true)
+    );
+
+    let trials = vec![observed("threads", 0), observed("mio", 0)];
+    let faults = fixtures::stored("kill-backend@1s,restore@2s", trials);
+    let faults = super::faults::FaultReport::of(crate::analysis::faults::FaultRun::of(&faults).unwrap());
+    let faults = serde_json::to_value(faults).unwrap();
+    assert_eq!(complaints("faults.json", &faults), [""; 0]);
 
     let load = serde_json::to_value(LoadReport::default().told()).unwrap();
     assert_eq!(complaints("load.json", &load), [""; 0]);

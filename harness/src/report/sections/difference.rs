@@ -5,30 +5,82 @@ use crate::analysis::difference::{Change, Decision, Difference, LostCell, Outcom
 use crate::analysis::grid::Grid;
 use crate::analysis::loop_kind::Loop;
 use crate::report::prose::{self, load};
-use crate::report::section::{Column, Table};
+use crate::report::section::{Column, Content, Document, Lead, Section, Table};
 use crate::report::value::{Value, noise_floor, with_interval};
 use crate::text::counted;
 
 /// Changes that the sentence names.
 const NAMED: usize = 5;
 
+/// What changed, as a document.
+pub(in crate::report) fn document(difference: &Difference) -> Document {
+    let Difference { base, new, margin_percent, .. } = difference;
+    let notes = notes(difference).into_iter().map(Content::Warning);
+    let deciding =
+        Section::new("decides", "What decides: each model over all conditions").table(deciding(difference));
+    let beside = beside(difference)
+        .map(|table| Section::new("beside", "Beside it, without a part in the decision").table(table));
+    let cells = Section::new("cells", "Cells that changed");
+    let cells = match self::cells(difference) {
+        Some(table) => cells.table(table),
+        None => cells.paragraph("No single cell changed beyond noise."),
+    };
+    let method = Section::new("method", "How to read it").paragraph(method(difference));
+    let outcome = Section::new("outcome", "What it comes to").paragraph(sentence(difference)).with(notes);
+    let sections = std::iter::once(outcome).chain([deciding]).chain(beside).chain([cells, method]);
+    Document {
+        title: format!("roundtable: from {base} to {new}"),
+        command: format!("roundtable compare {base} {new} --margin {margin_percent}%"),
+        lead: Some(lead(difference)),
+        sections: sections.collect(),
+    }
+}
+
+fn lead(difference: &Difference) -> Lead {
+    let Difference { base, new, margin_percent: margin, .. } = difference;
+    let found = match difference.outcome {
+        Outcome::NoRegression => format!("No regression of {margin} % from {base} to {new}."),
+        Outcome::Regression => format!("Regression: {new} is worse than {base}."),
+        Outcome::CannotTell => format!("Cannot tell whether {new} is worse than {base}."),
+    };
+    let blocks: Vec<usize> = difference
+        .changes
+        .iter()
+        .filter(|change| change.decides)
+        .map(|change| change.ratio.judged.blocks)
+        .collect();
+    let blocks = match (blocks.iter().min(), blocks.iter().max()) {
+        (Some(least), Some(most)) if least == most => counted(*most, "block"),
+        (Some(least), Some(most)) => format!("{least} to {}", counted(*most, "block")),
+        _ => "no block".to_owned(),
+    };
+    Lead {
+        measured: format!("{new} against {base}, model by model, over all conditions that both have"),
+        found,
+        sure: format!(
+            "{} decide together, each by an interval of {blocks}; a change of {margin} % for the worse is a regression.",
+            counted(difference.judged()[0], "comparison")
+        ),
+    }
+}
+
 /// What the outcome rests on: each model over all its conditions, a row a metric.
-pub fn deciding(difference: &Difference) -> Table {
+fn deciding(difference: &Difference) -> Table {
     table(difference, |change| change.decides)
 }
 
 /// Each model over all its conditions in the metrics that do not decide; `None` where there are none.
-pub fn beside(difference: &Difference) -> Option<Table> {
+fn beside(difference: &Difference) -> Option<Table> {
     some(table(difference, |change| !change.decides && change.condition.is_none()))
 }
 
 /// The cells that changed; `None` when none did.
-pub fn cells(difference: &Difference) -> Option<Table> {
+fn cells(difference: &Difference) -> Option<Table> {
     some(table(difference, |change| change.condition.is_some() && (change.is_worse() || change.is_better())))
 }
 
 /// In what the runs differ, by its weight: what changes what was compared, then what is worth knowing.
-pub fn notes(difference: &Difference) -> Vec<String> {
+fn notes(difference: &Difference) -> Vec<String> {
     let of = |weight, opening: &str| {
         let those = difference.mismatches.iter().filter(|mismatch| mismatch.weight == weight);
         let those: Vec<_> = those.map(ToString::to_string).collect();
@@ -82,7 +134,7 @@ fn decision(decision: Decision) -> String {
 }
 
 /// What the tables' figures are, in words.
-pub fn method(difference: &Difference) -> String {
+fn method(difference: &Difference) -> String {
     let floors = difference.floors.iter().map(|floor| {
         let text = |floor: Option<f64>| floor.map_or("unknown".into(), noise_floor);
         format!("{} {} a cell, {} over all", floor.metric.name(), text(floor.cell), text(floor.all))

@@ -1,13 +1,13 @@
 //! Threaded against async: the table, how to read it, and the sentence that says it.
 
-use super::Source;
+use super::{Source, lead, published};
 use crate::analysis::families::{Families, FamiliesCell, Pair};
 use crate::analysis::findings::Finding;
 use crate::analysis::loop_kind::Loop;
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::{Conclusion, Ratio};
 use crate::report::prose::{self, findings::range};
-use crate::report::section::{Column, Content, Section, Table};
+use crate::report::section::{Column, Content, Document, Section, Table};
 use crate::report::value::{Missing, NOTHING, Value, noise_floor};
 use crate::statistics::verdict::LEVEL;
 use crate::text::{capitalised, counted};
@@ -26,8 +26,27 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     source.analysis.families.iter().map(section).collect()
 }
 
+/// Threaded against async, beside the tables of 2021, as a document.
+pub(in crate::report) fn document(source: &Source<'_>) -> Document {
+    let name = &source.stored.name;
+    let title = prose::load::titled(
+        &format!("roundtable: threaded against async in {name}"),
+        source.analysis.summary.load(),
+    );
+    let mut sections = sections(source);
+    if source.analysis.summary.load().is_closed() {
+        sections.extend(published::sections(source));
+    } else {
+        sections.push(Section::new("published", "Beside the tables of 2021").paragraph(
+            "The tables of 2021 are of a closed loop's requests per second: this run says nothing about them. For that, \
+             compare a run without --rate.",
+        ));
+    }
+    Document { title, command: format!("roundtable compare {name}"), lead: lead::of(source), sections }
+}
+
 /// A row a condition.
-pub fn table(families: &Families) -> Table {
+pub(super) fn table(families: &Families) -> Table {
     let mut columns = prose::grid::columns(&families.grid);
     columns.push(Column::numbers("blocks"));
     columns.extend(match families.load {
@@ -91,7 +110,7 @@ fn in_one_column(metric: Metric, ratio: Option<&Ratio>) -> Value {
 }
 
 /// What the table's figures are, in words.
-pub fn method(families: &Families) -> String {
+fn method(families: &Families) -> String {
     let floor = |metric| {
         let floor = families.noise_floors.get(&metric).copied().flatten();
         floor.map_or("unknown".into(), noise_floor)

@@ -11,7 +11,7 @@ use crate::record::timeline::{SETTLED_US, answered, in_words};
 use crate::record::{self, Trial, left_invalid};
 use crate::report::figures::Figure;
 use crate::report::prose;
-use crate::report::section::{Column, Content, Document, Section, Table};
+use crate::report::section::{Column, Content, Document, Lead, Section, Table};
 use crate::report::value::{Digits, Missing, Unit, Value};
 use crate::statistics::Spread;
 use crate::text::counted;
@@ -32,9 +32,28 @@ pub(in crate::report) fn document(run: FaultRun<'_>, figures: &[Figure]) -> Docu
     Document {
         title: format!("roundtable: the fault run {}", run.stored.name),
         command: format!("roundtable report {}", run.stored.name),
-        lead: None,
+        lead: lead(run),
         sections,
     }
+}
+
+/// What was done, what clients noticed, how sure that is; `None` where no trial tells.
+fn lead(run: FaultRun<'_>) -> Option<Lead> {
+    let (plan, findings) = (run.plan(), prose::claims::of_faults(run));
+    let found = findings.first()?.clone();
+    let day = run.stored.environment.created.split('T').next().unwrap_or_default();
+    let models = counted(plan.competitors.len(), "balancer");
+    let trials = plan.competitors.iter().map(|model| run.observations(model).count());
+    let repetitions = counted(trials.clone().min().unwrap_or(0), "repetition");
+    Some(Lead {
+        measured: format!("{models}; {}; {day}", run.faults.script),
+        found,
+        sure: format!(
+            "At least {repetitions} of each, medians. It holds for: {}, {}, loopback.",
+            prose::load::of_faults(plan).trim_end_matches('.'),
+            counted(run.stored.environment.host.processors as usize, "processor")
+        ),
+    })
 }
 
 fn opening(run: FaultRun<'_>) -> Section {
@@ -48,8 +67,18 @@ fn opening(run: FaultRun<'_>) -> Section {
         .chain(provenance::warnings(&run.stored.environment))
         .chain(noise(run))
         .map(Content::Warning);
+    let sentences = prose::claims::of_faults(run);
+    let findings =
+        Content::Findings { sentences, findings: Vec::new(), quotable: Some("what clients noticed") };
     Section::opening()
         .with(warnings)
+        .with([findings])
+        .with(
+            run.plan()
+                .purpose
+                .iter()
+                .map(|purpose| Content::Paragraph(format!("Asked: {}", purpose.question))),
+        )
         .paragraph(script(run))
         .table(table(run).quoted_as("faults"))
         .paragraph(reading(run))

@@ -3,13 +3,11 @@
 use super::Source;
 use crate::analysis::families::{Families, FamiliesCell};
 use crate::analysis::metric::Metric;
-use crate::analysis::published::{Published, PublishedRow};
+use crate::analysis::published::PublishedRow;
 use crate::analysis::ratio::{Conclusion, Ratio};
 use crate::report::prose;
 use crate::report::section::{Column, Section, Table};
-use crate::report::value::NOTHING;
 use crate::report::value::Value;
-use crate::statistics::Spread;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     let (rows, Ok(families)) = (&source.beside.published, &source.analysis.families) else {
@@ -22,8 +20,8 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     let pairs = pairs(rows);
     let section = Section::new("published", "Beside the tables of 2021")
         .paragraph(
-            "Two groups of a course measured this in 2021, a trial a row, and concluded the opposite of each other. Each pair of \
-             their rows stands beside this run's ratio under the same condition. By this project's rules a row is not valid that \
+            "Two groups of a course measured this in 2021, a trial a row, and concluded the opposite of each other; nothing says \
+             how far such a row would repeat. Each pair of their rows stands beside this run's ratio under the same condition. By this project's rules a row is not valid that \
              counts responses other than 2xx as throughput.",
         )
         .paragraph(survival(&pairs, families))
@@ -32,15 +30,16 @@ pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
 }
 
 /// Two rows of one table that differ in the model alone.
-struct Pair<'a> {
-    table: &'a str,
-    backends: u32,
-    concurrency: u32,
-    threaded: Option<&'a PublishedRow>,
-    asynchronous: Option<&'a PublishedRow>,
+pub(in crate::report) struct Pair<'a> {
+    pub(in crate::report) table: &'a str,
+    pub(in crate::report) backends: u32,
+    pub(in crate::report) concurrency: u32,
+    pub(in crate::report) threaded: Option<&'a PublishedRow>,
+    pub(in crate::report) asynchronous: Option<&'a PublishedRow>,
 }
 
-fn pairs(rows: &[PublishedRow]) -> Vec<Pair<'_>> {
+/// Each pair of `rows`, table by table.
+pub(in crate::report) fn pairs(rows: &[PublishedRow]) -> Vec<Pair<'_>> {
     let mut pairs: Vec<Pair<'_>> = Vec::new();
     for row in rows {
         let (table, backends, concurrency) = (row.table.as_str(), row.backends, row.concurrency);
@@ -80,7 +79,7 @@ impl Pair<'_> {
     }
 
     /// Whether what stands there stands here, by the interval; in words.
-    fn survives(&self, families: &Families) -> String {
+    pub(in crate::report) fn survives(&self, families: &Families) -> String {
         let async_faster = match self.faster() {
             Err(reason) => return reason,
             Ok(async_faster) => async_faster,
@@ -145,101 +144,12 @@ fn cell_by_cell(pairs: &[Pair<'_>], families: &Families) -> Table {
     Table::new(columns, rows)
 }
 
-/// The published verdicts beside those of `families`.
-pub fn table(published: &[Published], families: &Families) -> Table {
-    let columns = vec![
-        Column::words("table of 2021"),
-        Column::numbers("concurrency").short("conc."),
-        Column::words("faster there (backend counts)"),
-        Column::numbers("ignored"),
-        Column::words("this run, async / threaded"),
-    ];
-    let rows = published.iter().map(|one| {
-        vec![
-            one.table.as_str().into(),
-            Value::count(one.concurrency),
-            faster(one).into(),
-            Value::count(one.ignored),
-            this_run(families, one.concurrency).into(),
-        ]
-    });
-    Table::new(columns, rows)
-}
-
-/// What the table leaves out, in words.
-pub fn remark(published: &[Published]) -> String {
-    let ignored: u32 = published.iter().map(|one| one.ignored).sum();
-    format!(
-        "Ignored: pairs of which a row has responses other than 2xx (they counted errors as throughput) or is missing, \
-         {ignored} in all. Each published row is one trial: nothing says how far it would repeat."
-    )
-}
-
-fn faster(published: &Published) -> String {
-    let compared = published.threaded_faster + published.async_faster;
-    match (published.threaded_faster, published.async_faster) {
-        (0, 0) => "cannot be said".into(),
-        (threaded, 0) => format!("threaded ({threaded} of {compared})"),
-        (0, asynchronous) => format!("async ({asynchronous} of {compared})"),
-        (threaded, asynchronous) if threaded > asynchronous => {
-            format!("threaded ({threaded} of {compared}), else async")
-        }
-        (threaded, asynchronous) if asynchronous > threaded => {
-            format!("async ({asynchronous} of {compared}), else threaded")
-        }
-        (each, _) => format!("each in {each} of {compared}"),
-    }
-}
-
-fn this_run(families: &Families, concurrency: u32) -> String {
-    let cells = families.cells.iter().filter(|cell| cell.condition.concurrency == concurrency);
-    let ratios: Vec<_> = cells.filter_map(|cell| cell.ratios.get(&Metric::Throughput)).collect();
-    let Some(range) = Spread::of(&ratios.iter().map(|ratio| ratio.judged.ratio).collect::<Vec<_>>()) else {
-        return NOTHING.into();
-    };
-    let with = |conclusion| ratios.iter().filter(|ratio| ratio.conclusion() == conclusion).count();
-    let all = ratios.len();
-    let verdict = match (with(Conclusion::Above), with(Conclusion::Below)) {
-        (0, 0) if with(Conclusion::ClientBound) == all => "client-bound".into(),
-        (0, 0) => "cannot tell".into(),
-        (faster, 0) => format!("faster in {faster} of {all}"),
-        (0, slower) => format!("slower in {slower} of {all}"),
-        (faster, slower) => format!("faster in {faster}, slower in {slower} of {all}"),
-    };
-    format!("{:.2}–{:.2}, {verdict}", range.min, range.max)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::analysis::published::read;
     use crate::analysis::synthetic::Run;
-    use crate::report::render::terminal;
-
-    fn committed() -> Vec<Published> {
-        read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/published")).unwrap()
-    }
-
-    #[test]
-    fn the_published_tables_beside_a_run() {
-        let stored = Run::new().backends(&[1, 2]).concurrency(&[2, 10]).blocks(8).build();
-        let families = Families::of(&stored).unwrap();
-        insta::assert_snapshot!(terminal::table(&table(&committed(), &families), 120), @r"
-        table of 2021    conc.  faster there (backend counts)  ignored  this run, async / threaded
-        ────────────────────────────────────────────────────────────────────────────────────────────
-        its-2021-group2      2  cannot be said                       5  1.05–1.06, faster in 2 of 2
-        its-2021-group2      5  async (1 of 1)                       4  –
-        its-2021-group2     10  threaded (1 of 1)                    4  1.18–1.20, faster in 2 of 2
-        its-2021-group7      2  async (5 of 5)                       0  1.05–1.06, faster in 2 of 2
-        its-2021-group7      5  threaded (5 of 5)                    0  –
-        its-2021-group7     10  threaded (5 of 5)                    0  1.18–1.20, faster in 2 of 2
-        ");
-        insta::assert_snapshot!(remark(&committed()), @r"
-        Ignored: pairs of which a row has responses other than 2xx (they counted errors as throughput) or is missing, 13 in all. Each published row is one trial: nothing says how far it would repeat.
-        ");
-    }
 
     #[test]
     fn what_was_published_survives_or_not_by_the_interval_and_an_invalid_row_says_why() {
@@ -263,12 +173,5 @@ mod tests {
         assert_eq!(said("its-2021-group2", 5, 10), "does not survive: async is faster here");
         assert_eq!(said("its-2021-group2", 5, 5), "was not measured here");
         assert!(survival(&pairs, &families).starts_with("Of 30 pairs, 13 cannot be compared"));
-    }
-
-    #[test]
-    fn a_table_whose_rows_all_count_errors_says_nothing() {
-        let none =
-            Published { table: "t".into(), concurrency: 2, threaded_faster: 0, async_faster: 0, ignored: 2 };
-        assert_eq!(faster(&none), "cannot be said");
     }
 }
