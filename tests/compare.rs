@@ -82,7 +82,7 @@ fn runs_that_do_not_match_cannot_tell_unless_forced() {
     let (code, told, _) = compare(&dir, "base other --force");
     assert_eq!(code, Some(0), "{told}");
     assert!(
-        told.starts_with("Note, these differ, and what changed may be their doing: processors 2 against 64."),
+        told.contains("Note: These differ, and what changed may be their doing: processors 2 against 64."),
         "{told}"
     );
 }

@@ -86,8 +86,8 @@ fn notes(difference: &Difference) -> Vec<String> {
         let those: Vec<_> = those.map(ToString::to_string).collect();
         (!those.is_empty()).then(|| format!("{opening}: {}.", those.join("; ")))
     };
-    let changes = of(Weight::ChangesTheMeaning, "Note, these differ, and what changed may be their doing");
-    changes.into_iter().chain(of(Weight::WorthKnowing, "Worth knowing, these differ")).collect()
+    let changes = of(Weight::ChangesTheMeaning, "These differ, and what changed may be their doing");
+    changes.into_iter().chain(of(Weight::WorthKnowing, "These differ, which is worth knowing")).collect()
 }
 
 fn some(table: Table) -> Option<Table> {
