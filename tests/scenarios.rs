@@ -44,7 +44,9 @@ fn a_scenario_of_ones_own_is_run_and_its_questions_are_answered() {
     let dir = tempdir().unwrap();
     fs::write(dir.path().join("own.toml"), OWN).unwrap();
     let run = roundtable(&dir, &["run", "--scenario", "own.toml", "--blocks", "1", "--out", "out"]);
-    let (told, answered) = (text(&run.stderr), text(&run.stdout));
+    let told = text(&run.stderr);
+    // Lines are broken where the terminal ends.
+    let answered = text(&run.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(run.status.success(), "{told}");
     assert!(told.contains("run 2 of 2: out/own-rates"), "{told}");
     assert!(answered.contains("Asked: Does twice as much work at a time"), "{answered}");
@@ -64,6 +66,25 @@ fn a_scenario_of_ones_own_is_run_and_its_questions_are_answered() {
     let [first, second] =
         ["reports", "again"].map(|at| fs::read(dir.path().join(at).join("own-backends/report.md")).unwrap());
     assert_eq!(first, second);
+}
+
+#[test]
+fn uploads_are_verified_by_the_backends_and_short_queues_may_overflow() {
+    let dir = tempdir().unwrap();
+    let run = |args: &str| {
+        let common =
+            "run --models mio,threads --backends 2 --requests 40 --warmup 4 --blocks 1 --steal-limit 100";
+        let words: Vec<&str> = common.split(' ').chain(args.split(' ')).collect();
+        roundtable(&dir, &words)
+    };
+    let uploads = run("--upload-bytes 0,100000 --concurrency 2 --connections keepalive --out uploads");
+    assert!(uploads.status.success(), "{}", text(&uploads.stderr));
+    assert!(text(&uploads.stdout).contains("upload"), "{}", text(&uploads.stdout));
+    let queues = run("--backlog 1,default --concurrency 10 --out queues");
+    assert!(queues.status.success(), "{}", text(&queues.stderr));
+    let floors = run("--peers floor --upload-bytes 10 --concurrency 2 --out floors");
+    assert_eq!(floors.status.code(), Some(2));
+    assert!(text(&floors.stderr).contains("relays no uploads"), "{}", text(&floors.stderr));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use mio::event::Event as Readiness;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) responses: Responses,
     /// The files that are served, if any are, in place of the body.
     pub(crate) site: Option<Site>,
+    /// The body that each request is to have, where one is asked for.
+    pub(crate) upload: Option<Arc<[u8]>>,
     /// Responses leave later than they could.
     pub(crate) delayed: bool,
     /// Each connection ends with the response in hand.
@@ -91,12 +94,17 @@ enum Phase {
 }
 
 impl Connection {
-    /// A connection that was just accepted, by a server `of_files` or of the body.
-    pub(crate) fn new(stream: TcpStream, generation: u64, of_files: bool) -> Self {
+    /// A connection that was just accepted, by a server whose requests `shared` tells of.
+    pub(crate) fn new(stream: TcpStream, generation: u64, shared: &Shared) -> Self {
+        let parser = match &shared.upload {
+            _ if shared.site.is_some() => Parser::keeping(),
+            Some(expected) => Parser::expecting(Arc::clone(expected)),
+            None => Parser::default(),
+        };
         Connection {
             stream,
             generation,
-            parser: if of_files { Parser::keeping() } else { Parser::default() },
+            parser,
             phase: Phase::Reading,
             unread: Vec::new(),
             parsed: 0,

@@ -8,6 +8,7 @@
 mod kept;
 
 use std::mem;
+use std::sync::Arc;
 
 use memchr::memchr;
 
@@ -43,6 +44,8 @@ pub(crate) enum Refusal {
     HeadTooLarge,
     NotImplemented,
     VersionNotSupported,
+    /// The body is not the one that every request was to have.
+    WrongUpload,
 }
 
 /// Where in a stream of requests the next byte stands.
@@ -53,6 +56,16 @@ pub(crate) struct Parser {
     head: Head,
     /// Only in a parser that was asked to keep it.
     kept: Option<Box<Kept>>,
+    /// Only where every request is to have a certain body.
+    upload: Option<Upload>,
+}
+
+/// What has come of a body that is to be a certain one.
+#[derive(Debug)]
+struct Upload {
+    expected: Arc<[u8]>,
+    come: usize,
+    is_right: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -77,6 +90,11 @@ impl Parser {
         Parser { kept: Some(Box::default()), ..Parser::default() }
     }
 
+    /// A parser that refuses a request whose body is not `expected`, byte by byte.
+    pub(crate) fn expecting(expected: Arc<[u8]>) -> Self {
+        Parser { upload: Some(Upload { expected, come: 0, is_right: true }), ..Parser::default() }
+    }
+
     /// What was kept of the request that came out last.
     pub(crate) fn take_kept(&mut self) -> Option<Kept> {
         self.kept.as_deref_mut().map(mem::take)
@@ -87,15 +105,15 @@ impl Parser {
         loop {
             match self.state {
                 State::Body { remaining } => {
-                    let remaining = skip(input, remaining);
+                    let remaining = self.take(input, remaining);
                     if remaining > 0 {
                         self.state = State::Body { remaining };
                         return Ok(None);
                     }
-                    return Ok(Some(self.complete()));
+                    return self.complete().map(Some);
                 }
                 State::ChunkData { remaining } => {
-                    let remaining = skip(input, remaining);
+                    let remaining = self.take(input, remaining);
                     if remaining > 0 {
                         self.state = State::ChunkData { remaining };
                         return Ok(None);
@@ -134,7 +152,7 @@ impl Parser {
                         }
                         State::Trailers => {
                             if line.is_empty() {
-                                return Ok(Some(self.complete()));
+                                return self.complete().map(Some);
                             }
                             split_field(line)?;
                         }
@@ -157,7 +175,25 @@ impl Parser {
         matches!(self.state, State::RequestLine) && self.lines.head_bytes == 0
     }
 
-    fn complete(&mut self) -> Event {
+    /// Takes up to `remaining` bytes of a body off `input`; what remains after that.
+    fn take(&mut self, input: &mut &[u8], remaining: u64) -> u64 {
+        let here = usize::try_from(remaining).unwrap_or(usize::MAX).min(input.len());
+        let (piece, rest) = input.split_at(here);
+        if let Some(Upload { expected, come, is_right }) = &mut self.upload {
+            *is_right &= expected.get(*come..*come + here) == Some(piece);
+            *come += here;
+        }
+        *input = rest;
+        remaining - here as u64
+    }
+
+    fn complete(&mut self) -> Result<Event, Refusal> {
+        if let Some(Upload { expected, come, is_right }) = &mut self.upload {
+            let is_whole = mem::take(come) == expected.len();
+            if !(mem::replace(is_right, true) && is_whole) {
+                return Err(Refusal::WrongUpload);
+            }
+        }
         let request = Request {
             old: self.head.old,
             head_only: self.head.head_only,
@@ -170,15 +206,8 @@ impl Parser {
         self.state = State::RequestLine;
         self.head = Head::default();
         self.lines.head_bytes = 0;
-        Event::Request(request)
+        Ok(Event::Request(request))
     }
-}
-
-/// Takes up to `remaining` bytes off `input`; what remains after that.
-fn skip(input: &mut &[u8], remaining: u64) -> u64 {
-    let here = usize::try_from(remaining).unwrap_or(usize::MAX).min(input.len());
-    *input = &input[here..];
-    remaining - here as u64
 }
 
 /// Lines out of pieces.

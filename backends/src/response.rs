@@ -21,6 +21,7 @@ enum Kind {
     HeadTooLarge,
     NotImplemented,
     VersionNotSupported,
+    WrongUpload,
 }
 
 /// All the responses of one server.
@@ -33,6 +34,7 @@ pub(crate) struct Responses {
     head_too_large: Prebuilt,
     not_implemented: Prebuilt,
     version_not_supported: Prebuilt,
+    wrong_upload: Prebuilt,
     body: Vec<u8>,
 }
 
@@ -64,6 +66,7 @@ impl Responses {
             head_too_large: refusal("431 Request Header Fields Too Large"),
             not_implemented: refusal("501 Not Implemented"),
             version_not_supported: refusal("505 HTTP Version Not Supported"),
+            wrong_upload: refusal("422 Unprocessable Content"),
             body,
         }
     }
@@ -79,6 +82,7 @@ impl Responses {
             Kind::HeadTooLarge => (&self.head_too_large, false),
             Kind::NotImplemented => (&self.not_implemented, false),
             Kind::VersionNotSupported => (&self.version_not_supported, false),
+            Kind::WrongUpload => (&self.wrong_upload, false),
         };
         if outgoing.head_only {
             (&prebuilt.first[..prebuilt.head_bytes], &[])
@@ -139,6 +143,7 @@ impl Outgoing {
             Refusal::HeadTooLarge => Kind::HeadTooLarge,
             Refusal::NotImplemented => Kind::NotImplemented,
             Refusal::VersionNotSupported => Kind::VersionNotSupported,
+            Refusal::WrongUpload => Kind::WrongUpload,
         };
         Outgoing { kind, head_only: false, sent: 0, afterwards: Afterwards::Linger }
     }
@@ -233,6 +238,7 @@ mod tests {
             (Refusal::HeadTooLarge, "431"),
             (Refusal::NotImplemented, "501"),
             (Refusal::VersionNotSupported, "505"),
+            (Refusal::WrongUpload, "422"),
         ] {
             let outgoing = Outgoing::refuse(refusal);
             assert_eq!(outgoing.afterwards, Afterwards::Linger);

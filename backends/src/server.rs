@@ -27,8 +27,8 @@ use crate::response::Responses;
 use crate::service::{MAX_DELAY, Service, ServiceTime};
 use crate::steering::{Given, Order, Steering};
 
-/// How many connections the kernel keeps for a server that has not accepted them yet.
-pub const BACKLOG: i32 = 1024;
+/// How many connections the kernel keeps for a server that has not accepted them yet, unless told otherwise.
+pub const BACKLOG: u32 = 1024;
 
 /// How long accepting pauses when the process is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -49,10 +49,15 @@ pub struct Config {
     pub name: Option<String>,
     /// What it answers with.
     pub content: Content,
+    /// Each request is to have the first so many bytes of [`crate::body()`] as its body, and is refused otherwise; 0: whatever
+    /// comes is right.
+    pub upload_bytes: usize,
     /// How long each request takes.
     pub delay: ServiceTime,
     /// So many are worked on at a time, the others wait; `None`: all.
     pub at_a_time: Option<NonZeroU32>,
+    /// Connections that may wait to be accepted; `None`: [`BACKLOG`].
+    pub backlog: Option<u32>,
 }
 
 /// What a backend answers with.
@@ -87,6 +92,7 @@ pub struct Server {
     accepted: u64,
     connections: Slab<Connection>,
     service: Service,
+    backlog: u32,
     lingers: Deadlines,
     /// Whose turn has ended although the kernel has nothing to report: they go on after everybody else.
     unfinished: Vec<Id>,
@@ -123,6 +129,9 @@ impl Server {
         {
             return Err(BackendError::BodyTooLarge { asked: bytes, limit: MAX_BODY_BYTES });
         }
+        if config.upload_bytes > MAX_BODY_BYTES {
+            return Err(BackendError::BodyTooLarge { asked: config.upload_bytes, limit: MAX_BODY_BYTES });
+        }
         let asked = config.delay.mean();
         if asked > MAX_DELAY {
             return Err(BackendError::DelayTooLong { asked, limit: MAX_DELAY });
@@ -133,7 +142,8 @@ impl Server {
         {
             return Err(BackendError::Name { name: name.clone() });
         }
-        let mut listener = listen(address)?;
+        let backlog = config.backlog.unwrap_or(BACKLOG);
+        let mut listener = listen(address, backlog)?;
         let local = listener
             .local_addr()
             .map_err(|reason| BackendError::Listen { address: address.to_owned(), reason })?;
@@ -142,6 +152,7 @@ impl Server {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(BackendError::Poll)?);
         let (steering, orders) = Steering::new(Arc::clone(&waker));
         let name = config.name.clone().unwrap_or_else(|| local.to_string());
+        let upload = (config.upload_bytes > 0).then(|| body(config.upload_bytes).into());
         let (body, site) = match &config.content {
             Content::Body { bytes } => (body(*bytes), None),
             Content::Files { root } => (Vec::new(), Some(Site::open(root, &name)?)),
@@ -161,11 +172,13 @@ impl Server {
             shared: Shared {
                 responses: Responses::new(&name, body),
                 site,
+                upload,
                 delayed: service.takes_time(),
                 leaving: false,
                 scratch: vec![0; READ_BYTES],
             },
             service,
+            backlog,
             stopper: Stopper { stopped: Arc::default(), waker },
             steering,
             orders,
@@ -223,7 +236,7 @@ impl Server {
             match order {
                 Order::Refuse => self.refuse(),
                 Order::Accept if self.listener.is_none() => {
-                    let mut listener = listen(&self.address.to_string())?;
+                    let mut listener = listen(&self.address.to_string(), self.backlog)?;
                     let registry = self.poll.registry();
                     registry
                         .register(&mut listener, LISTENER, Interest::READABLE)
@@ -331,7 +344,7 @@ impl Server {
                     let token = Token(entry.key());
                     if self.poll.registry().register(&mut stream, token, Interest::READABLE).is_ok() {
                         self.accepted += 1;
-                        entry.insert(Connection::new(stream, self.accepted, self.shared.site.is_some()));
+                        entry.insert(Connection::new(stream, self.accepted, &self.shared));
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -347,7 +360,7 @@ impl Server {
     }
 }
 
-fn listen(address: &str) -> Result<TcpListener, BackendError> {
+fn listen(address: &str, backlog: u32) -> Result<TcpListener, BackendError> {
     let resolved = address
         .to_socket_addrs()
         .and_then(|mut addresses| addresses.next().ok_or_else(|| io::Error::other("no address")))
@@ -358,7 +371,7 @@ fn listen(address: &str) -> Result<TcpListener, BackendError> {
         socket.set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&resolved.into())?;
-        socket.listen(BACKLOG)?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         Ok(TcpListener::from_std(socket.into()))
     };
     listen().map_err(|reason| BackendError::Listen { address: address.to_owned(), reason })
@@ -370,7 +383,7 @@ mod tests {
 
     #[test]
     fn accepted_connections_inherit_nodelay_from_the_listener() {
-        let listener = listen("127.0.0.1:0").unwrap();
+        let listener = listen("127.0.0.1:0", BACKLOG).unwrap();
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert!(listener.accept().unwrap().0.nodelay().unwrap());
     }

@@ -14,6 +14,7 @@ use signal_hook::iterator::Signals;
 use super::address;
 use super::number;
 use super::usage::OfUsage;
+use crate::models::{BACKLOG, MOST_BACKLOG};
 
 /// More requests at a time than this bound nothing.
 const MOST_AT_A_TIME: u32 = 100_000;
@@ -30,6 +31,10 @@ pub(crate) struct Args {
     /// Length of the body of each response, bytes
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = number::whole(0..=MAX_BODY_BYTES))]
     body_bytes: usize,
+    /// Each request must have the same bytes, so many, as its body, as those of `load --upload-bytes` have, and is answered 422
+    /// otherwise [default: any body will do]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = number::whole(0..=MAX_BODY_BYTES))]
+    upload_bytes: usize,
     /// Serve the files in DIR instead: index.html or a listing for a directory, nothing under a name that begins with
     /// a dot, and no link leads out of DIR
     #[arg(long, value_name = "DIR", conflicts_with = "body_bytes")]
@@ -40,6 +45,9 @@ pub(crate) struct Args {
     /// Work on so many requests at a time, while the others wait in the order in which they came [default: all]
     #[arg(long, value_name = "N", value_parser = number::whole::<u32>(1..=MOST_AT_A_TIME))]
     at_a_time: Option<u32>,
+    /// Connections that may wait to be accepted; the kernel takes no more than net.core.somaxconn
+    #[arg(long, value_name = "N", default_value_t = BACKLOG, value_parser = number::whole::<u32>(1..=MOST_BACKLOG))]
+    backlog: u32,
     /// Obey the harness on standard input, and end with it
     #[arg(long, hide = true)]
     supervised: bool,
@@ -53,8 +61,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = Config {
         name: args.name,
         content,
+        upload_bytes: args.upload_bytes,
         delay: args.delay,
         at_a_time: args.at_a_time.and_then(NonZeroU32::new),
+        backlog: Some(args.backlog),
     };
     address::check(&args.listen).usage()?;
     let server = match Server::bind(&args.listen, &config) {

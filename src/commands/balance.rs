@@ -167,13 +167,16 @@ impl Prepared {
         }
         raise_descriptor_limit()
             .context("cannot raise the limit on open files; raise it before, by `ulimit -n`")?;
-        let listener = match listen(address, &settings.limits, has_listener_each(&settings, model)) {
-            // What is checked may be what a balancer serves already.
-            Err(error) if args.check && error.kind() == io::ErrorKind::AddrInUse => None,
-            outcome => Some(outcome.with_context(|| {
-                format!("cannot listen at {address}; choose a free address with --listen, or end who uses it")
-            })?),
-        };
+        let listener =
+            match listen(address, &settings.limits, settings.backlog, has_listener_each(&settings, model)) {
+                // What is checked may be what a balancer serves already.
+                Err(error) if args.check && error.kind() == io::ErrorKind::AddrInUse => None,
+                outcome => Some(outcome.with_context(|| {
+                    format!(
+                        "cannot listen at {address}; choose a free address with --listen, or end who uses it"
+                    )
+                })?),
+            };
         let listening = match &listener {
             Some(listener) => listener.local_addr().context("cannot tell the address listened at")?,
             None => address,
@@ -212,9 +215,12 @@ fn further_listeners(
     workers: usize,
 ) -> anyhow::Result<Vec<TcpListener>> {
     let count = if has_listener_each(settings, model) { workers } else { 1 };
-    (1..count).map(|_| listen(listening, &settings.limits, true)).collect::<io::Result<_>>().with_context(
-        || format!("cannot listen at {listening} once for each worker; raise the limit on open files"),
-    )
+    (1..count)
+        .map(|_| listen(listening, &settings.limits, settings.backlog, true))
+        .collect::<io::Result<_>>()
+        .with_context(|| {
+            format!("cannot listen at {listening} once for each worker; raise the limit on open files")
+        })
 }
 
 /// The signals that mean something here.

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use roundtable_harness::testbed::control::{Control, Ready, announce};
 
+use super::number;
 use crate::floor::{self, FloorConfig};
+use crate::models::{BACKLOG, MOST_BACKLOG};
 
 /// Arguments of `roundtable floor`.
 #[derive(Debug, clap::Args)]
@@ -19,6 +21,9 @@ pub(crate) struct Args {
     /// Between whom to take turns
     #[arg(long = "backend", value_name = "ADDR", required = true)]
     backends: Vec<SocketAddr>,
+    /// Connections that may wait to be accepted
+    #[arg(long, value_name = "N", default_value_t = BACKLOG, value_parser = number::whole::<u32>(1..=MOST_BACKLOG))]
+    backlog: u32,
     /// Clients have one request on each connection: close it after the answer
     #[arg(long)]
     close: bool,
@@ -32,7 +37,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         bail!("this roundtable knows no floor {:?}; start the run again", args.name);
     };
     (floor.available)().with_context(|| format!("{} is not available on this machine", floor.name))?;
-    let listener = floor::listen(args.listen)
+    let listener = floor::listen(args.listen, args.backlog)
         .with_context(|| format!("cannot listen at {}; end who listens there", args.listen))?;
     let config = FloorConfig::learn(&args.backends, args.close)
         .context("cannot learn from the backends how long their answers are; start the run again")?;

@@ -87,6 +87,10 @@ pub(crate) struct Args {
     /// The same, from a file
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     data_file: Option<PathBuf>,
+    /// Upload: the first so many bytes of what `roundtable backend` serves as the body of each request, which a backend with the
+    /// same --upload-bytes verifies
+    #[arg(long, value_name = "N", conflicts_with_all = ["data", "data_file"], value_parser = number::whole(0..=MAX_DATA_BYTES))]
+    upload_bytes: Option<usize>,
     /// Basic authentication; other users of this machine can see it in the list of processes
     #[arg(short = 'A', long, value_name = "USER:PASSWORD")]
     auth: Option<String>,
@@ -126,7 +130,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let data = match (args.data, &args.data_file) {
         (Some(text), _) => Some(text.into_bytes()),
         (None, Some(file)) => Some(read(file)?),
-        (None, None) => None,
+        (None, None) => args.upload_bytes.filter(|bytes| *bytes > 0).map(roundtable_backends::body),
     };
     let method = args.method.unwrap_or_else(|| if data.is_some() { "POST" } else { "GET" }.to_owned());
     let load = match Load::prepare(LoadConfig {

@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use roundtable_backends::ServiceTime;
 use roundtable_harness::plan::Value;
 
 /// The values of a factor of a run that is a number.
@@ -80,6 +81,7 @@ fn is_number(arg: &clap::Arg) -> bool {
         TypeId::of::<f64>(),
         TypeId::of::<Duration>(),
         TypeId::of::<humantime::Duration>(),
+        TypeId::of::<ServiceTime>(),
         TypeId::of::<Counted>(),
         TypeId::of::<Percent>(),
     ];

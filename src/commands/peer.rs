@@ -7,6 +7,7 @@ use anyhow::Context;
 use roundtable_harness::testbed::peers::{self, supervise};
 
 use super::number;
+use crate::models::{BACKLOG, MOST_BACKLOG};
 
 /// Arguments of `roundtable peer`.
 #[derive(Debug, clap::Args)]
@@ -22,6 +23,9 @@ pub(crate) struct Args {
     /// Workers, where their number can be chosen
     #[arg(long, value_name = "N", value_parser = number::whole::<u32>(1..=1024))]
     workers: Option<u32>,
+    /// Connections that may wait to be accepted
+    #[arg(long, value_name = "N", default_value_t = BACKLOG, value_parser = number::whole::<u32>(1..=MOST_BACKLOG))]
+    backlog: u32,
     /// Requests that will be under way at any time
     #[arg(long, value_name = "N", value_parser = number::whole::<u32>(1..=20_000))]
     concurrency: u32,
@@ -43,6 +47,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             backends: args.backends,
             workers: args.workers,
             concurrency: args.concurrency,
+            backlog: args.backlog,
             backends_fail: args.backends_fail,
         },
     )?;

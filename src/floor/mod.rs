@@ -43,8 +43,8 @@ pub(crate) fn find(name: &str) -> Option<&'static Floor> {
 }
 
 /// A listener with our models' settings.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    models::listen(address, &Limits::default(), false)
+pub(crate) fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    models::listen(address, &Limits::default(), backlog, false)
 }
 
 /// What a floor knows.

@@ -79,7 +79,7 @@ impl Manager {
         let paths = Paths::of(&settings).map_err(io::Error::other)?;
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-        socket.listen(BACKLOG)?;
+        socket.listen(BACKLOG as i32)?;
         let listener = TcpListener::from(socket);
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;

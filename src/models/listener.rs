@@ -12,21 +12,29 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use roundtable::proxy::Limits;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections that may wait to be accepted (std, mio and tokio would each choose 128 or so by themselves).
-pub(crate) const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted unless told otherwise (std, mio and tokio would each choose 128 or so by
+/// themselves).
+pub(crate) const BACKLOG: u32 = 1024;
+/// Most that can be asked for: the kernel takes no more than `net.core.somaxconn`, whatever is asked.
+pub(crate) const MOST_BACKLOG: u32 = 65_535;
 /// How long accepting pauses when descriptors or threads have run out.
 pub(crate) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
 
-/// A listener with the settings above. Port 0 takes a free one. With `shares_address`, others that say so too may listen at
+/// A listener with the settings above, and so many that may wait. Port 0 takes a free one. With `shares_address`, others that say so too may listen at
 /// the same address, and the kernel spreads connections over them.
-pub(crate) fn listen(address: SocketAddr, limits: &Limits, shares_address: bool) -> io::Result<TcpListener> {
+pub(crate) fn listen(
+    address: SocketAddr,
+    limits: &Limits,
+    backlog: u32,
+    shares_address: bool,
+) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shares_address)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_read_timeout(Some(limits.header_timeout))?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }
 

@@ -37,7 +37,7 @@ use roundtable::proxy::{BackendId, Proxy};
 pub(crate) use roundtable_harness::plan::{Accept, Family};
 
 pub(crate) use handicap::Handicap;
-pub(crate) use listener::{BACKLOG, listen, raise_descriptor_limit};
+pub(crate) use listener::{BACKLOG, MOST_BACKLOG, listen, raise_descriptor_limit};
 pub(crate) use log::{AccessLog, LogFormat};
 pub(crate) use manifest::manifest;
 pub(crate) use spread::Spread;

@@ -61,7 +61,7 @@ fn a_panic_in_one_connection_ends_that_connection_alone() {
     let backend = backend();
     for model in MODELS.iter().filter(|model| (model.available)().is_ok()) {
         let limits = Limits::default();
-        let listener = listen(([127, 0, 0, 1], 0).into(), &limits, false).unwrap();
+        let listener = listen(([127, 0, 0, 1], 0).into(), &limits, super::BACKLOG, false).unwrap();
         let address = listener.local_addr().unwrap();
         let config = Config::round_robin(vec![backend], "localhost".into(), limits);
         let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());

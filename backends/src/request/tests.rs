@@ -8,7 +8,13 @@ const NEW: Request = Request { old: false, head_only: false, persistent: true };
 
 /// Everything that `pieces` amount to, up to a refusal.
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, Option<Refusal>) {
-    let mut parser = Parser::default();
+    read_by(Parser::default(), pieces)
+}
+
+fn read_by<'a>(
+    mut parser: Parser,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Event>, Option<Refusal>) {
     let mut events = Vec::new();
     for mut piece in pieces {
         loop {
@@ -258,4 +264,35 @@ fn a_head_that_is_kept_is_no_longer_than_a_head() {
     let mut input = text.as_bytes();
     assert_eq!(parser.next(&mut input), Err(Refusal::HeadTooLarge));
     assert!(parser.take_kept().unwrap().range.unwrap().len() < MAX_HEAD_BYTES);
+}
+
+#[test]
+fn an_upload_that_is_not_the_one_to_come_is_refused_however_it_is_cut_and_framed() {
+    let expected = crate::body(1000);
+    let plain = |body: &[u8]| {
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+        [head.as_bytes(), body].concat()
+    };
+    let chunked = |body: &[u8]| {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+        let chunks = body
+            .chunks(77)
+            .map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+        [head.into_bytes(), chunks.collect::<Vec<_>>().concat(), b"0\r\n\r\n".to_vec()].concat()
+    };
+    let mut altered = expected.clone();
+    altered[500] ^= 1;
+    for each in [1, 7, 300, 5000] {
+        let of = |bytes: Vec<u8>| {
+            // Another one comes on the same connection.
+            let both = [bytes, plain(&expected)].concat();
+            read_by(Parser::expecting(expected.clone().into()), both.chunks(each))
+        };
+        assert_eq!(of(plain(&expected)), (vec![Event::Request(NEW); 2], None));
+        assert_eq!(of(chunked(&expected)), (vec![Event::Request(NEW); 2], None));
+        for wrong in [&altered[..], &expected[..999], &[&expected[..], b"x"].concat(), b""] {
+            assert_eq!(of(plain(wrong)), (vec![], Some(Refusal::WrongUpload)), "{} bytes", wrong.len());
+        }
+        assert_eq!(of(chunked(&altered)), (vec![], Some(Refusal::WrongUpload)));
+    }
 }

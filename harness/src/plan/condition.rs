@@ -76,6 +76,9 @@ pub struct Condition {
     pub arrivals: Arrivals,
     /// Length of each response body, bytes.
     pub body_bytes: u64,
+    /// Length of each request body, bytes: what backends verify as the client verifies responses; 0: a GET without one.
+    #[serde(skip_serializing_if = "is_default")]
+    pub upload_bytes: u64,
     /// How long a backend works on a request.
     #[serde(with = "service_time", skip_serializing_if = "is_default")]
     pub delay: ServiceTime,
@@ -86,6 +89,9 @@ pub struct Condition {
     pub workers: Option<u32>,
     /// Who accepts, for the models whose workers share nothing.
     pub accept: Accept,
+    /// Connections that may wait to be accepted, at the balancer and at each backend; `None`: as many as nobody needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<u32>,
     /// Which processors the roles may use.
     pub layout: Layout,
     /// Requests in the timed window.
@@ -108,10 +114,12 @@ impl Default for Condition {
             rate: None,
             arrivals: Arrivals::Even,
             body_bytes: BODY_BYTES,
+            upload_bytes: 0,
             delay: ServiceTime::default(),
             at_a_time: None,
             workers: None,
             accept: Accept::Single,
+            backlog: None,
             layout: Layout::Shared,
             requests: REQUESTS,
             duration_ms: None,

@@ -85,6 +85,9 @@ pub enum PlanError {
     /// A bound on what takes no time.
     #[error("--at-a-time bounds requests that a backend works on; give --delay as well, as in --delay 10ms")]
     AtATimeWithoutDelay,
+    /// A floor cannot tell where a request with a body ends.
+    #[error("{0} is no proxy and relays no uploads; leave it out of --peers, or leave --upload-bytes out")]
+    FloorUploads(String),
     /// Loops of both kinds.
     #[error("a run is a closed loop or an open one, not both; give --rate numbers alone, or leave it out")]
     MixedLoops,

@@ -135,6 +135,11 @@ impl Factor {
         matches!(self.values, Values::Whole { .. })
     }
 
+    /// Whether it has a size: a number, or a time.
+    pub fn is_quantity(&self) -> bool {
+        matches!(self.values, Values::Whole { .. } | Values::Time { .. } | Values::ServiceTime { .. })
+    }
+
     /// The values that `text` names: a list, where ranges may stand for their numbers; of scripts, which have commas of
     /// their own, one.
     pub fn parse(&self, text: &str) -> Result<Vec<Value>, PlanError> {
@@ -337,6 +342,8 @@ mod tests {
             arrivals: super::super::Arrivals::Poisson,
             delay: ServiceTime::Fixed(std::time::Duration::from_millis(1)),
             at_a_time: Some(1),
+            upload_bytes: 1,
+            backlog: Some(1),
             duration_ms: Some(1000),
             ..Condition::default()
         };

@@ -175,6 +175,11 @@ impl Plan {
             return Err(PlanError::SweptWithFaults(axis.factor.name));
         }
         let conditions = self.conditions();
+        if let Some(floor) = self.competitors.iter().find(|row| row.kind == Kind::Floor)
+            && conditions.iter().any(|condition| condition.upload_bytes > 0)
+        {
+            return Err(PlanError::FloorUploads(floor.name.clone()));
+        }
         if conditions.iter().any(|of| of.rate.is_some()) && conditions.iter().any(|of| of.rate.is_none()) {
             return Err(PlanError::MixedLoops);
         }

@@ -73,9 +73,17 @@ impl Role<'_> {
                 word(&backend_name(number));
                 word(&"--body-bytes");
                 word(&condition.body_bytes);
+                if condition.upload_bytes > 0 {
+                    word(&"--upload-bytes");
+                    word(&condition.upload_bytes);
+                }
                 if !condition.delay.mean().is_zero() {
                     word(&"--delay");
                     word(&condition.delay);
+                }
+                if let Some(backlog) = condition.backlog {
+                    word(&"--backlog");
+                    word(&backlog);
                 }
                 if let Some(at_a_time) = condition.at_a_time {
                     word(&"--at-a-time");
@@ -118,6 +126,10 @@ impl Role<'_> {
                     word(&"--workers");
                     word(&workers);
                 }
+                if let Some(backlog) = condition.backlog {
+                    word(&"--backlog");
+                    word(&backlog);
+                }
                 // A product has its own way, and a floor one thread.
                 if condition.accept == Accept::Reuseport && competitor.kind == Kind::Model {
                     word(&"--accept");
@@ -147,6 +159,10 @@ impl Role<'_> {
                 if let Some(ms) = condition.duration_ms {
                     word(&"--duration");
                     word(&format_args!("{ms}ms"));
+                }
+                if condition.upload_bytes > 0 {
+                    word(&"--upload-bytes");
+                    word(&condition.upload_bytes);
                 }
                 if condition.connections == Connections::Keepalive {
                     word(&"-k");

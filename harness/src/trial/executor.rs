@@ -35,8 +35,10 @@ pub struct TestbedExecutor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Serving {
     body_bytes: u64,
+    upload_bytes: u64,
     delay: ServiceTime,
     at_a_time: Option<u32>,
+    backlog: Option<u32>,
     layout: Layout,
 }
 
@@ -53,8 +55,8 @@ impl TestbedExecutor {
         condition: &Condition,
         warnings: &mut Vec<String>,
     ) -> Result<(), ChildError> {
-        let Condition { body_bytes, delay, at_a_time, layout, .. } = *condition;
-        let serving = Serving { body_bytes, delay, at_a_time, layout };
+        let Condition { body_bytes, upload_bytes, delay, at_a_time, backlog, layout, .. } = *condition;
+        let serving = Serving { body_bytes, upload_bytes, delay, at_a_time, backlog, layout };
         if self.serving.replace(serving).is_some_and(|before| before != serving) {
             self.backends.iter_mut().for_each(|backend| *backend = None);
         }

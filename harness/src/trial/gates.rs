@@ -53,6 +53,8 @@ pub struct Asked<'a> {
     pub under_faults: bool,
     /// Whether more may be asked than can be answered: the same, and accept queues may overflow.
     pub overload_allowed: bool,
+    /// Whether the length of accept queues is asked about: they may overflow.
+    pub queues_may_overflow: bool,
 }
 
 /// The gates that `seen` does not pass; none when the trial is valid.
@@ -90,7 +92,9 @@ pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<Reason> {
     gate(is_lenient || named == completed, &|| Reason::Unnamed { named, completed });
     gate(is_lenient || seen.left_open == 0, &|| Reason::LeftOpen { connections: seen.left_open });
     let overflows = seen.listen_overflows;
-    gate(overload_allowed || overflows == 0, &|| Reason::ListenOverflows { connections: overflows });
+    gate(overload_allowed || asked.queues_may_overflow || overflows == 0, &|| Reason::ListenOverflows {
+        connections: overflows,
+    });
     gate(seen.steal_percent <= f64::from(steal_limit_percent), &|| Reason::Steal {
         per_mille: (seen.steal_percent * 10.0).round() as u64,
         limit_percent: steal_limit_percent,
@@ -146,6 +150,7 @@ mod tests {
             steal_limit_percent: 10,
             under_faults: false,
             overload_allowed: false,
+            queues_may_overflow: false,
         };
         reasons(seen, &asked).iter().map(ToString::to_string).collect()
     }
@@ -161,6 +166,7 @@ mod tests {
             steal_limit_percent: 10,
             under_faults: false,
             overload_allowed: false,
+            queues_may_overflow: false,
         };
         reasons(&Seen { open_loop, ..fine() }, &asked).iter().map(ToString::to_string).collect()
     }
@@ -202,6 +208,7 @@ mod tests {
                 steal_limit_percent: 10,
                 under_faults: false,
                 overload_allowed: false,
+                queues_may_overflow: false,
             };
             reasons(&seen, &asked).len()
         };
@@ -304,6 +311,7 @@ mod tests {
             steal_limit_percent: 10,
             under_faults: true,
             overload_allowed: false,
+            queues_may_overflow: false,
         };
         assert_eq!(reasons(&seen, &asked), []);
         let spoilt = Seen { steal_percent: 11.0, listen_overflows: 1, warmup_failed: 1, ..seen };

@@ -136,6 +136,7 @@ impl Measured {
             steal_limit_percent: gates.steal_limit_percent,
             under_faults: condition.fault.is_some(),
             overload_allowed: gates.overload_allowed,
+            queues_may_overflow: condition.backlog.is_some(),
         };
         let mut reasons = reasons(&seen, &asked);
         reasons.extend(exit_reports);

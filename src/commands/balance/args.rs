@@ -20,7 +20,7 @@ use crate::checks::Check;
 use crate::commands::number;
 use crate::commands::usage::OfUsage;
 use crate::manager;
-use crate::models::{Accept, LogFormat};
+use crate::models::{Accept, BACKLOG, LogFormat, MOST_BACKLOG};
 
 /// The group of `--backend`.
 const DEFAULT_GROUP: &str = "default";
@@ -81,6 +81,9 @@ pub(crate) struct Args {
     /// Who accepts where workers share nothing [default: single]
     #[arg(long, value_enum)]
     accept: Option<AcceptKind>,
+    /// Connections that may wait to be accepted; the kernel takes no more than net.core.somaxconn
+    #[arg(long, value_name = "N", default_value_t = BACKLOG, value_parser = number::whole::<u32>(1..=MOST_BACKLOG))]
+    backlog: u32,
     /// Write an access log to this file, `-` for standard error; on SIGUSR1 it is opened anew, as after a log rotation
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
@@ -265,6 +268,7 @@ impl Args {
         }
         settings.workers = self.workers.or(settings.workers);
         settings.accept = self.accept.map_or(settings.accept, Accept::from);
+        settings.backlog = self.backlog;
         settings.drain_timeout = self.drain_timeout.unwrap_or(settings.drain_timeout);
         if let Some(file) = &self.access_log {
             let format = self.access_log_format.unwrap_or_default();
@@ -329,6 +333,7 @@ impl Args {
             listen: LISTEN.to_owned(),
             workers: None,
             accept: Accept::Single,
+            backlog: BACKLOG,
             drain_timeout: DRAIN,
             limits: self.limits.limits(),
             groups,

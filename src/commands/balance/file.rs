@@ -19,7 +19,7 @@ use super::settings::{
 use crate::checks::Check;
 use crate::commands::usage::OfUsage;
 use crate::manager;
-use crate::models::{Accept, LogFormat};
+use crate::models::{Accept, BACKLOG, LogFormat};
 
 /// The model where neither file nor command line name one.
 const MODEL: &str = "tokio";
@@ -216,6 +216,7 @@ fn parse(text: &str, folder: &Path) -> anyhow::Result<Settings> {
         model: file.model.unwrap_or_else(|| MODEL.to_owned()),
         listen: file.listen,
         workers: file.workers,
+        backlog: BACKLOG,
         accept: file.accept,
         drain_timeout: file.drain_timeout.map_or(super::DRAIN, |span| span.0),
         limits: file.limits.limits(),

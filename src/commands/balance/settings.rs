@@ -30,6 +30,8 @@ pub(super) struct Settings {
     pub(super) listen: String,
     pub(super) workers: Option<usize>,
     pub(super) accept: Accept,
+    /// Connections that may wait to be accepted.
+    pub(super) backlog: u32,
     pub(super) drain_timeout: Duration,
     pub(super) limits: Limits,
     pub(super) groups: Vec<GroupSettings>,

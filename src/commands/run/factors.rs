@@ -77,7 +77,7 @@ impl Args for FactorArgs {
             if factor.name == factor::FAULT.name {
                 option = option.conflicts_with_all(NOT_WITH_FAULTS);
             }
-            command.arg(if factor.is_number() {
+            command.arg(if factor.is_quantity() {
                 option.value_parser(move |text: &str| parse(factor, text).map(Counted))
             } else {
                 option.value_parser(move |text: &str| parse(factor, text))
@@ -93,7 +93,7 @@ impl Args for FactorArgs {
 impl clap::FromArgMatches for FactorArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = FACTORS.into_iter().filter_map(|factor| {
-            let values = if factor.is_number() {
+            let values = if factor.is_quantity() {
                 &matches.get_one::<Counted>(factor.name)?.0
             } else {
                 matches.get_one::<Vec<Value>>(factor.name)?

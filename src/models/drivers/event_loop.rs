@@ -472,7 +472,9 @@ mod tests {
 
     fn looping() -> EventLoop {
         let limits = Limits::default();
-        let listener = crate::models::listen(([127, 0, 0, 1], 0).into(), &limits, false).unwrap();
+        let listener =
+            crate::models::listen(([127, 0, 0, 1], 0).into(), &limits, crate::models::BACKLOG, false)
+                .unwrap();
         let config = Config::round_robin(vec![([127, 0, 0, 1], 1).into()], "localhost".into(), limits);
         let proxy = Arc::new(Proxy::new(config, Instant::now()).unwrap());
         let server = Arc::new(Server::new(listener, proxy, 1));

@@ -252,6 +252,21 @@ pub static BODY_BYTES: Factor = Factor {
     set: |c, value| value.number().map(|bytes| c.body_bytes = bytes),
 };
 
+/// Length of each request body.
+pub static UPLOAD_BYTES: Factor = Factor {
+    name: "upload-bytes",
+    title: "bytes an upload",
+    heading: "upload, bytes",
+    short_heading: "upload\nbytes",
+    unit: "",
+    placeholder: "N",
+    help: "Length of each request body, bytes; backends verify each byte of it [default: 0: requests are GETs without a body]",
+    phrase: |n| format!("uploads of {n} bytes"),
+    values: Values::Whole { least: 0, most: 64 << 20, unset: None },
+    get: |c| Value::Number(c.upload_bytes),
+    set: |c, value| value.number().map(|bytes| c.upload_bytes = bytes),
+};
+
 /// Which processors the roles may use.
 pub static LAYOUT: Factor = Factor {
     name: "layout",
@@ -335,6 +350,28 @@ pub static ACCEPT: Factor = Factor {
     },
 };
 
+/// Connections that may wait to be accepted.
+pub static BACKLOG: Factor = Factor {
+    name: "backlog",
+    title: "backlog",
+    heading: "backlog",
+    short_heading: "backlog",
+    unit: "",
+    placeholder: "N",
+    help: "How many connections may wait to be accepted, at the balancer and at each backend; a full queue makes clients wait for \
+           a second or more, and is then no fault of a trial [default: 1024]",
+    phrase: |n| format!("backlog {n}"),
+    values: Values::Whole { least: 1, most: 65_535, unset: Some((DEFAULT, "backlogs that nobody fills")) },
+    get: |c| c.backlog.map_or(Value::word(DEFAULT), Value::from),
+    set: |c, value| {
+        c.backlog = match value {
+            Value::Number(_) => Some(value.whole()?),
+            Value::Word(_) => None,
+        };
+        Some(())
+    },
+};
+
 /// What befalls the backends.
 pub static FAULT: Factor = Factor {
     name: "fault",
@@ -366,7 +403,7 @@ pub(super) fn draft(value: &Value) -> Result<Draft, FaultError> {
 const MOST_REQUESTS: u64 = 100_000_000;
 
 /// All of them; axes are crossed in this order, the first one outermost.
-pub static FACTORS: [&Factor; 15] = [
+pub static FACTORS: [&Factor; 17] = [
     &BACKENDS,
     &CONCURRENCY,
     &RATE,
@@ -376,10 +413,12 @@ pub static FACTORS: [&Factor; 15] = [
     &WARMUP,
     &CONNECTIONS,
     &BODY_BYTES,
+    &UPLOAD_BYTES,
     &DELAY,
     &AT_A_TIME,
     &LAYOUT,
     &WORKERS,
     &ACCEPT,
+    &BACKLOG,
     &FAULT,
 ];

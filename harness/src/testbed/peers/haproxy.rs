@@ -1,6 +1,6 @@
 //! HAProxy: one process, with an event loop in each of its threads.
 
-use super::{BACKEND_S, BACKLOG, CONNECT_S, Configured, IDLE_S, Peer, Setup, Turns, Workers};
+use super::{BACKEND_S, CONNECT_S, Configured, IDLE_S, Peer, Setup, Turns, Workers};
 use crate::plan::Family;
 
 pub(super) const PEER: Peer = Peer {
@@ -16,7 +16,7 @@ pub(super) const PEER: Peer = Peer {
 };
 
 fn configure(setup: &Setup<'_>) -> Configured {
-    let Setup { listen, workers, .. } = setup;
+    let Setup { listen, workers, backlog, .. } = setup;
     let connections = setup.connections();
     // It leaves a backend out after a failed check alone.
     let check = if setup.backends_fail { " check inter 1s fall 1 rise 1" } else { "" };
@@ -36,7 +36,7 @@ defaults
   http-reuse always
   option forwardfor
 frontend clients
-  bind {listen} backlog {BACKLOG}
+  bind {listen} backlog {backlog}
   default_backend backends
 backend backends
   balance roundrobin

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::{BACKEND_S, BACKLOG, CONNECT_S, Configured, IDLE_S, Peer, Setup, Turns, Workers};
+use super::{BACKEND_S, CONNECT_S, Configured, IDLE_S, Peer, Setup, Turns, Workers};
 use crate::plan::Family;
 
 const PROGRAMS: &[&str] = &["httpd", "apache2"];
@@ -84,7 +84,7 @@ fn modules() -> &'static Path {
 }
 
 fn configure(setup: &Setup<'_>, mpm: &str, workers: &str, modules: &Path) -> Configured {
-    let Setup { listen, .. } = setup;
+    let Setup { listen, backlog, .. } = setup;
     let folder = setup.folder.display();
     let mpm = format!("mpm_{mpm}");
     let load = |name: &str| {
@@ -110,7 +110,7 @@ ServerName localhost
 ErrorLog error.log
 LogLevel crit
 Listen {listen}
-ListenBacklog {BACKLOG}
+ListenBacklog {backlog}
 KeepAlive On
 MaxKeepAliveRequests 0
 KeepAliveTimeout {IDLE_S}

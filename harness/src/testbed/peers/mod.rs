@@ -23,6 +23,7 @@ use super::tool;
 use crate::plan::{Competitor, Condition, FLOORS, Family, Kind, PlanError};
 
 /// Connections that may wait to be accepted, as our models have it.
+/// Of our models, unless told otherwise.
 const BACKLOG: u32 = 1024;
 /// How long a connection to a backend may take, seconds.
 const CONNECT_S: u32 = 2;
@@ -89,6 +90,8 @@ pub struct Setup<'a> {
     pub workers: u32,
     /// Requests that are under way at any time.
     pub concurrency: u32,
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
     /// Whether backends fail, so that it must look after them.
     pub backends_fail: bool,
     /// Its own folder, while it lives.
@@ -186,6 +189,7 @@ impl Peer {
             backends: &backends,
             workers: self.count(condition.workers).unwrap_or(1),
             concurrency: condition.concurrency,
+            backlog: condition.backlog.unwrap_or(BACKLOG),
             backends_fail: condition.fault.is_some(),
             folder: Path::new("/folder"),
         };

@@ -1,6 +1,6 @@
 //! nginx: worker processes, each with one event loop.
 
-use super::{BACKEND_S, BACKLOG, CONNECT_S, Configured, IDLE_S, Peer, Setup, Turns, Workers};
+use super::{BACKEND_S, CONNECT_S, Configured, IDLE_S, Peer, Setup, Turns, Workers};
 use crate::plan::Family;
 
 pub(super) const PEER: Peer = Peer {
@@ -16,7 +16,7 @@ pub(super) const PEER: Peer = Peer {
 };
 
 fn configure(setup: &Setup<'_>) -> Configured {
-    let Setup { listen, workers, .. } = setup;
+    let Setup { listen, workers, backlog, .. } = setup;
     let (connections, kept) = (setup.connections(), setup.kept());
     let servers: String = setup
         .backends
@@ -34,6 +34,7 @@ http {{
     keepalive_requests 1000000000;
     keepalive_timeout {IDLE_S}s;
     tcp_nodelay on;
+    client_max_body_size 0;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
@@ -45,12 +46,13 @@ http {{
         keepalive_requests 1000000000;
     }}
     server {{
-        listen {listen} backlog={BACKLOG};
+        listen {listen} backlog={backlog};
         location / {{
             proxy_pass http://backends;
             proxy_http_version 1.1;
             proxy_connect_timeout {CONNECT_S}s;
             proxy_read_timeout {BACKEND_S}s;
+            proxy_request_buffering off;
             proxy_max_temp_file_size 0;
             proxy_set_header Connection \"\";
             proxy_set_header Host $http_host;

@@ -104,6 +104,8 @@ pub struct Asked {
     pub workers: Option<u32>,
     /// Requests that are under way at any time.
     pub concurrency: u32,
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
     /// Whether backends fail, so that it must look after them.
     pub backends_fail: bool,
 }
@@ -161,6 +163,7 @@ impl Running {
             backends: &asked.backends,
             workers: peer.count(asked.workers).unwrap_or(1),
             concurrency: asked.concurrency,
+            backlog: asked.backlog,
             backends_fail: asked.backends_fail,
             folder: folder.path(),
         });

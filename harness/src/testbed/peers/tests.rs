@@ -9,6 +9,7 @@ fn configured(peer: &Peer, backends_fail: bool) -> String {
         backends: &backends,
         workers: 2,
         concurrency: 100,
+        backlog: 77,
         backends_fail,
         folder: Path::new("/folder"),
     };

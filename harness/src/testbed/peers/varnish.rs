@@ -1,6 +1,6 @@
 //! Varnish: a cache, told to pass everything on; worker threads of a pool, one for each request in hand.
 
-use super::{BACKEND_S, BACKLOG, CONNECT_S, Configured, IDLE_S, Peer, Setup, Turns, Workers};
+use super::{BACKEND_S, CONNECT_S, Configured, IDLE_S, Peer, Setup, Turns, Workers};
 use crate::plan::Family;
 
 pub(super) const PEER: Peer = Peer {
@@ -49,7 +49,7 @@ sub vcl_recv {{
 "
     );
     let threads = format!("thread_pool_min={}", setup.one_for_each_connection());
-    let (backlog, idle) = (format!("listen_depth={BACKLOG}"), format!("timeout_idle={IDLE_S}"));
+    let (backlog, idle) = (format!("listen_depth={}", setup.backlog), format!("timeout_idle={IDLE_S}"));
     let (work, vcl, listen) = (setup.path("work"), setup.path("default.vcl"), setup.listen.to_string());
     let args = [
         "-F",
