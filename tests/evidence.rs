@@ -7,10 +7,11 @@ use std::path::Path;
 
 use roundtable_harness::analysis::Analysis;
 use roundtable_harness::analysis::metric::Metric;
-use roundtable_harness::analysis::ratio::Conclusion;
+use roundtable_harness::analysis::ratio::{Bound, Conclusion};
 use roundtable_harness::analysis::verdicts::{AaTally, OfMetric};
 use roundtable_harness::plan::Competitor;
 use roundtable_harness::record::{Outcome, Stored, store};
+use roundtable_harness::statistics::verdict::{Compared, Judged, Verdict, judge};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -112,4 +113,27 @@ fn five_blocks_of_the_default_grid_show_ten_percent_and_call_no_difference_where
     let differ = of_none.iter().filter(|of| matches!(of, Conclusion::Above | Conclusion::Below)).count();
     // The subsets share their blocks.
     assert!(differ <= 1, "{of_none:?}");
+}
+
+/// Comparisons of the first five blocks that have a verdict, of how many: by Student's t on each one's own spread, corrected after
+/// Holm, where a client that was the limit on either side meant no verdict; and as they are judged.
+fn settled_of_five_blocks(metric: Metric) -> (usize, usize, usize) {
+    let mut run = stored("ten-blocks");
+    run.trials.retain(|trial| trial.block < 5);
+    let of = Analysis::of(&run).verdicts.on(metric).unwrap().clone();
+    let exact = of.models.iter().filter(|pair| pair.ratio.is_some_and(|ratio| ratio.bound == Bound::Exact));
+    let alone: Vec<_> = exact.map(|pair| (Compared::paired(&pair.log_ratios), of.floor)).collect();
+    let is_settled = |of: &Judged| matches!(of.verdict, Verdict::Above | Verdict::Below);
+    let before = judge(&alone).iter().flatten().filter(|of| is_settled(of)).count();
+    let conclusions = of.models.iter().filter_map(|pair| Some(pair.ratio?.conclusion()));
+    let now = conclusions.filter(|of| matches!(of, Conclusion::Above | Conclusion::Below)).count();
+    (before, now, of.models.len())
+}
+
+#[test]
+fn the_same_five_blocks_settle_more_since_comparisons_share_what_they_know_of_spread() {
+    let [cpu, throughput] = [Metric::BalancerCpu, Metric::Throughput].map(settled_of_five_blocks);
+    assert!(cpu.1 > cpu.0 && throughput.1 > throughput.0, "{cpu:?} {throughput:?}");
+    let told = |(before, now, all): (usize, usize, usize)| format!("{now} of {all} (before {before})");
+    claimed(&format!("in CPU time {}, in throughput {}", told(cpu), told(throughput)));
 }

@@ -22,18 +22,18 @@
 //! Autocorrelated                             20  0.851        0.819         0.860
 //!
 //! runs of 45 comparisons with any false verdict
-//! Normal           3 blocks 0.022   5 blocks 0.034   10 blocks 0.042   20 blocks 0.039
+//! Normal           3 blocks 0.022   5 blocks 0.034   10 blocks 0.042   20 blocks 0.038
 //! Heavy            3 blocks 0.066   5 blocks 0.021   10 blocks 0.008   20 blocks 0.019
-//! Stalls           3 blocks 0.078   5 blocks 0.015   10 blocks 0.011   20 blocks 0.016
-//! Unequal          3 blocks 0.037   5 blocks 0.043   10 blocks 0.036   20 blocks 0.033
-//! Autocorrelated   3 blocks 0.272   5 blocks 0.226   10 blocks 0.099   20 blocks 0.079
+//! Stalls           3 blocks 0.078   5 blocks 0.015   10 blocks 0.011   20 blocks 0.015
+//! Unequal          3 blocks 0.037   5 blocks 0.042   10 blocks 0.036   20 blocks 0.033
+//! Autocorrelated   3 blocks 0.272   5 blocks 0.170   10 blocks 0.064   20 blocks 0.059
 //!
 //! runs of 45 comparisons in which every interval holds its truth
-//! Normal           3 blocks 0.978   5 blocks 0.967   10 blocks 0.958   20 blocks 0.961
+//! Normal           3 blocks 0.978   5 blocks 0.967   10 blocks 0.958   20 blocks 0.962
 //! Heavy            3 blocks 0.934   5 blocks 0.979   10 blocks 0.992   20 blocks 0.981
-//! Stalls           3 blocks 0.922   5 blocks 0.985   10 blocks 0.989   20 blocks 0.984
-//! Unequal          3 blocks 0.963   5 blocks 0.957   10 blocks 0.964   20 blocks 0.967
-//! Autocorrelated   3 blocks 0.729   5 blocks 0.774   10 blocks 0.901   20 blocks 0.921
+//! Stalls           3 blocks 0.922   5 blocks 0.985   10 blocks 0.989   20 blocks 0.985
+//! Unequal          3 blocks 0.963   5 blocks 0.958   10 blocks 0.964   20 blocks 0.968
+//! Autocorrelated   3 blocks 0.729   5 blocks 0.831   10 blocks 0.936   20 blocks 0.941
 //!
 //! runs of 45 comparisons with any false equivalence
 //! Normal           3 blocks 0.000   5 blocks 0.000   10 blocks 0.000   20 blocks 0.000
@@ -44,15 +44,17 @@
 //!
 //! comparisons of 45 in which +10 % is found
 //! spread of log-ratios 0.03   5 blocks 1.00   10 blocks 1.00   20 blocks 1.00
-//! spread of log-ratios 0.05   5 blocks 0.93   10 blocks 1.00   20 blocks 1.00
+//! spread of log-ratios 0.05   5 blocks 0.92   10 blocks 1.00   20 blocks 1.00
 //! spread of log-ratios 0.09   5 blocks 0.16   10 blocks 0.61   20 blocks 0.99
 //! spread of log-ratios 0.12   5 blocks 0.06   10 blocks 0.23   20 blocks 0.73
 //! ```
 //!
-//! Whole tables are 45 comparisons that share references and know of each other's spread; the bounds of their figures are the
-//! tests below. Where the machine's state lasts over blocks (autocorrelated, 0.3), five blocks have a false verdict in a
-//! quarter of runs and ten in a tenth: few blocks cannot show that they resemble each other, so that nothing could widen
-//! their intervals. Stored runs show no such correlation; README says so.
+//! What it says of autocorrelated blocks: an interval of one comparison alone does not cover, and no bootstrap helps. A whole
+//! table knows better, since its comparisons tell together how alike successive blocks are (see [`super::moderation`]): from ten
+//! blocks on, some verdict is false in 6 to 7 % of runs, not 5. Of five blocks there is too little to see a correlation of 0.3
+//! in one run of five, and 17 % have a false verdict; of three, nothing can be seen. With three blocks, heavy tails and stalls
+//! alone take the 5 % to 8. So a default run of few blocks rests on its blocks being independent, which random order and a
+//! fresh process for each trial are there for, and which the stored runs show.
 //!
 //! *t*, Student's t on the mean log-ratio, is nearest to 95 % in every row but the autocorrelated ones, where none covers:
 //! verdicts rest on it. A spread is the standard deviation of the log-ratios over blocks; in `results/ten-blocks` it is 4 to 20 %
@@ -305,10 +307,12 @@ fn a_model_compared_with_itself_has_a_verdict_in_at_most_5_percent_of_runs() {
 }
 
 #[test]
-fn blocks_that_resemble_each_other_raise_false_verdicts_to_no_more_than_one_run_in_six() {
-    for blocks in [10, 20] {
+fn blocks_that_resemble_each_other_raise_false_verdicts_to_one_run_in_sixteen_and_few_of_them_to_one_in_six()
+{
+    for (blocks, most) in [(5, 0.22), (10, 0.1), (20, 0.1)] {
         let false_alarms = share_of_runs_with_a_false_verdict(Noise::Autocorrelated, blocks, 200);
-        assert!(false_alarms <= 0.17, "{blocks} blocks: {false_alarms}");
+        // Two standard errors of 200 runs over what the table at the head of this file has.
+        assert!(false_alarms <= most, "{blocks} blocks: {false_alarms}");
     }
 }
 
