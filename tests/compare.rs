@@ -67,6 +67,10 @@ fn two_halves_of_one_run_have_no_regression_and_a_model_that_burns_more_cpu_is_o
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["outcome"], "regression");
     assert!(json["changes"].as_array().is_some_and(|changes| changes.len() > 4));
+    let (code, page, _) = compare(&dir, "base worse --format html");
+    assert_eq!(code, Some(1));
+    assert!(page.contains("<p class=\"found\">Regression: worse is worse than base"), "{page:.400}");
+    assert!(page.contains("<figure id=\"chart-forest\"") && page.contains("In worse, mio needed "));
 }
 
 #[test]
@@ -82,7 +86,7 @@ fn runs_that_do_not_match_cannot_tell_unless_forced() {
     let (code, told, _) = compare(&dir, "base other --force");
     assert_eq!(code, Some(0), "{told}");
     assert!(
-        told.starts_with("Note, these differ, and what changed may be their doing: processors 2 against 64."),
+        told.contains("Note: These differ, and what changed may be their doing: processors 2 against 64."),
         "{told}"
     );
 }
