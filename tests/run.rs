@@ -216,7 +216,7 @@ fn a_search_for_a_rate_that_is_interrupted_leaves_nothing_behind() {
     signal(&run, Signal::SIGINT);
     let stopped = run.wait_with_output().unwrap();
     assert_eq!(stopped.status.code(), Some(130));
-    assert!(stderr(&stopped).contains("interrupted while looking for a common rate"), "{}", stderr(&stopped));
+    assert!(stderr(&stopped).contains("interrupted while looking for rates"), "{}", stderr(&stopped));
     assert!(!dir.path().join("out").exists());
 }
 

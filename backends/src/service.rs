@@ -33,7 +33,7 @@ pub enum ServiceTime {
 /// What is no time that requests can take.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "{0:?} is no service time; give a duration up to 1h, as in 10ms, or exp:10ms for an exponential one of that mean"
+    "{0:?} is no service time; give 0s to 1h, as in 10ms, or exp:10ms for an exponential one of that mean"
 )]
 pub struct NoServiceTime(String);
 

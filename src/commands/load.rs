@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use roundtable_harness::load::{
     LEAST_DURATION, LEAST_TIMEOUT, Load, LoadConfig, LoadError, LoadReport, MAX_CONCURRENCY, MAX_DATA_BYTES,
-    MAX_DURATION, MAX_RATE, MAX_REQUESTS, MOST_TIMEOUT, bar,
+    MAX_DURATION, MAX_RATE, MAX_REQUESTS, MOST_TIMEOUT, Surge, bar,
 };
 use roundtable_harness::testbed::control::{Control, announce};
 use serde::Serialize;
@@ -66,6 +66,10 @@ pub(crate) struct Args {
     /// With --rate: requests come evenly spaced (even), or as those of many independent users do (poisson)
     #[arg(long, value_name = "even|poisson", default_value = "even", requires = "rate")]
     arrivals: Arrivals,
+    /// With --rate: so many times as many requests are due from one time to another, as in 3@2s-4s; may be given several times,
+    /// in order
+    #[arg(long, value_name = "TIMES@FROM-TO", requires = "rate")]
+    surge: Vec<Surge>,
     /// Keep connections open between requests, as ab's -k
     #[arg(short, long)]
     keep_alive: bool,
@@ -139,6 +143,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         duration: args.duration,
         concurrency: args.concurrency,
         rate: args.rate,
+        surges: args.surge,
         poisson: args.arrivals == Arrivals::Poisson,
         keep_alive: args.keep_alive,
         warmup: args.warmup,

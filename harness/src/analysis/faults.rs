@@ -100,7 +100,12 @@ pub fn by_model(run: FaultRun<'_>) -> Vec<ModelFault> {
         let of = |(index, (fault, _)): (usize, &(usize, Option<usize>))| ModelFault {
             model: model.clone(),
             fault: script.events.get(*fault).copied(),
-            seen: (!trials.is_empty()).then(|| Seen::of(&trials, index, several)),
+            seen: (!trials.is_empty()).then(|| {
+                let seen = Seen::of(&trials, index, several);
+                // No backend had gone.
+                let of_the_load = script.events.get(*fault).is_some_and(|event| event.act.is_of_the_load());
+                if of_the_load { Seen { used_again_ms: None, ..seen } } else { seen }
+            }),
             whole_trial: (!trials.is_empty() && index == 0).then(|| WholeTrial::of(&trials)),
         };
         episodes.iter().enumerate().map(of).collect::<Vec<_>>()

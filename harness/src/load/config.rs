@@ -9,6 +9,7 @@ use super::bounds::{
     MOST_TIMEOUT,
 };
 use super::error::LoadError;
+use super::pace::Surge;
 
 /// Descriptors beside the connections: standard streams, event queue, whatever the process has open.
 const SPARE_DESCRIPTORS: u64 = 32;
@@ -30,6 +31,8 @@ pub struct LoadConfig {
     pub rate: Option<u64>,
     /// The open loop's requests come as those of a Poisson process; else evenly spaced.
     pub poisson: bool,
+    /// When more is due than the open loop's rate, in order.
+    pub surges: Vec<Surge>,
     /// Persistent connections; else each request has one of its own.
     pub keep_alive: bool,
     /// Requests before the timed window, verified but not counted; fewer where they would take longer than its duration.
@@ -62,6 +65,7 @@ impl Default for LoadConfig {
             concurrency: 1,
             rate: None,
             poisson: false,
+            surges: Vec::new(),
             keep_alive: false,
             warmup: 0,
             timeout: Duration::from_secs(30),

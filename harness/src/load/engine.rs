@@ -215,6 +215,8 @@ impl Load {
             Phase::Window => self.config.requests.unwrap_or(u64::MAX),
         };
         let pace = Pace::new(self.config.rate, requests);
+        let surges = if phase == Phase::Window { self.config.surges.as_slice() } else { &[] };
+        let pace = pace.surging(surges);
         let pace = if self.config.poisson { pace.poisson() } else { pace };
         // No warm-up need be longer than what it is for.
         self.pace = match self.config.duration {

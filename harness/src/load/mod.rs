@@ -59,7 +59,7 @@ pub use config::LoadConfig;
 pub use engine::{CLOSE_PATIENCE, Load};
 pub use error::LoadError;
 pub use failure::{Failure, Failures};
-pub use pace::SUSTAINED_PERCENT;
+pub use pace::{NoSurge, SUSTAINED_PERCENT, Surge};
 pub use progress::{Phase, Progress, bar};
 pub use record::{End, Recorded, Recording};
 pub use report::{Incomplete, LoadReport, OpenLoop, Percentile, Told};

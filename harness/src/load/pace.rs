@@ -12,10 +12,12 @@
 //!
 //! Sources: Schroeder, Wierman, Harchol-Balter, "Open versus closed" (NSDI 2006); Tene, "How not to measure latency".
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use thiserror::Error;
 
 /// A rate whose requests were answered at less than this share of it was not sustained, percent.
 pub const SUSTAINED_PERCENT: u64 = 99;
@@ -26,11 +28,56 @@ const LATE: Duration = Duration::from_millis(100);
 
 const SECOND_NS: u128 = 1_000_000_000;
 
+/// A time in which more is due than the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surge {
+    /// So many times the rate.
+    pub times: u32,
+    /// From then on, after the beginning of the window…
+    pub from: Duration,
+    /// …until then; `None`: to the end.
+    pub until: Option<Duration>,
+}
+
+/// What is no surge.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{0:?} is no surge; write how many times the rate, 2 to 100, from when and until when, as in 3@2s-4s"
+)]
+pub struct NoSurge(String);
+
+impl FromStr for Surge {
+    type Err = NoSurge;
+
+    fn from_str(text: &str) -> Result<Self, NoSurge> {
+        let of = || {
+            let (times, when) = text.split_once('@')?;
+            let times = times.trim().parse().ok().filter(|times| (2..=100).contains(times))?;
+            let (from, until) = when.split_once('-')?;
+            let time = |text: &str| humantime::parse_duration(text.trim()).ok();
+            let from = time(from)?;
+            let until = if until.trim().is_empty() { None } else { Some(time(until)?) };
+            until.is_none_or(|until| until > from).then_some(Surge { times, from, until })
+        };
+        of().ok_or_else(|| NoSurge(text.to_owned()))
+    }
+}
+
+/// From `at` on so many requests per second are due; `before` it so many were, in requests times nanoseconds per second.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    at_ns: u128,
+    before: u128,
+    per_second: u128,
+}
+
 /// The order and times of one phase's requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace {
     /// Requests per second; `None`: all are due at once.
     rate: Option<u64>,
+    /// The rate over time, where it changes: the first one begins at zero.
+    stretches: Vec<Stretch>,
     arrivals: Arrivals,
     requests: u64,
     /// When nothing is issued any more, whatever is left.
@@ -82,6 +129,7 @@ impl Pace {
     pub(crate) fn new(rate: Option<u64>, requests: u64) -> Self {
         Pace {
             rate,
+            stretches: Vec::new(),
             arrivals: Arrivals::Even,
             requests,
             ends: None,
@@ -92,6 +140,25 @@ impl Pace {
             third: Quarter::default(),
             fourth: Quarter::default(),
         }
+    }
+
+    /// The same, with more due than the rate of the open loop during each of `surges`, which follow one another.
+    pub(crate) fn surging(mut self, surges: &[Surge]) -> Self {
+        let Some(rate) = self.rate.filter(|_| !surges.is_empty()) else { return self };
+        let rate = u128::from(rate.max(1));
+        let mut last = Stretch { at_ns: 0, before: 0, per_second: rate };
+        self.stretches.push(last);
+        let changes = surges.iter().flat_map(|surge| {
+            let end = surge.until.map(|until| (until, rate));
+            [Some((surge.from, rate * u128::from(surge.times))), end].into_iter().flatten()
+        });
+        for (at, per_second) in changes {
+            let at_ns = at.as_nanos().max(last.at_ns);
+            last =
+                Stretch { at_ns, before: last.before + (at_ns - last.at_ns) * last.per_second, per_second };
+            self.stretches.push(last);
+        }
+        self
     }
 
     /// The same, with the arrivals of a Poisson process in the open loop.
@@ -184,6 +251,11 @@ impl Pace {
     /// When a request is due where all are evenly spaced, and on average otherwise.
     fn due(&self, index: u64) -> Duration {
         let Some(rate) = self.rate else { return Duration::ZERO };
+        let wanted = u128::from(index) * SECOND_NS;
+        if let Some(of) = self.stretches.iter().rfind(|stretch| stretch.before <= wanted) {
+            let ns = of.at_ns + (wanted - of.before) / of.per_second;
+            return Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX));
+        }
         let ns = u128::from(index) * SECOND_NS / u128::from(rate.max(1));
         Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
     }
@@ -282,6 +354,28 @@ mod tests {
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
         assert!((mean - 0.001).abs() < 0.00003, "{mean}");
         assert!((variance.sqrt() / mean - 1.0).abs() < 0.05, "{variance}");
+    }
+
+    #[test]
+    fn a_surge_has_so_many_times_as_many_requests_due_and_nothing_else_changes() {
+        let surge: Surge = "3@2s-4s".parse().unwrap();
+        let mut pace = Pace::new(Some(100), 1100).surging(&[surge]);
+        let mut dues = Vec::new();
+        while let Some(due) = pace.upcoming() {
+            dues.push(pace.take(due, false).unwrap().1);
+        }
+        let within = |from: u64, to: u64| {
+            dues.iter().filter(|due| (ms(1000 * from)..ms(1000 * to)).contains(*due)).count()
+        };
+        assert_eq!([within(0, 2), within(2, 4), within(4, 7)], [200, 600, 300]);
+        assert!(dues.is_sorted());
+        assert_eq!(dues[..3], [ms(0), ms(10), ms(20)]);
+        let lasting: Surge = "2@1s-".parse().unwrap();
+        let to_the_end = Pace::new(Some(100), 500).surging(&[lasting]);
+        assert_eq!(to_the_end.due(499), ms(1000 + 399 * 5));
+        for text in ["", "3", "3@2s", "1@2s-4s", "3@4s-2s", "x@1s-2s", "3@soon-2s"] {
+            assert!(text.parse::<Surge>().unwrap_err().to_string().ends_with("as in 3@2s-4s"), "{text}");
+        }
     }
 
     #[test]

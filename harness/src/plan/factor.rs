@@ -203,7 +203,7 @@ impl Factor {
                 format!("give durations from {least} to {most}, or {word}, as in 500ms or 2s")
             }
             Values::ServiceTime { none: (word, _) } => format!(
-                "give a duration up to 1h, as in 10ms, or exp:10ms for an exponential one of that mean, or {word}"
+                "give 0s to 1h, as in 10ms, or exp:10ms for an exponential one of that mean, or {word}"
             ),
             Values::Script => format!("give events, as in kill-backend@2s,restore@4s, or {NONE}"),
             Values::Words(words) => {

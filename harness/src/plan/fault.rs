@@ -1,9 +1,9 @@
-//! Faults that befall backends: the grammar of `--fault`, what makes no sense in it, and what is called suffering.
+//! Faults that befall backends, and surges of the load: the grammar of `--fault`, what makes no sense in it, and what is called suffering.
 //!
 //! Owns the parsing and the checks; carrying a script out is [`crate::trial::faults`]'s affair. An event is NAME@TIME, or
 //! NAME=BACKEND@TIME for another backend than the last one; events are separated by commas, in the order of their times,
-//! which count from the first request of the timed window. Rule: a fault that begins is over before the same backend's
-//! next one.
+//! which count from the first request of the timed window. A surge multiplies the rate until it calms down: surge=3@2s,calm@4s.
+//! Rule: a fault that begins is over before the same backend's next one, and a surge before the next one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +19,11 @@ pub const MOST_EVENTS: usize = 16;
 /// How much later a slow backend's responses leave.
 pub const SLOW_BY: Duration = Duration::from_millis(500);
 
-const NAMES: &str = "kill-backend, slow-backend, refuse and restore";
+const NAMES: &str = "kill-backend, slow-backend, refuse, restore, surge and calm";
+/// The most times the rate that a surge is.
+pub const MOST_TIMES: u32 = 100;
+/// Stands for the load where an event has a backend.
+pub const LOAD: u32 = 0;
 
 /// What befalls a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,6 +38,13 @@ pub enum Act {
     Refuse,
     /// It is again as it was: started at the same address, prompt, listening.
     Restore,
+    /// From then on so many times the rate is due.
+    Surge {
+        /// How many times.
+        times: u32,
+    },
+    /// The rate is again what it was.
+    Calm,
 }
 
 impl Act {
@@ -44,7 +55,19 @@ impl Act {
             Act::SlowBackend => "slow-backend",
             Act::Refuse => "refuse",
             Act::Restore => "restore",
+            Act::Surge { .. } => "surge",
+            Act::Calm => "calm",
         }
+    }
+
+    /// Whether it ends what another event began.
+    pub fn is_end(self) -> bool {
+        matches!(self, Act::Restore | Act::Calm)
+    }
+
+    /// Whether it is of the load, not of a backend.
+    pub fn is_of_the_load(self) -> bool {
+        matches!(self, Act::Surge { .. } | Act::Calm)
     }
 }
 
@@ -53,7 +76,7 @@ impl Act {
 pub struct Event {
     /// What.
     pub act: Act,
-    /// To which backend: 1 is the first.
+    /// To which backend: 1 is the first, [`LOAD`] the load.
     pub backend: u32,
     /// When it is to happen, milliseconds after the beginning of the timed window.
     pub at_ms: u64,
@@ -61,7 +84,8 @@ pub struct Event {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        DraftEvent { act: self.act, backend: Some(self.backend), at_ms: self.at_ms }.fmt(f)
+        let backend = Some(self.backend).filter(|_| !self.act.is_of_the_load());
+        DraftEvent { act: self.act, backend, at_ms: self.at_ms }.fmt(f)
     }
 }
 
@@ -85,16 +109,36 @@ impl FaultScript {
         Duration::from_millis(self.events.last().map_or(0, |event| event.at_ms))
     }
 
+    /// Its surges, in order.
+    pub fn surges(&self) -> Vec<Surge> {
+        let surge = |(place, end): (usize, Option<usize>)| {
+            let Event { act: Act::Surge { times }, at_ms, .. } = self.events[place] else { return None };
+            Some(Surge { times, from_ms: at_ms, until_ms: end.map(|end| self.events[end].at_ms) })
+        };
+        self.episodes().into_iter().filter_map(surge).collect()
+    }
+
     /// Each fault's place among the events, with that of the event that ends it.
     pub fn episodes(&self) -> Vec<(usize, Option<usize>)> {
-        let is_fault = |&(_, event): &(usize, &Event)| event.act != Act::Restore;
+        let is_fault = |&(_, event): &(usize, &Event)| !event.act.is_end();
         let end = |(place, fault): (usize, &Event)| {
             let after = self.events[place..].iter();
-            let ends = |event: &Event| event.act == Act::Restore && event.backend == fault.backend;
+            let ends = |event: &Event| event.act.is_end() && event.backend == fault.backend;
             (place, after.clone().position(ends).map(|steps| place + steps))
         };
         self.events.iter().enumerate().filter(is_fault).map(end).collect()
     }
+}
+
+/// When so many times the rate is due, milliseconds after the beginning of the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surge {
+    /// How many times.
+    pub times: u32,
+    /// From then on…
+    pub from_ms: u64,
+    /// …until then; `None`: to the end.
+    pub until_ms: Option<u64>,
 }
 
 /// What is done to the backends of a trial, and what is called suffering.
@@ -127,7 +171,11 @@ impl Faults {
 
     /// Requests that come due in the window.
     pub fn requests_at(&self, rate: u64) -> u64 {
-        rate.saturating_mul(self.window_ms()) / 1000
+        let surplus = self.script.surges().into_iter().map(|surge| {
+            let until = surge.until_ms.unwrap_or(self.window_ms());
+            u64::from(surge.times - 1).saturating_mul(until.saturating_sub(surge.from_ms))
+        });
+        rate.saturating_mul(self.window_ms().saturating_add(surplus.sum())) / 1000
     }
 }
 
@@ -183,6 +231,17 @@ pub enum FaultError {
         /// How many there are.
         backends: u32,
     },
+    /// No surge.
+    #[error(
+        "{0:?} is no surge; write how many times the rate is due, from 2 to {MOST_TIMES}, as in surge=3@2s"
+    )]
+    NoSurge(String),
+    /// A surge within a surge.
+    #[error("{0:?} comes while the load surges already; write calm before it")]
+    AlreadySurging(String),
+    /// No surge to end.
+    #[error("{0:?} has no surge before it to end; put one there, as in surge=3@2s,calm@4s")]
+    NothingToCalm(String),
     /// Nothing to restore.
     #[error("{0:?} has no fault before it to end; put one there, as in kill-backend@2s,restore@4s")]
     NothingToRestore(String),
@@ -224,14 +283,22 @@ fn event(text: &str) -> Result<DraftEvent, FaultError> {
         Some((name, backend)) => (name, Some(backend)),
         None => (what, None),
     };
-    let acts = [Act::KillBackend, Act::SlowBackend, Act::Refuse, Act::Restore];
+    let acts =
+        [Act::KillBackend, Act::SlowBackend, Act::Refuse, Act::Restore, Act::Surge { times: 0 }, Act::Calm];
     let act = acts.into_iter().find(|act| act.name() == name.trim());
     let act = act.ok_or_else(|| FaultError::Unknown(name.to_owned()))?;
-    let number = |text: &str| {
-        let number = text.trim().parse().ok().filter(|&number: &u32| number > 0);
-        number.ok_or_else(|| FaultError::Backend(text.to_owned()))
+    let number = |text: &str| text.trim().parse().ok().filter(|&number: &u32| number > 0);
+    let (act, backend) = match (act, backend) {
+        (Act::Surge { .. }, times) => {
+            let times = times.and_then(number).filter(|times| (2..=MOST_TIMES).contains(times));
+            (Act::Surge { times: times.ok_or_else(|| FaultError::NoSurge(text.to_owned()))? }, None)
+        }
+        (Act::Calm, Some(_)) => return Err(FaultError::NothingToCalm(text.to_owned())),
+        (act, backend) => {
+            let numbered = |text: &str| number(text).ok_or_else(|| FaultError::Backend(text.to_owned()));
+            (act, backend.map(numbered).transpose()?)
+        }
     };
-    let backend = backend.map(number).transpose()?;
     let time = humantime::parse_duration(at.trim()).map_err(|_| FaultError::Time(at.trim().to_owned()))?;
     if time > LATEST {
         return Err(FaultError::TooLate(text.to_owned()));
@@ -242,6 +309,9 @@ fn event(text: &str) -> Result<DraftEvent, FaultError> {
 impl fmt::Display for DraftEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.act.name())?;
+        if let Act::Surge { times } = self.act {
+            write!(f, "={times}")?;
+        }
         if let Some(backend) = self.backend {
             write!(f, "={backend}")?;
         }
@@ -259,8 +329,18 @@ impl Draft {
             if let Some(backend) = event.backend.filter(|backend| *backend > backends) {
                 return Err(FaultError::OutOfRange { backend, backends });
             }
-            let backend = if event.act == Act::Restore {
-                let backend = match (event.backend, faulty.as_slice()) {
+            let backend = if event.act.is_of_the_load() {
+                let surges = faulty.contains(&LOAD);
+                match (event.act, surges) {
+                    (Act::Calm, false) => return Err(FaultError::NothingToCalm(event.to_string())),
+                    (Act::Calm, true) => faulty.retain(|faulty| *faulty != LOAD),
+                    (_, true) => return Err(FaultError::AlreadySurging(event.to_string())),
+                    (_, false) => faulty.push(LOAD),
+                }
+                LOAD
+            } else if event.act == Act::Restore {
+                let broken: Vec<u32> = faulty.iter().copied().filter(|faulty| *faulty != LOAD).collect();
+                let backend = match (event.backend, broken.as_slice()) {
                     (Some(backend), _) => backend,
                     (None, [only]) => *only,
                     (None, []) => return Err(FaultError::NothingToRestore(event.to_string())),
@@ -316,6 +396,27 @@ mod tests {
     }
 
     #[test]
+    fn a_surge_is_of_the_load_and_its_requests_are_counted() {
+        let script = over("surge=3@2s,refuse@2500ms,restore@3s,calm@4s", 3).unwrap();
+        assert_eq!(script.to_string(), "surge=3@2s,refuse=3@2s 500ms,restore=3@3s,calm@4s");
+        assert_eq!(script.episodes(), [(0, Some(3)), (1, Some(2))]);
+        assert_eq!(script.surges(), [Surge { times: 3, from_ms: 2000, until_ms: Some(4000) }]);
+        assert_eq!(over(&script.to_string(), 3).unwrap(), script);
+        // Seven seconds, and two of them twice more.
+        assert_eq!(Faults::of(script).requests_at(100), 1100);
+        for (text, remedy) in [
+            ("surge@2s", "as in surge=3@2s"),
+            ("surge=1@2s", "from 2 to 100"),
+            ("surge=101@2s", "from 2 to 100"),
+            ("calm@2s", "as in surge=3@2s,calm@4s"),
+            ("surge=2@1s,calm=1@2s", "as in surge=3@2s,calm@4s"),
+            ("surge=2@1s,surge=3@2s", "write calm before it"),
+        ] {
+            assert!(refusal(text).contains(remedy), "{text}: {}", refusal(text));
+        }
+    }
+
+    #[test]
     fn what_it_prints_is_read_back_the_same() {
         let script = over("slow-backend=2@0s,refuse=1@10ms,restore=2@60s", 2).unwrap();
         assert_eq!(over(&script.to_string(), 2).unwrap(), script);
@@ -326,7 +427,7 @@ mod tests {
         for (text, remedy) in [
             ("", "write NAME@TIME"),
             ("kill-backend", "write NAME@TIME"),
-            ("kill@2s", "the events are kill-backend, slow-backend, refuse and restore"),
+            ("kill@2s", "the events are kill-backend, slow-backend, refuse, restore, surge and calm"),
             ("kill-backend@2", "write it with a unit"),
             ("kill-backend@-2s", "write it with a unit"),
             ("kill-backend@", "write it with a unit"),

@@ -232,7 +232,7 @@ impl Condition {
         }
         for event in self.fault.iter().flat_map(|faults| &faults.script.events) {
             let (backend, backends) = (event.backend, self.backends);
-            if !(1..=backends).contains(&backend) {
+            if !event.act.is_of_the_load() && !(1..=backends).contains(&backend) {
                 return Err(fault::FaultError::OutOfRange { backend, backends }.into());
             }
         }

@@ -12,7 +12,8 @@ use crate::analysis::metric::Metric;
 use crate::analysis::ratio::{Conclusion, Ratio};
 use crate::analysis::summary::{InvalidTrial, Summary};
 use crate::analysis::verdicts::OfMetric;
-use crate::plan::{Cell, Competitor, Kind};
+use crate::plan::fault::{Act, Event};
+use crate::plan::{Cell, Competitor, Kind, backend_name};
 use crate::record::in_words;
 use crate::report::value;
 use crate::statistics::verdict::LEAST_BLOCKS;
@@ -31,6 +32,15 @@ fn mark(kind: Kind) -> &'static str {
         Kind::Direct | Kind::Model => "",
         Kind::Peer => " (product)",
         Kind::Floor => " (no proxy)",
+    }
+}
+
+/// "kill-backend b2", "surge to 3 times the rate".
+pub(super) fn event(event: &Event) -> String {
+    match event.act {
+        Act::Surge { times } => format!("surge to {times} times the rate"),
+        Act::Calm => "calm".to_owned(),
+        act => format!("{} {}", act.name(), backend_name(event.backend)),
     }
 }
 

@@ -57,7 +57,7 @@
 //! fresh process for each trial are there for, and which the stored runs show.
 //!
 //! *t*, Student's t on the mean log-ratio, is nearest to 95 % in every row but the autocorrelated ones, where none covers:
-//! verdicts rest on it. A spread is the standard deviation of the log-ratios over blocks; in `results/reference` it is 4 to 20 %
+//! verdicts rest on it. A spread is the standard deviation of the log-ratios over blocks; in `results/ten-blocks` it is 4 to 20 %
 //! for throughput (middle 11 %), 3 to 24 % for the balancer's CPU time (10 %) and 3 to 16 % for that of all roles (8 %), with a
 //! correlation of successive blocks of -0.2 to 0.0 (-0.1 is expected of ten independent ones).
 
@@ -84,7 +84,7 @@ enum Noise {
     Autocorrelated,
 }
 
-/// Near the standard deviation of log-ratios of throughput, and of the balancer's CPU time, in `results/reference`.
+/// Near the standard deviation of log-ratios of throughput, and of the balancer's CPU time, in `results/ten-blocks`.
 const SPREAD: f64 = 0.1;
 const EVERY: [Noise; 5] = [Noise::Normal, Noise::Heavy, Noise::Stalls, Noise::Unequal, Noise::Autocorrelated];
 

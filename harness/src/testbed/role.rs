@@ -152,6 +152,11 @@ impl Role<'_> {
                     word(&"--rate");
                     word(&rate);
                 }
+                for surge in condition.fault.iter().flat_map(|faults| faults.script.surges()) {
+                    word(&"--surge");
+                    let until = surge.until_ms.map_or(String::new(), |until| format!("{until}ms"));
+                    word(&format_args!("{}@{}ms-{until}", surge.times, surge.from_ms));
+                }
                 if condition.arrivals == Arrivals::Poisson {
                     word(&"--arrivals");
                     word(&"poisson");

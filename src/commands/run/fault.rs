@@ -104,6 +104,7 @@ fn one(args: &Args, factor: &'static Factor, default: u32) -> anyhow::Result<u32
 pub(super) fn announcement(plan: &Plan, dir: &Path) -> Option<String> {
     let faults = plan.base.fault.as_ref()?;
     let times = match plan.length {
+        Length::Blocks(1) => "once each".to_owned(),
         Length::Blocks(blocks) => format!("{blocks} times each"),
         Length::Budget { budget_ms, .. } => format!("as often as fits into {} s", budget_ms / 1000),
     };
@@ -208,7 +209,7 @@ mod tests {
     fn a_scenario_that_makes_no_sense_is_refused_at_the_command_line() {
         let refused = Cli::try_parse_from(["run", "--fault", "kill@2s"]).unwrap_err().to_string();
         assert!(
-            refused.contains("the events are kill-backend, slow-backend, refuse and restore"),
+            refused.contains("the events are kill-backend, slow-backend, refuse, restore, surge and calm"),
             "{refused}"
         );
     }

@@ -65,7 +65,7 @@ impl Timeline {
             let applied: Vec<_> = trials.iter().filter_map(|trial| trial.applied.get(index)).collect();
             let event = applied.first()?.event;
             let us = applied.iter().map(|applied| match event.act {
-                Act::Restore => applied.effective_us,
+                Act::Restore | Act::Calm => applied.effective_us,
                 _ => applied.began_us,
             });
             Some((event, us.sum::<u64>() as f64 / applied.len() as f64 / 1e6))

@@ -382,7 +382,7 @@ pub static FAULT: Factor = Factor {
     placeholder: "SCRIPT",
     help: "Let faults befall a backend while a load goes on at a fixed rate, and see how clients fare under each model, as in \
            kill-backend@2s,restore@4s; there are kill-backend, slow-backend and refuse, and refuse=1@2s is of the first \
-           backend instead of the last; three times with 3 backends at 500 requests per second, unless --blocks, --backends \
+           backend instead of the last; surge=3@2s,calm@4s triples the rate meanwhile; three times with 3 backends at 500 requests per second, unless --blocks, --backends \
            and --rate say otherwise",
     phrase: |n| format!("faults {n}"),
     values: Values::Script,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::CompetitorForm;
 use super::report::{Build, Machine};
 use crate::analysis::faults::{self, FaultRun, ModelFault, Seen};
-use crate::plan::fault::Event;
+use crate::plan::fault::{Act, Event};
 use crate::record::{Trial, in_words};
 use crate::report::prose;
 use crate::statistics::Spread;
@@ -47,10 +47,12 @@ pub struct FaultReport {
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct EventForm {
-    /// `kill-backend`, `slow-backend`, `refuse` or `restore`.
+    /// `kill-backend`, `slow-backend`, `refuse`, `restore`, `surge` or `calm`.
     pub event: &'static str,
-    /// To which backend: 1 is the first.
-    pub backend: u32,
+    /// To which backend: 1 is the first; null: to the load.
+    pub backend: Option<u32>,
+    /// So many times the rate, of a surge.
+    pub times: Option<u32>,
     /// When, after the first request of the timed window.
     pub at_ms: u64,
 }
@@ -123,7 +125,12 @@ impl FaultReport {
 
 impl EventForm {
     fn of(event: &Event) -> Self {
-        EventForm { event: event.act.name(), backend: event.backend, at_ms: event.at_ms }
+        let backend = Some(event.backend).filter(|_| !event.act.is_of_the_load());
+        let times = match event.act {
+            Act::Surge { times } => Some(times),
+            _ => None,
+        };
+        EventForm { event: event.act.name(), backend, times, at_ms: event.at_ms }
     }
 }
 

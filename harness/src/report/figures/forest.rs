@@ -52,6 +52,8 @@ struct Line<'a> {
 /// What is drawn.
 struct Drawing<'a> {
     title: String,
+    /// What a mark's place is.
+    place: &'static str,
     /// What stands under the title after how a mark is read.
     remark: String,
     sentence: Option<String>,
@@ -107,6 +109,7 @@ pub(super) fn change(difference: &Difference, medium: Medium) -> Option<Figure> 
     let margin = difference.margin_percent;
     let figure = draw(Drawing {
         title: format!("{} over {}, all conditions", difference.new, difference.base),
+        place: "ratio of geometric means over blocks",
         remark: format!("Dashed: a change of {margin} % for the worse."),
         sentence: None,
         grid: &difference.grid,
@@ -130,6 +133,7 @@ fn of_run<'a>(
     let floors = metrics.iter().map(|&metric| analysis.verdicts.on(metric).and_then(|of| of.floor));
     Drawing {
         title: prose::load::titled(&title, analysis.summary.load()),
+        place: "geometric mean of the ratios within blocks",
         remark: prose::load::of_a_trial(plan),
         sentence,
         grid: &analysis.summary.grid,
@@ -142,7 +146,7 @@ fn of_run<'a>(
 }
 
 fn draw(of: Drawing<'_>) -> Option<Figure> {
-    let Drawing { title, remark, sentence, grid, metrics, floors, margin, lines: all, medium } = of;
+    let Drawing { title, place, remark, sentence, grid, metrics, floors, margin, lines: all, medium } = of;
     let lines = some_of(&all, MOST_ROWS);
     let left_out =
         if lines.len() == all.len() { "" } else { " Not every cell is drawn: the tables have all." };
@@ -158,7 +162,7 @@ fn draw(of: Drawing<'_>) -> Option<Figure> {
     let frame = Frame::lay_out(
         Content {
             title,
-            subtitle: subtitle(&metrics, &floors) + &remark + left_out,
+            subtitle: subtitle(place, &metrics, &floors) + &remark + left_out,
             legend: legend(lines),
             y_title: String::new(),
             x_title: "ratio (log scale): 1 is no difference".into(),
@@ -244,7 +248,7 @@ fn panel_heading(metric: Metric) -> String {
     }
 }
 
-fn subtitle(metrics: &[Metric], floors: &[Option<f64>]) -> String {
+fn subtitle(place: &str, metrics: &[Metric], floors: &[Option<f64>]) -> String {
     let floors = metrics.iter().zip(floors).filter_map(|(metric, floor)| {
         floor.map(|floor| format!("{} in {}", noise_floor(floor), metric.name()))
     });
@@ -255,7 +259,7 @@ fn subtitle(metrics: &[Metric], floors: &[Option<f64>]) -> String {
         format!("Grey band: how far a model differed from itself, {}.", floors.join(" and "))
     };
     format!(
-        "Marks: geometric mean of the ratios within blocks; whiskers: the interval that the verdict was made from; an arrow: \
+        "Marks: {place}; whiskers: the interval that the verdict was made from; an arrow: \
          it goes on. {band} "
     )
 }

@@ -13,8 +13,6 @@ use super::shape::{Mark, Shape, Tags};
 use super::{Figure, TIMELINE, text};
 use crate::analysis::faults::FaultRun;
 use crate::analysis::faults::timeline::{Backends, Timeline};
-use crate::plan::backend_name;
-use crate::plan::fault::Event;
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::Value;
@@ -148,7 +146,7 @@ impl Drawn<'_> {
         let mut free_from = [i32::MIN; ROWS];
         let mut shapes = Vec::new();
         for (event, at) in &self.of.events {
-            let name = name(event);
+            let name = prose::event(event);
             let (x, _) = panel.at(*at, 0.0);
             shapes.push(Shape::line([(x, panel.top - 8), (x, panel.bottom)], FAINT_INK, 3));
             let half = (text::width(&name, TYPE) / 2.0).ceil() as i32;
@@ -205,11 +203,6 @@ impl Drawn<'_> {
             shapes,
         }
     }
-}
-
-/// "kill-backend b2".
-fn name(event: &Event) -> String {
-    format!("{} {}", event.act.name(), backend_name(event.backend))
 }
 
 /// The names of events would run into each other on one line.

@@ -1,6 +1,6 @@
 //! What a run's reader is told first: each finding as a sentence, by rule, with the interval that it rests on.
 
-use super::{few_blocks, row};
+use super::{event as event_named, few_blocks, row};
 use crate::analysis::Analysis;
 use crate::analysis::difference::Difference;
 use crate::analysis::faults::{self, FaultRun, ModelFault};
@@ -8,7 +8,6 @@ use crate::analysis::findings::{Claim, Finding};
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::Conclusion;
 use crate::plan::Competitor;
-use crate::plan::backend_name;
 use crate::text::counted;
 
 /// Sentences of single models that are told; the report has a table of all.
@@ -178,7 +177,7 @@ fn of_fault(of: &ModelFault) -> Option<String> {
     let seen = of.seen.as_ref()?;
     let event = of.fault.as_ref().map_or_else(String::new, |event| {
         let at = event.at_ms as f64 / 1e3;
-        format!(", {} {} at {at} s", event.act.name(), backend_name(event.backend))
+        format!(", {} at {at} s", event_named(event))
     });
     let errors = match seen.errors?.median {
         0.0 => "no request failed".to_owned(),
@@ -194,7 +193,13 @@ fn of_fault(of: &ModelFault) -> Option<String> {
         Some(ms) if ms.is_infinite() => "; the backend was not used again".to_owned(),
         Some(ms) => format!("; the backend answered again {ms:.0} ms after its return"),
     };
-    Some(format!("{}{event}: {errors}{suffered}{again}.", row(&of.model)))
+    let calm =
+        match (of.fault.is_some_and(|fault| fault.act.is_of_the_load()), seen.calm_ms.map(|of| of.median)) {
+            (true, Some(ms)) if ms >= 1.0 => format!("; {ms:.0} ms after the surge nobody suffered any more"),
+            (true, Some(_)) => "; nobody suffered after the surge".to_owned(),
+            _ => String::new(),
+        };
+    Some(format!("{}{event}: {errors}{suffered}{again}{calm}.", row(&of.model)))
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ fn notes(difference: &Difference) -> impl Iterator<Item = Content> {
         (!those.is_empty()).then(|| format!("{opening}: {}.", those.join("; ")))
     };
     let changes = of(Weight::ChangesTheMeaning, "These differ, and what changed may be their doing");
-    let others = of(Weight::WorthKnowing, "Worth knowing, these differ");
+    let others = of(Weight::WorthKnowing, "These differ, which is worth knowing");
     changes.map(Content::Warning).into_iter().chain(others.map(Content::Paragraph))
 }
 

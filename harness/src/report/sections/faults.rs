@@ -4,7 +4,6 @@ use super::{charts, invalid, models, provenance};
 use crate::analysis::faults::{
     self, FaultRun, ModelFault, Seen, WholeTrial, calm_ms, left_out_ms, used_again_ms,
 };
-use crate::plan::backend_name;
 use crate::plan::fault::{Act, Event, SLOW_BY};
 use crate::record::timeline::{Episode, Errors, Observation};
 use crate::record::timeline::{SETTLED_US, answered, in_words};
@@ -204,7 +203,7 @@ fn kinds(errors: &Errors) -> String {
 /// "kill-backend b3 at 2 s".
 fn described(event: &Event) -> String {
     let at = event.at_ms as f64 / 1e3;
-    format!("{} {} at {at} s", event.act.name(), backend_name(event.backend))
+    format!("{} at {at} s", prose::event(event))
 }
 
 /// How the table is to be read.
@@ -277,6 +276,8 @@ fn meaning(act: Act) -> String {
              response in hand; new ones are refused"
                 .to_owned()
         }
+        Act::Surge { times } => format!("{times} times the rate is due from then on"),
+        Act::Calm => "the rate is again what it was".to_owned(),
         Act::Restore => {
             "the backend is as it was, at the same address; the time counts from when it listens again".to_owned()
         }

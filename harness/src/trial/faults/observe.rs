@@ -9,7 +9,7 @@
 
 use crate::load::{End, Failure, Recorded, Recording};
 use crate::plan::backend_name;
-use crate::plan::fault::{Act, FaultScript, Faults};
+use crate::plan::fault::{FaultScript, Faults};
 use crate::record::Reason;
 use crate::record::timeline::{After, Applied, Bucket, Episode, Errors, LeftOut, Observation, SETTLED_US};
 
@@ -119,7 +119,7 @@ impl View<'_> {
 
     fn after(&self, restore: usize) -> After {
         let Applied { event, began_us, effective_us } = self.applied[restore];
-        let next = self.applied[restore..].iter().find(|later| later.event.act != Act::Restore);
+        let next = self.applied[restore..].iter().find(|later| !later.event.act.is_end());
         let end = next.map_or(u64::MAX, |next| next.began_us);
         let name = backend_name(event.backend);
         let place = self.recording.backends.iter().position(|known| *known == name);

@@ -171,6 +171,10 @@ impl EventTarget for Processes<'_> {
     }
 
     fn apply(&mut self, event: &Event) -> Result<(), FaultTrialError> {
+        // The load generator was told of surges beforehand.
+        if event.act.is_of_the_load() {
+            return Ok(());
+        }
         let index = usize::try_from(event.backend).unwrap_or(0).saturating_sub(1);
         match self.backends.get_mut(index) {
             Some(backend) => backend.suffer(event.act),
@@ -222,7 +226,7 @@ impl<'a> Backend<'a> {
             (Act::Restore, Some(Act::KillBackend)) => self.come_up()?,
             (Act::Restore, Some(Act::SlowBackend)) => self.order(Order::DelayMs(0))?,
             (Act::Restore, Some(Act::Refuse)) => self.order(Order::Accept)?,
-            (Act::Restore, Some(Act::Restore) | None) => {}
+            (Act::Restore | Act::Surge { .. } | Act::Calm, _) => {}
         }
         self.fault = Some(act).filter(|act| *act != Act::Restore);
         Ok(())
