@@ -67,6 +67,10 @@ fn two_halves_of_one_run_have_no_regression_and_a_model_that_burns_more_cpu_is_o
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["outcome"], "regression");
     assert!(json["changes"].as_array().is_some_and(|changes| changes.len() > 4));
+    let (code, page, _) = compare(&dir, "base worse --format html");
+    assert_eq!(code, Some(1));
+    assert!(page.contains("<p class=\"found\">Regression: worse is worse than base"), "{page:.400}");
+    assert!(page.contains("<figure id=\"chart-forest\"") && page.contains("In worse, mio needed "));
 }
 
 #[test]

@@ -25,12 +25,14 @@ use thiserror::Error;
 
 use self::matching::{Mismatch, Weight};
 use self::sides::{Floor, Sides};
+use super::findings::{Claim, Evidence, Finding};
 use super::grid::Grid;
 use super::loop_kind::Loop;
 use super::metric::Metric;
 use super::ratio::{Candidate, Conclusion, Ratio, judge_together};
 use crate::plan::{Competitor, Condition};
 use crate::record::Stored;
+use crate::statistics::interval::Interval;
 use crate::statistics::verdict::LEVEL;
 
 pub use self::decision::{Decision, Outcome};
@@ -176,6 +178,11 @@ impl Difference {
         })
     }
 
+    /// What decides: how each model changed over all conditions.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.changes.iter().filter(|change| change.decides).map(Change::finding).collect()
+    }
+
     /// Comparisons that were corrected together with each other: those that decide, then the others.
     pub fn judged(&self) -> [usize; 2] {
         let count = |decides: bool| {
@@ -190,6 +197,31 @@ impl Change {
     /// What may be said.
     pub fn conclusion(&self) -> Conclusion {
         self.ratio.conclusion()
+    }
+
+    /// What is claimed of it.
+    fn finding(&self) -> Finding {
+        let judged = &self.ratio.judged;
+        Finding {
+            claim: Claim::Change {
+                model: self.model.clone(),
+                metric: self.metric,
+                conclusion: self.conclusion(),
+            },
+            ratios: Interval { low: judged.ratio, high: judged.ratio },
+            interval: judged.interval,
+            ratio: Some(judged.ratio),
+            at_least: self.ratio.is_at_least(),
+            conditions: self.condition.iter().cloned().collect(),
+            of_conditions: self.condition.iter().len(),
+            evidence: Evidence {
+                blocks: judged.blocks,
+                margin: judged.margin,
+                between_conditions: None,
+                more_blocks: judged.more_blocks,
+            },
+            figure: None,
+        }
     }
 
     /// Whether NEW is worse.

@@ -99,6 +99,15 @@ pub enum Claim {
         /// The tiers.
         tiers: Vec<Vec<Competitor>>,
     },
+    /// A model in a later run, over itself in an earlier one, over all conditions, stands so to 1.
+    Change {
+        /// The model.
+        model: Competitor,
+        /// In which figure.
+        metric: Metric,
+        /// How it stands.
+        conclusion: Conclusion,
+    },
 }
 
 impl Claim {
@@ -109,6 +118,7 @@ impl Claim {
             | Claim::AsyncToThreaded { metric, .. }
             | Claim::ModelOverall { metric, .. }
             | Claim::ModelToReference { metric, .. }
+            | Claim::Change { metric, .. }
             | Claim::Tiers { metric, .. } => Some(*metric),
         }
     }
@@ -119,7 +129,8 @@ impl Claim {
             Claim::FamiliesOverall { conclusion, .. }
             | Claim::AsyncToThreaded { conclusion, .. }
             | Claim::ModelOverall { conclusion, .. }
-            | Claim::ModelToReference { conclusion, .. } => Some(*conclusion),
+            | Claim::ModelToReference { conclusion, .. }
+            | Claim::Change { conclusion, .. } => Some(*conclusion),
             Claim::Tiers { .. } => None,
         }
     }

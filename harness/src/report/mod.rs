@@ -34,7 +34,7 @@ use self::sections::Source;
 pub use self::splice::SpliceError;
 use crate::analysis::Analysis;
 use crate::analysis::difference::Difference;
-use crate::analysis::families::FamiliesError;
+use crate::analysis::families::{Families, FamiliesError};
 use crate::analysis::faults::FaultRun;
 use crate::analysis::published::PublishedRow;
 use crate::probes::Passes;
@@ -60,7 +60,7 @@ pub enum ReportError {
     Figure(#[from] FigureError),
     /// The two families of a run cannot be compared.
     #[error(transparent)]
-    Families(FamiliesError),
+    Families(#[from] FamiliesError),
     /// The page could not be made: a fault of roundtable.
     #[error("the page could not be made ({0}); please report this with the run's folder")]
     Page(String),
@@ -136,8 +136,9 @@ pub enum ComparisonForm {
 
 /// What changed between two runs, in `form`.
 pub fn difference_in_form(difference: &Difference, form: ComparisonForm) -> Result<String, ReportError> {
-    let document = sections::difference::document(difference);
-    compared(&document, form, || json(&export::comparison::Comparison::of(difference)))
+    let document = |figures: &[Figure]| sections::difference::document(difference, figures);
+    let figures = |medium| figures::of_difference(difference, medium);
+    compared(form, document, figures, || json(&export::comparison::Comparison::of(difference)))
 }
 
 /// Threaded against async in a run, beside the tables of 2021, in `form`.
@@ -147,26 +148,39 @@ pub fn families_in_form(
     form: ComparisonForm,
 ) -> Result<String, ReportError> {
     let analysis = Analysis::of(stored);
-    let families = analysis.families.as_ref().map_err(|error| ReportError::Families(error.clone()))?;
-    let source = Source { stored, analysis: &analysis, beside, figures: &[] };
-    let document = sections::families::document(&source);
-    compared(&document, form, || json(&export::families::FamiliesForm::of(families, &beside.published)))
+    let families = match &analysis.families {
+        Ok(families) => families,
+        // It knows whether anything is left to measure.
+        Err(_) => &Families::of(stored)?,
+    };
+    let document = |figures: &[Figure]| {
+        sections::families::document(&Source { stored, analysis: &analysis, beside, figures })
+    };
+    let figures = |medium| figures::forest(stored, &analysis, medium);
+    compared(form, document, figures, || {
+        json(&export::families::FamiliesForm::of(families, &beside.published))
+    })
 }
 
+/// A comparison in `form`. Its figures stand in the page alone: elsewhere each would be a file beside it.
 fn compared(
-    document: &Document,
     form: ComparisonForm,
+    document: impl Fn(&[Figure]) -> Document,
+    figures: impl Fn(Medium) -> Vec<Figure>,
     json: impl Fn() -> Result<String, ReportError>,
 ) -> Result<String, ReportError> {
     match form {
         // The last line is what a reader of a terminal sees first.
         ComparisonForm::Text(width) => {
-            let text = terminal::of_document(document, width);
+            let document = document(&[]);
+            let text = terminal::of_document(&document, width);
             let found = document.lead.as_ref().map_or("", |lead| &lead.found);
             Ok(text + &wrapped(found, width.into()))
         }
-        ComparisonForm::Markdown => Ok(render::markdown::document(document)),
-        ComparisonForm::Html => page::of(document, &[], Switches::default()),
+        ComparisonForm::Markdown => Ok(render::markdown::document(&document(&[]))),
+        ComparisonForm::Html => {
+            page::of(&document(&figures(Medium::File)), &figures(Medium::Page), Switches::default())
+        }
         ComparisonForm::Json => json(),
     }
 }

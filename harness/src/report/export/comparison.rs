@@ -28,6 +28,8 @@ pub struct Comparison {
     pub more_blocks: Option<u32>,
     /// What it comes to, in words.
     pub sentence: String,
+    /// How each model changed over all conditions, in sentences.
+    pub findings: Vec<String>,
     /// What does not match, and was compared all the same.
     pub mismatches: Vec<String>,
     /// Cells that BASE measured and NEW has no valid trial of.
@@ -85,6 +87,7 @@ impl Comparison {
             margin_percent: difference.margin_percent,
             more_blocks: difference.more_blocks,
             sentence: sections::difference::sentence(difference),
+            findings: prose::claims::of_difference(difference),
             mismatches: difference.mismatches.iter().map(ToString::to_string).collect(),
             lost_cells: difference.lost.iter().map(Cell::of).collect(),
             changes: difference.changes.iter().map(ChangeForm::of).collect(),

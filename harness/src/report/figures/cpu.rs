@@ -6,7 +6,7 @@ use super::axis::Axis;
 use super::frame::{Content, Frame, Panel};
 use super::palette::{self, Look};
 use super::shape::{Mark, Shape, Tags};
-use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panel_width, panels, tagged};
+use super::{Figure, Of, columns, heading, left_out, legend, named, panel_width, panels, tagged};
 use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::Summary;
@@ -91,16 +91,7 @@ pub(super) fn figure(of: &Of<'_>) -> Option<Figure> {
         Column::numbers("largest sum of a block"),
     ];
     let sentence = prose::findings::of_medians(analysis, Metric::BalancerCpu);
-    Some(Figure {
-        id: String::new(),
-        frame,
-        sentence,
-        factors: factors(grid),
-        columns,
-        under: Vec::new(),
-        marks,
-        first: None,
-    })
+    Some(Figure { sentence, ..Figure::of(grid, frame, columns, marks) })
 }
 
 impl Stack {

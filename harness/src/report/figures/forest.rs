@@ -1,21 +1,22 @@
 //! Figure: a row for each condition, with the ratio of async to threaded models in the metrics that the run was made for; where
-//! a run has one family alone, of each model to the reference.
+//! a run has one family alone, of each model to the reference; of two runs, a row for each model.
 //!
 //! A mark is hollow, with an arrow, where the ratio is a bound; an interval that leaves the frame ends in an arrow. The grey
 //! band is as wide as a model differed from itself.
 
 use super::axis::Axis;
-use super::frame::{Content, Entry, Frame, Panel};
+use super::frame::{Content, Entry, Frame, Medium, Panel};
 use super::palette::{self, COOL, FAINT_INK, INK, Look, Marker, WARM};
 use super::shape::{Group, Mark, Shape, Tags};
-use super::{Figure, Of, factors, short, some_of, tagged};
+use super::{FOREST, Figure, Of, short, some_of, tagged};
 use crate::analysis::Analysis;
+use crate::analysis::difference::{Change, Difference};
 use crate::analysis::families::FamiliesCell;
 use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::{Bound, Conclusion, Ratio};
 use crate::analysis::verdicts::{Comparison, OfMetric};
-use crate::plan::Condition;
+use crate::plan::{Competitor, Condition};
 use crate::report::prose;
 use crate::report::section::Column;
 use crate::report::value::{Value, noise_floor};
@@ -31,66 +32,137 @@ const BEYOND_A_BOUND: i32 = 60;
 /// Half the height of an arrow's head, pixels.
 const HEAD: i32 = 7;
 
+/// Length of a dash, and of what is left free after it, pixels.
+const DASH: i32 = 8;
+
 /// What is tagged where families are compared.
 const FAMILIES: &str = "async / threaded";
 
-/// One line of the figure: a pair of rows of the run under one condition.
+/// One line of the figure: a pair of rows of the run under one condition, or a row of two runs.
 #[derive(Clone)]
 struct Line<'a> {
     label: String,
     competitor: String,
-    condition: &'a Condition,
+    /// `None`: over all conditions.
+    condition: Option<&'a Condition>,
     /// Of each metric.
     ratios: Vec<Option<Ratio>>,
 }
 
+/// What is drawn.
+struct Drawing<'a> {
+    title: String,
+    /// What a mark's place is.
+    place: &'static str,
+    /// What stands under the title after how a mark is read.
+    remark: String,
+    sentence: Option<String>,
+    grid: &'a Grid,
+    metrics: Vec<Metric>,
+    /// How far a model differs from itself in each metric, a log-ratio.
+    floors: Vec<Option<f64>>,
+    /// Where a change for the worse becomes a regression, a log-ratio.
+    margin: Option<f64>,
+    lines: Vec<Line<'a>>,
+    medium: Medium,
+}
+
 /// Threaded against async, or each model against the reference.
 pub(super) fn figure(of: &Of<'_>) -> Option<Figure> {
-    let metrics = metrics(of.analysis);
+    let metrics = cpu_first(of.analysis.summary.load().main_metrics());
     let (title, lines) = compared(of.analysis, &metrics)?;
-    draw(of, &title, &metrics, &lines, None)
+    draw(of_run(of, title, metrics, lines, None))
 }
 
 /// A model against itself.
 pub(super) fn same_again(of: &Of<'_>) -> Option<Figure> {
-    let metrics = metrics(of.analysis);
+    let metrics = cpu_first(of.analysis.summary.load().main_metrics());
     let on = of_metrics(of.analysis, &metrics)?;
     let all: Vec<&[Comparison]> = on.iter().map(|of| of.aa_pairs.as_slice()).collect();
     let lines = of_pairs(&of.analysis.summary.grid, &all);
-    draw(
-        of,
-        "The same model measured twice (A/A)",
-        &metrics,
-        &lines,
-        prose::findings::same_again(of.analysis),
-    )
+    let title = "The same model measured twice (A/A)".to_owned();
+    draw(of_run(of, title, metrics, lines, prose::findings::same_again(of.analysis)))
 }
 
-fn draw(
-    of: &Of<'_>,
-    title: &str,
-    metrics: &[Metric],
-    lines: &[Line<'_>],
+/// What decides between two runs: each model over all conditions, NEW over BASE.
+pub(super) fn change(difference: &Difference, medium: Medium) -> Option<Figure> {
+    let deciding = || difference.changes.iter().filter(|change| change.decides);
+    let mut metrics: Vec<Metric> = deciding().map(|change| change.metric).collect();
+    metrics.dedup();
+    let metrics = cpu_first(&metrics);
+    let mut models: Vec<&Competitor> = deciding().map(|change| &change.model).collect();
+    models.sort_unstable();
+    models.dedup();
+    let line = |model: &Competitor| {
+        let of = |&metric: &Metric| {
+            let is_it = |change: &&Change| (change.metric, &change.model) == (metric, model);
+            deciding().find(is_it).map(|change| change.ratio)
+        };
+        Line {
+            label: prose::row(model),
+            competitor: model.to_string(),
+            condition: None,
+            ratios: metrics.iter().map(of).collect(),
+        }
+    };
+    let floor = |metric: &Metric| difference.floors.iter().find(|floor| floor.metric == *metric)?.all;
+    let margin = difference.margin_percent;
+    let figure = draw(Drawing {
+        title: format!("{} over {}, all conditions", difference.new, difference.base),
+        place: "ratio of geometric means over blocks",
+        remark: format!("Dashed: a change of {margin} % for the worse."),
+        sentence: None,
+        grid: &difference.grid,
+        floors: metrics.iter().map(floor).collect(),
+        margin: Some((f64::from(margin) / 100.0).ln_1p()),
+        lines: models.into_iter().map(line).collect(),
+        metrics,
+        medium,
+    })?;
+    Some(Figure { id: FOREST.into(), ..figure })
+}
+
+fn of_run<'a>(
+    of: &Of<'a>,
+    title: String,
+    metrics: Vec<Metric>,
+    lines: Vec<Line<'a>>,
     sentence: Option<String>,
-) -> Option<Figure> {
-    let Of { analysis, medium, .. } = *of;
-    let grid = &analysis.summary.grid;
-    let drawn = some_of(lines, MOST_ROWS);
+) -> Drawing<'a> {
+    let Of { analysis, medium, plan, .. } = *of;
+    let floors = metrics.iter().map(|&metric| analysis.verdicts.on(metric).and_then(|of| of.floor));
+    Drawing {
+        title: prose::load::titled(&title, analysis.summary.load()),
+        place: "geometric mean of the ratios within blocks",
+        remark: prose::load::of_a_trial(plan),
+        sentence,
+        grid: &analysis.summary.grid,
+        floors: floors.collect(),
+        margin: None,
+        metrics,
+        lines,
+        medium,
+    }
+}
+
+fn draw(of: Drawing<'_>) -> Option<Figure> {
+    let Drawing { title, place, remark, sentence, grid, metrics, floors, margin, lines: all, medium } = of;
+    let lines = some_of(&all, MOST_ROWS);
     let left_out =
-        if drawn.len() == lines.len() { "" } else { " Not every cell is drawn: the tables have all." };
-    let lines = drawn.as_slice();
+        if lines.len() == all.len() { "" } else { " Not every cell is drawn: the tables have all." };
+    let lines = lines.as_slice();
     let ratios =
         || lines.iter().flat_map(|line| line.ratios.iter().flatten().map(|ratio| ratio.judged.ratio));
-    let smallest = (ratios().reduce(f64::min)? / BEYOND).min(0.9);
-    let largest = (ratios().reduce(f64::max)? * BEYOND).max(1.11);
-    let floors = metrics.iter().map(|&metric| analysis.verdicts.on(metric).and_then(|of| of.floor));
-    let floors: Vec<Option<f64>> = floors.collect();
+    // Where a regression begins is within the frame.
+    let [low, high] = margin.map_or([0.9, 1.11], |margin| [0.9 * (-margin).exp(), 1.11 * margin.exp()]);
+    let smallest = (ratios().reduce(f64::min)? / BEYOND).min(low);
+    let largest = (ratios().reduce(f64::max)? * BEYOND).max(high);
     let rows = lines.len() as f64;
     let tick = |(index, line): (usize, &Line<'_>)| (rows - 1.0 - index as f64, line.label.clone());
     let frame = Frame::lay_out(
         Content {
-            title: prose::load::titled(title, analysis.summary.load()),
-            subtitle: subtitle(metrics, &floors) + &prose::load::of_a_trial(of.plan) + left_out,
+            title,
+            subtitle: subtitle(place, &metrics, &floors) + &remark + left_out,
             legend: legend(lines),
             y_title: String::new(),
             x_title: "ratio (log scale): 1 is no difference".into(),
@@ -107,7 +179,8 @@ fn draw(
     let (mut under, mut marks) = (Vec::new(), Vec::new());
     for (index, &metric) in metrics.iter().enumerate() {
         let panel = frame.panel(index);
-        under.push(background(panel, floors[index]));
+        let worse = margin.map(|margin| if metric.less_is_better() { margin } else { -margin });
+        under.push(background(panel, floors[index], worse));
         for (row, line) in lines.iter().enumerate() {
             let Some(ratio) = line.ratios[index] else { continue };
             let y = panel.at(0.0, rows - 1.0 - row as f64).1;
@@ -121,21 +194,15 @@ fn draw(
         Column::numbers("high end"),
         Column::words("verdict"),
     ];
-    Some(Figure {
-        id: String::new(),
-        frame,
-        sentence,
-        factors: factors(grid),
-        columns,
-        under,
-        marks,
-        first: None,
-    })
+    let figure = Figure { sentence, under, ..Figure::of(grid, frame, columns, marks) };
+    // Nothing but the row tells marks over all conditions apart.
+    let is_whole = lines.iter().all(|line| line.condition.is_none());
+    Some(if is_whole { Figure { factors: Vec::new(), ..figure } } else { figure })
 }
 
 /// CPU first: it is the robust one.
-fn metrics(analysis: &Analysis) -> Vec<Metric> {
-    let mut metrics = analysis.summary.load().main_metrics().to_vec();
+fn cpu_first(metrics: &[Metric]) -> Vec<Metric> {
+    let mut metrics = metrics.to_vec();
     metrics.sort_by_key(|metric| !metric.is_cpu());
     metrics
 }
@@ -150,7 +217,7 @@ fn compared<'a>(analysis: &'a Analysis, metrics: &[Metric]) -> Option<(String, V
         let line = |cell: &'a FamiliesCell| Line {
             label: short(grid, &cell.condition),
             competitor: FAMILIES.into(),
-            condition: &cell.condition,
+            condition: Some(&cell.condition),
             ratios: metrics.iter().map(|metric| cell.ratios.get(metric).copied()).collect(),
         };
         return Some(("Async over threaded".into(), families.cells.iter().map(line).collect()));
@@ -166,7 +233,7 @@ fn of_pairs<'a>(grid: &Grid, metrics: &[&'a [Comparison]]) -> Vec<Line<'a>> {
     let line = |(index, comparison): (usize, &'a Comparison)| Line {
         label: format!("{}, {}", prose::row(&comparison.row), short(grid, &comparison.condition)),
         competitor: comparison.row.to_string(),
-        condition: &comparison.condition,
+        condition: Some(&comparison.condition),
         ratios: metrics.iter().map(|of| of.get(index).and_then(|of| of.ratio)).collect(),
     };
     metrics.first().into_iter().flat_map(|of| of.iter().enumerate()).map(line).collect()
@@ -181,7 +248,7 @@ fn panel_heading(metric: Metric) -> String {
     }
 }
 
-fn subtitle(metrics: &[Metric], floors: &[Option<f64>]) -> String {
+fn subtitle(place: &str, metrics: &[Metric], floors: &[Option<f64>]) -> String {
     let floors = metrics.iter().zip(floors).filter_map(|(metric, floor)| {
         floor.map(|floor| format!("{} in {}", noise_floor(floor), metric.name()))
     });
@@ -192,7 +259,7 @@ fn subtitle(metrics: &[Metric], floors: &[Option<f64>]) -> String {
         format!("Grey band: how far a model differed from itself, {}.", floors.join(" and "))
     };
     format!(
-        "Marks: geometric mean of the ratios within blocks; whiskers: the interval that the verdict was made from; an arrow: \
+        "Marks: {place}; whiskers: the interval that the verdict was made from; an arrow: \
          it goes on. {band} "
     )
 }
@@ -221,8 +288,8 @@ fn legend(lines: &[Line<'_>]) -> Vec<Entry> {
     entries
 }
 
-/// The band of noise, and the line at 1.
-fn background(panel: Panel, floor: Option<f64>) -> Group {
+/// The band of noise, the line at 1, and where a change for the worse becomes a regression.
+fn background(panel: Panel, floor: Option<f64>, worse: Option<f64>) -> Group {
     let mut shapes = Vec::new();
     if let Some(floor) = floor {
         let at = |ln: f64| panel.at(ln, 0.0).0.clamp(panel.left, panel.right);
@@ -231,6 +298,13 @@ fn background(panel: Panel, floor: Option<f64>) -> Group {
     }
     let (one, _) = panel.at(0.0, 0.0);
     shapes.push(Shape::line([(one, panel.top), (one, panel.bottom)], palette::INK, 3));
+    if let Some(worse) = worse {
+        let (x, _) = panel.at(worse, 0.0);
+        let dashes = (panel.top..panel.bottom).step_by(DASH as usize * 2);
+        shapes.extend(
+            dashes.map(|y| Shape::line([(x, y), (x, (y + DASH).min(panel.bottom))], palette::FAINT_INK, 2)),
+        );
+    }
     Group { class: "reference", shapes, ..Group::default() }
 }
 
@@ -260,17 +334,19 @@ fn mark(grid: &Grid, line: &Line<'_>, metric: Metric, ratio: &Ratio, (panel, y):
     shapes.push(Shape::Marker { look, at: (x, y), radius: 9 });
     let word = prose::verdict(metric, ratio);
     let interval = ratio.judged.interval;
+    let place =
+        line.condition.map_or("all conditions".to_owned(), |condition| prose::grid::named(grid, condition));
     Mark {
         tags: Tags {
             competitor: line.competitor.clone(),
-            condition: tagged(grid, line.condition),
+            condition: line.condition.map_or_else(Vec::new, |condition| tagged(grid, condition)),
             metric: Some(metric),
             series: Some(metric.name().into()),
         },
         says: format!(
             "{}, {}: {} {}",
             line.competitor,
-            prose::grid::named(grid, line.condition),
+            place,
             metric.name(),
             Value::concluded(ratio, word.as_str()).plain()
         ),

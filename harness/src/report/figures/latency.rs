@@ -10,7 +10,7 @@ use super::axis::Axis;
 use super::frame::{Content, Frame, Panel};
 use super::palette::{self, Look};
 use super::shape::{Mark, Shape, Tags};
-use super::{Figure, Of, columns, factors, left_out, legend, named, short, some_of, tagged};
+use super::{Figure, Of, columns, left_out, legend, named, short, some_of, tagged};
 use crate::analysis::grid::{Grid, Row};
 use crate::analysis::metric::Metric;
 use crate::analysis::summary::Summary;
@@ -121,17 +121,9 @@ pub(super) fn figure<'a>(of: &Of<'a>) -> Option<Figure> {
     }
     let columns = vec![Column::numbers("percentile"), Column::numbers("response time, ms")];
     let sentence = prose::findings::of_models(analysis, Metric::P50);
-    Some(Figure {
-        id: String::new(),
-        frame,
-        sentence,
-        factors: factors(grid),
-        columns,
-        under: Vec::new(),
-        marks,
-        // The busiest condition: the last of the row and the column.
-        first: panels.iter().rposition(Option::is_some),
-    })
+    // The busiest condition: the last of the row and the column.
+    let first = panels.iter().rposition(Option::is_some);
+    Some(Figure { sentence, first, ..Figure::of(grid, frame, columns, marks) })
 }
 
 fn subtitle(plan: &Plan, summary: &Summary) -> String {

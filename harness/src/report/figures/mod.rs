@@ -6,6 +6,7 @@
 
 mod axis;
 mod cpu;
+mod figure;
 mod forest;
 mod frame;
 mod latency;
@@ -18,16 +19,15 @@ mod svg;
 mod text;
 mod timeline;
 
-use std::fmt;
-
 use rayon::prelude::*;
 use thiserror::Error;
 
+pub use self::figure::Figure;
+use self::frame::Entry;
 pub(super) use self::frame::Medium;
-use self::frame::{Entry, Frame};
 use self::palette::Look;
-use self::shape::{Group, Mark, Shape};
 use crate::analysis::Analysis;
+use crate::analysis::difference::Difference;
 use crate::analysis::faults::FaultRun;
 use crate::analysis::grid::{Dimension, Grid, Row};
 use crate::analysis::loop_kind::Loop;
@@ -37,9 +37,6 @@ use crate::plan::{self, Competitor, Condition, Factor, Family, Plan, factor};
 use crate::probes::Passes;
 use crate::record::Stored;
 use crate::report::prose;
-use crate::report::render;
-use crate::report::section::{Column, FigureLink, Table};
-use crate::report::value::Value;
 
 /// A figure that could not be drawn: a fault of roundtable.
 #[derive(Debug, Error)]
@@ -70,6 +67,12 @@ struct Kind {
     make: fn(&Of<'_>) -> Option<Figure>,
 }
 
+impl Kind {
+    fn figure(&self, of: &Of<'_>) -> Option<Figure> {
+        Some(Figure { id: self.id.into(), ..(self.make)(of)? })
+    }
+}
+
 /// Every kind of figure of a run.
 #[rustfmt::skip]
 const FIGURES: [Kind; 13] = [
@@ -87,9 +90,6 @@ const FIGURES: [Kind; 13] = [
     Kind { id: "system-calls", metric: None, of: |_| true, make: over_axis::system_calls },
     Kind { id: "aa", metric: None, of: |_| true, make: forest::same_again },
 ];
-
-/// Pixels of a page for each of a figure, at which its type of 26 is read as 12.
-const LEAST_SCALE: f64 = 0.44;
 
 /// The styles that let figures follow a page's theme.
 pub(super) fn styles() -> String {
@@ -117,8 +117,14 @@ pub(super) fn of_run(stored: &Stored, analysis: &Analysis, passes: &Passes, medi
     let mut kinds: Vec<&Kind> = FIGURES.iter().filter(|kind| (kind.of)(load)).collect();
     kinds.sort_by_key(rank);
     let of = Of { plan: &stored.environment.plan, analysis, passes, medium };
-    let make = |kind: &&Kind| Some(Figure { id: kind.id.into(), ..(kind.make)(&of)? });
-    kinds.par_iter().filter_map(make).collect()
+    kinds.par_iter().filter_map(|kind| kind.figure(&of)).collect()
+}
+
+/// The one that stands at the head of a run's report, where there is one.
+pub(super) fn forest(stored: &Stored, analysis: &Analysis, medium: Medium) -> Vec<Figure> {
+    let passes = &Passes::default();
+    let of = Of { plan: &stored.environment.plan, analysis, passes, medium };
+    FIGURES.iter().filter(|kind| kind.id == FOREST).filter_map(|kind| kind.figure(&of)).collect()
 }
 
 /// The timeline of each model in a fault run that has a valid trial.
@@ -126,158 +132,14 @@ pub(super) fn of_faults(run: FaultRun<'_>, medium: Medium) -> Vec<Figure> {
     timeline::figures(run, medium)
 }
 
+/// What decides between two runs.
+pub(super) fn of_difference(difference: &Difference, medium: Medium) -> Vec<Figure> {
+    forest::change(difference, medium).into_iter().collect()
+}
+
 /// The ids of all figures of a run that there can be.
 pub fn ids() -> impl Iterator<Item = &'static str> {
     FIGURES.iter().map(|kind| kind.id)
-}
-
-/// A figure, with its data.
-#[derive(Clone)]
-pub struct Figure {
-    id: String,
-    frame: Frame,
-    /// The sentence that it supports.
-    sentence: Option<String>,
-    /// The factors that tell its marks apart.
-    factors: Vec<&'static Factor>,
-    /// The columns of its data, after those that say what a mark stands for.
-    columns: Vec<Column>,
-    /// Lines that the marks lie on.
-    under: Vec<Group>,
-    marks: Vec<Mark>,
-    /// The one of many panels that a page shows first; the others on demand.
-    first: Option<usize>,
-}
-
-impl fmt::Debug for Figure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Figure").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl Figure {
-    /// What a section says of it, and where its files are.
-    pub(super) fn link(&self) -> FigureLink {
-        FigureLink {
-            id: self.id().to_owned(),
-            title: self.title().to_owned(),
-            caption: self.caption().to_owned(),
-            sentence: self.sentence().map(str::to_owned),
-            size: self.size(),
-        }
-    }
-
-    /// The name of its files, without the extension.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// What it shows.
-    pub fn title(&self) -> &str {
-        &self.frame.content.title
-    }
-
-    /// How to read it.
-    pub fn caption(&self) -> &str {
-        &self.frame.content.subtitle
-    }
-
-    /// The sentence that it supports, where there is one.
-    pub fn sentence(&self) -> Option<&str> {
-        self.sentence.as_deref()
-    }
-
-    /// Width and height, pixels.
-    pub fn size(&self) -> (u32, u32) {
-        self.frame.size()
-    }
-
-    /// The data behind its marks.
-    pub fn data(&self) -> Table {
-        let mut columns = vec![Column::words("model")];
-        columns.extend(self.factors.iter().map(|factor| prose::grid::column(factor)));
-        columns.extend(self.columns.iter().cloned());
-        let rows = self.marks.iter().flat_map(|mark| {
-            let mut of = vec![Value::from(mark.tags.competitor.as_str())];
-            of.extend(mark.tags.condition.iter().map(|(_, value)| prose::grid::value(value)));
-            mark.rows.iter().map(move |row| of.iter().chain(row).cloned().collect::<Vec<_>>())
-        });
-        Table::new(columns, rows)
-    }
-
-    /// The data as a CSV file.
-    pub fn csv(&self) -> Result<String, FigureError> {
-        render::csv::table(&self.data()).map_err(|reason| self.error(reason))
-    }
-
-    /// Each panel as a drawing of its own, for a page.
-    pub(super) fn panels(&self) -> Result<Vec<String>, FigureError> {
-        (0..self.frame.content.panels.len()).map(|index| self.panel(index)).collect()
-    }
-
-    fn panel(&self, index: usize) -> Result<String, FigureError> {
-        let [left, top, width, height] = self.frame.region(index);
-        let is_here =
-            |shapes: &[Shape]| shapes.iter().any(|shape| (top..top + height).contains(&shape.at().1));
-        let mut groups = vec![self.frame.axes(index)];
-        groups.extend(self.under.iter().filter(|group| is_here(&group.shapes)).cloned());
-        let marks: Vec<&Mark> = self.marks.iter().filter(|mark| is_here(&mark.shapes)).collect();
-        groups.extend(marks.iter().map(|mark| mark.group()));
-        let says: Vec<_> = marks.iter().map(|mark| mark.says.as_str()).collect();
-        let heading = &self.frame.content.panels[index];
-        let of = if heading.is_empty() { String::new() } else { format!(", {heading}") };
-        let name = format!("{}{of}: {}", self.title(), says.join("; "));
-        let view = svg::Panel { figure: &self.id, index, name: &name, view: [left, top, width, height] };
-        svg::write_panel(&view, &groups).map_err(|reason| self.error(reason))
-    }
-
-    /// A swatch and a name for each entry of the legend, and the row that it stands for.
-    pub(super) fn legend(&self) -> Result<Vec<(String, String, Option<String>)>, FigureError> {
-        let swatch = |entry: &Entry| {
-            let shapes = vec![Shape::Marker { look: entry.look, at: (14, 14), radius: 9 }];
-            svg::write_swatch(28, shapes).map_err(|reason| self.error(reason))
-        };
-        self.frame
-            .content
-            .legend
-            .iter()
-            .map(|entry| Ok((swatch(entry)?, entry.name.clone(), entry.competitor.clone())))
-            .collect()
-    }
-
-    /// What its axes show, up and across.
-    pub(super) fn axis_titles(&self) -> [&str; 2] {
-        [&self.frame.content.y_title, &self.frame.content.x_title]
-    }
-
-    /// Width under which the letters of a panel on a page become too small, CSS pixels.
-    pub(super) fn panel_width(&self) -> u32 {
-        let [_, _, width, _] = self.frame.region(0);
-        (f64::from(width) * LEAST_SCALE) as u32
-    }
-
-    /// The one of many panels that a page shows first.
-    pub(super) fn first(&self) -> Option<usize> {
-        self.first
-    }
-
-    /// The drawing as an SVG file.
-    pub fn svg(&self) -> Result<String, FigureError> {
-        let mut groups = self.frame.groups();
-        groups.extend(self.under.iter().cloned());
-        groups.extend(self.marks.iter().map(Mark::group));
-        let names = svg::Names { id: &self.id, title: self.title(), description: self.caption() };
-        svg::write(&names, self.size(), &groups).map_err(|reason| self.error(reason))
-    }
-
-    /// The drawing as a PNG file.
-    pub fn png(&self) -> Result<Vec<u8>, FigureError> {
-        png::of(&self.svg()?).map_err(|reason| self.error(reason))
-    }
-
-    fn error(&self, reason: String) -> FigureError {
-        FigureError { figure: self.id.clone(), reason }
-    }
 }
 
 /// At most `limit` of `all`, spread evenly, the first and the last among them: a plan may be larger than a picture.
@@ -335,11 +197,6 @@ fn named(row: &Competitor, grid: &Grid, condition: &Condition) -> String {
 /// The factors of `grid`, with what they are in `condition`.
 fn tagged(grid: &Grid, condition: &Condition) -> Vec<(&'static Factor, plan::Value)> {
     grid.dimensions().iter().map(|of| (of.factor, of.factor.get(condition))).collect()
-}
-
-/// The factors of `grid`.
-fn factors(grid: &Grid) -> Vec<&'static Factor> {
-    grid.dimensions().iter().map(|of| of.factor).collect()
 }
 
 fn legend(summary: &Summary, looks: &[(&Competitor, Look)]) -> Vec<Entry> {

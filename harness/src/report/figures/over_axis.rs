@@ -4,7 +4,7 @@ use super::axis::{Axis, has_logarithms};
 use super::frame::{Content, Frame, Panel};
 use super::palette::{self, Look};
 use super::shape::{Group, Mark, Shape, Tags};
-use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panel_width, panels, tagged};
+use super::{Figure, Of, columns, heading, left_out, legend, named, panel_width, panels, tagged};
 use crate::analysis::grid::{Grid, Row};
 use crate::analysis::metric::Metric;
 use crate::analysis::trial::ValidTrial;
@@ -161,16 +161,7 @@ fn draw(of: &Of<'_>, quantity: &Quantity, values: &Values<'_>) -> Option<Figure>
         Column::numbers("highest block"),
     ];
     let sentence = prose::findings::of_values(analysis, quantity.name, values);
-    Some(Figure {
-        id: String::new(),
-        frame,
-        sentence,
-        factors: factors(grid),
-        columns,
-        under,
-        marks,
-        first: None,
-    })
+    Some(Figure { sentence, under, ..Figure::of(grid, frame, columns, marks) })
 }
 
 /// Less than [`APART`] where the models of one concurrency would reach into those of the next.

@@ -7,7 +7,7 @@ use super::axis::Axis;
 use super::frame::{Content, Frame};
 use super::palette::{self, Look};
 use super::shape::{Group, Mark, Shape, Tags};
-use super::{Figure, Of, columns, factors, heading, left_out, legend, named, panel_width, panels, tagged};
+use super::{Figure, Of, columns, heading, left_out, legend, named, panel_width, panels, tagged};
 use crate::analysis::grid::Grid;
 use crate::analysis::metric::Metric;
 use crate::analysis::ratio::{Bound, Ratio};
@@ -88,16 +88,7 @@ pub(super) fn figure(of: &Of<'_>, metric: Metric) -> Option<Figure> {
         Column::words("verdict"),
     ];
     let sentence = prose::findings::of_models(analysis, metric);
-    Some(Figure {
-        id: String::new(),
-        frame,
-        sentence,
-        factors: factors(grid),
-        columns,
-        under,
-        marks,
-        first: None,
-    })
+    Some(Figure { sentence, under, ..Figure::of(grid, frame, columns, marks) })
 }
 
 fn mark(

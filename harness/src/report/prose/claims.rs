@@ -2,6 +2,7 @@
 
 use super::{event as event_named, few_blocks, row};
 use crate::analysis::Analysis;
+use crate::analysis::difference::Difference;
 use crate::analysis::faults::{self, FaultRun, ModelFault};
 use crate::analysis::findings::{Claim, Finding};
 use crate::analysis::metric::Metric;
@@ -15,10 +16,7 @@ const MODELS: usize = 6;
 /// Everything that was found, the most general first: the families, where single conditions stand, the tiers, the models.
 pub(in crate::report) fn of_run(analysis: &Analysis) -> Vec<String> {
     let findings = analysis.findings();
-    let mut sentences: Vec<String> = overall(&findings, |claim| match claim {
-        Claim::FamiliesOverall { .. } => Some(("Async".into(), "threaded".into())),
-        _ => None,
-    });
+    let mut sentences: Vec<String> = families(&findings).into_iter().collect();
     sentences.extend(conditions(analysis));
     sentences.extend(tiers(&findings));
     let models = overall(&findings, |claim| match claim {
@@ -27,6 +25,29 @@ pub(in crate::report) fn of_run(analysis: &Analysis) -> Vec<String> {
     });
     sentences.extend(models.into_iter().take(MODELS));
     sentences
+}
+
+/// How the async models stand to the threaded ones over all conditions, where a run has both.
+pub(in crate::report) fn of_families(analysis: &Analysis) -> Option<String> {
+    families(&analysis.findings())
+}
+
+fn families(findings: &[Finding]) -> Option<String> {
+    let sentences = overall(findings, |claim| match claim {
+        Claim::FamiliesOverall { .. } => Some(("Async".into(), "threaded".into())),
+        _ => None,
+    });
+    sentences.into_iter().next()
+}
+
+/// How each model changed from one run to the next, a sentence a model.
+pub(in crate::report) fn of_difference(difference: &Difference) -> Vec<String> {
+    overall(&difference.findings(), |claim| match claim {
+        Claim::Change { model, .. } => {
+            Some((format!("In {}, {}", difference.new, row(model)), format!("itself in {}", difference.base)))
+        }
+        _ => None,
+    })
 }
 
 /// A sentence for each pair of which `findings` claim something over all conditions.

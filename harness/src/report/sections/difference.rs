@@ -2,8 +2,9 @@
 
 use crate::analysis::difference::matching::Weight;
 use crate::analysis::difference::{Change, Decision, Difference, LostCell, Outcome};
-use crate::analysis::grid::Grid;
+use crate::analysis::grid::{Dimension, Grid};
 use crate::analysis::loop_kind::Loop;
+use crate::report::figures::Figure;
 use crate::report::prose::{self, load};
 use crate::report::section::{Column, Content, Document, Lead, Section, Table};
 use crate::report::value::{Value, noise_floor, with_interval};
@@ -13,11 +14,16 @@ use crate::text::counted;
 const NAMED: usize = 5;
 
 /// What changed, as a document.
-pub(in crate::report) fn document(difference: &Difference) -> Document {
+pub(in crate::report) fn document(difference: &Difference, figures: &[Figure]) -> Document {
     let Difference { base, new, margin_percent, .. } = difference;
-    let notes = notes(difference).into_iter().map(Content::Warning);
-    let deciding =
-        Section::new("decides", "What decides: each model over all conditions").table(deciding(difference));
+    let deciding = Section::new("decides", "What decides: each model over all conditions")
+        .with(figures.iter().map(|figure| Content::Figure(figure.link())))
+        .with([Content::Findings {
+            sentences: prose::claims::of_difference(difference),
+            findings: difference.findings(),
+            quotable: None,
+        }])
+        .table(deciding(difference));
     let beside = beside(difference)
         .map(|table| Section::new("beside", "Beside it, without a part in the decision").table(table));
     let cells = Section::new("cells", "Cells that changed");
@@ -26,7 +32,8 @@ pub(in crate::report) fn document(difference: &Difference) -> Document {
         None => cells.paragraph("No single cell changed beyond noise."),
     };
     let method = Section::new("method", "How to read it").paragraph(method(difference));
-    let outcome = Section::new("outcome", "What it comes to").paragraph(sentence(difference)).with(notes);
+    let outcome =
+        Section::new("outcome", "What it comes to").paragraph(sentence(difference)).with(notes(difference));
     let sections = std::iter::once(outcome).chain([deciding]).chain(beside).chain([cells, method]);
     Document {
         title: format!("roundtable: from {base} to {new}"),
@@ -66,38 +73,41 @@ fn lead(difference: &Difference) -> Lead {
 
 /// What the outcome rests on: each model over all its conditions, a row a metric.
 fn deciding(difference: &Difference) -> Table {
-    table(difference, |change| change.decides)
+    table(difference, &[], |change| change.decides)
 }
 
 /// Each model over all its conditions in the metrics that do not decide; `None` where there are none.
 fn beside(difference: &Difference) -> Option<Table> {
-    some(table(difference, |change| !change.decides && change.condition.is_none()))
+    some(table(difference, &[], |change| !change.decides && change.condition.is_none()))
 }
 
 /// The cells that changed; `None` when none did.
 fn cells(difference: &Difference) -> Option<Table> {
-    some(table(difference, |change| change.condition.is_some() && (change.is_worse() || change.is_better())))
+    let changed = |change: &Change| change.is_worse() || change.is_better();
+    let dimensions = difference.grid.dimensions();
+    some(table(difference, dimensions, |change| change.condition.is_some() && changed(change)))
 }
 
 /// In what the runs differ, by its weight: what changes what was compared, then what is worth knowing.
-fn notes(difference: &Difference) -> Vec<String> {
+fn notes(difference: &Difference) -> impl Iterator<Item = Content> {
     let of = |weight, opening: &str| {
         let those = difference.mismatches.iter().filter(|mismatch| mismatch.weight == weight);
         let those: Vec<_> = those.map(ToString::to_string).collect();
         (!those.is_empty()).then(|| format!("{opening}: {}.", those.join("; ")))
     };
     let changes = of(Weight::ChangesTheMeaning, "These differ, and what changed may be their doing");
-    changes.into_iter().chain(of(Weight::WorthKnowing, "These differ, which is worth knowing")).collect()
+    let others = of(Weight::WorthKnowing, "These differ, which is worth knowing");
+    changes.map(Content::Warning).into_iter().chain(others.map(Content::Paragraph))
 }
 
 fn some(table: Table) -> Option<Table> {
     (!table.rows.is_empty()).then_some(table)
 }
 
-fn table(difference: &Difference, shown: impl Fn(&Change) -> bool) -> Table {
-    let grid = &difference.grid;
+/// The changes that are `shown`, told apart by the factors of `dimensions`.
+fn table(difference: &Difference, dimensions: &[Dimension], shown: impl Fn(&Change) -> bool) -> Table {
     let mut columns = vec![Column::words("model")];
-    columns.extend(prose::grid::columns(grid));
+    columns.extend(dimensions.iter().map(|of| prose::grid::column(of.factor)));
     columns.extend([
         Column::words("metric"),
         Column::numbers("NEW / BASE"),
@@ -106,10 +116,12 @@ fn table(difference: &Difference, shown: impl Fn(&Change) -> bool) -> Table {
     ]);
     let rows = difference.changes.iter().filter(|change| shown(change)).map(|change| {
         let mut row = vec![prose::row(&change.model).into()];
-        row.extend(match &change.condition {
-            Some(condition) => prose::grid::values(grid, condition),
-            None => vec!["all".into(); grid.dimensions().len()],
-        });
+        let value = |of: &Dimension| {
+            Value::or_nothing(change.condition.as_ref(), |condition| {
+                prose::grid::value(&of.factor.get(condition))
+            })
+        };
+        row.extend(dimensions.iter().map(value));
         row.extend([
             change.metric.name().into(),
             Value::ratio(&change.ratio),
@@ -323,6 +335,18 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn each_model_is_told_in_a_sentence_with_the_interval_of_each_metric_that_decides() {
+        let [base, new] = halves(|model, sample| slow_cpu(model, "mio", sample, 1.3));
+        let told = document(&of(&base, &new), &[]);
+        let Content::Findings { sentences, findings, .. } = &told.sections[1].content[0] else {
+            panic!("findings first")
+        };
+        assert_eq!((sentences.len(), findings.len()), (2, 4));
+        assert!(sentences[1].starts_with("In new, mio needed 1.23 × ("), "{sentences:?}");
+        assert!(sentences[1].contains(") the CPU time per request of itself in base, and "), "{sentences:?}");
     }
 
     #[test]

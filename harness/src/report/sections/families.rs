@@ -33,7 +33,9 @@ pub(in crate::report) fn document(source: &Source<'_>) -> Document {
         &format!("roundtable: threaded against async in {name}"),
         source.analysis.summary.load(),
     );
-    let mut sections = sections(source);
+    let figures = source.figures.iter().map(|figure| Content::Figure(figure.link()));
+    let mut sections: Vec<_> =
+        std::iter::once(Section::opening().with(figures)).chain(sections(source)).collect();
     if source.analysis.summary.load().is_closed() {
         sections.extend(published::sections(source));
     } else {
@@ -42,7 +44,12 @@ pub(in crate::report) fn document(source: &Source<'_>) -> Document {
              compare a run without --rate.",
         ));
     }
-    Document { title, command: format!("roundtable compare {name}"), lead: lead::of(source), sections }
+    Document {
+        title,
+        command: format!("roundtable compare {name}"),
+        lead: lead::of_families(source),
+        sections,
+    }
 }
 
 /// A row a condition.

@@ -14,6 +14,12 @@ pub(super) fn of(source: &Source<'_>) -> Option<Lead> {
     Some(Lead { measured: measured(source), found, sure: sure(source) })
 }
 
+/// The same, of threaded against async alone.
+pub(super) fn of_families(source: &Source<'_>) -> Option<Lead> {
+    let found = prose::claims::of_families(source.analysis)?;
+    Some(Lead { measured: measured(source), found, sure: sure(source) })
+}
+
 fn measured(source: &Source<'_>) -> String {
     let (summary, environment) = (&source.analysis.summary, &source.stored.environment);
     let plan = &environment.plan;
