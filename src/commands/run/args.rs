@@ -30,8 +30,8 @@ const ALL: &str = "all";
 /// Arguments of `roundtable run`.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(after_long_help = "\
-What is done to a trial can be varied: --backends, --concurrency, --rate, --requests, --warmup, --connections, --body-bytes, \
---layout and --workers take a list, as in --connections close,keepalive, and every combination is measured.")]
+What is done to a trial can be varied: each option from --backends to --backlog takes a list, as in --connections \
+close,keepalive, and every combination is measured.")]
 pub(crate) struct Args {
     /// Run this experiment in place of the whole matrix: a scenario's name (`roundtable scenarios` lists them), all of them
     /// (all), or a TOML file of your own; what else is asked for goes before what it says

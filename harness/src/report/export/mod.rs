@@ -10,11 +10,12 @@ pub mod faults;
 pub mod report;
 pub mod trials;
 
+use roundtable_backends::ServiceTime;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 
 use crate::analysis::ratio::Bound;
-use crate::plan::{Competitor, Condition, Connections, Layout};
+use crate::plan::{Arrivals, Competitor, Condition, Connections, Layout};
 
 /// The published forms: the name of each one's schema file, and the schema.
 pub fn schemas() -> [(&'static str, Schema); 5] {
@@ -48,14 +49,28 @@ pub struct ConditionForm {
     pub connections: &'static str,
     /// Requests per second of the open loop; null: closed loop.
     pub rate_per_second: Option<u64>,
+    /// `even` or `poisson`: how the requests of the open loop are spaced.
+    pub arrivals: &'static str,
     /// Length of each response body.
     pub body_bytes: u64,
+    /// Length of each request body; 0: there is none.
+    pub upload_bytes: u64,
+    /// Mean time that a backend works on a request.
+    pub mean_service_time_s: f64,
+    /// Whether these times are distributed exponentially, and not all alike.
+    pub service_times_are_exponential: bool,
+    /// Requests that a backend works on at a time; null: all.
+    pub at_a_time: Option<u32>,
+    /// Connections that may wait to be accepted, where that was asked about.
+    pub backlog: Option<u32>,
     /// Worker threads of the models that have a fixed number of them; null: each model's default.
     pub workers: Option<u32>,
     /// `shared`: every role may use all processors; `pinned`: the balancer has one to itself.
     pub layout: &'static str,
-    /// Requests in the timed window.
+    /// Requests in the timed window, at most where it has a duration.
     pub requests: u64,
+    /// When the window ended at the latest; null: with its last request.
+    pub duration_ms: Option<u64>,
     /// Requests before it, not counted.
     pub warmup_requests: u64,
 }
@@ -70,13 +85,23 @@ impl From<&Condition> for ConditionForm {
                 Connections::Keepalive => "keepalive",
             },
             rate_per_second: condition.rate,
+            arrivals: match condition.arrivals {
+                Arrivals::Even => "even",
+                Arrivals::Poisson => "poisson",
+            },
             body_bytes: condition.body_bytes,
+            upload_bytes: condition.upload_bytes,
+            mean_service_time_s: condition.delay.mean().as_secs_f64(),
+            service_times_are_exponential: matches!(condition.delay, ServiceTime::Exponential(_)),
+            at_a_time: condition.at_a_time,
+            backlog: condition.backlog,
             workers: condition.workers,
             layout: match condition.layout {
                 Layout::Shared => "shared",
                 Layout::Pinned => "pinned",
             },
             requests: condition.requests,
+            duration_ms: condition.duration_ms,
             warmup_requests: condition.warmup,
         }
     }
