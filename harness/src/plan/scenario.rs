@@ -1,7 +1,7 @@
 //! Scenarios: experiments as data. What is asked, under which conditions, for how long, and how the answer is read off.
 //!
 //! A scenario is a TOML file: those of [`BUILT_IN`] are compiled in from `harness/scenarios/`, a user writes others. It has one
-//! run or several, each with a plan of its own, since a run is a closed loop or an open one. [`file`] reads them; what a
+//! run or several, each with a plan of its own, since a run is a closed loop or an open one. `file` reads them; what a
 //! scenario says takes the place of the command line's defaults, and whatever is asked for on the command line goes before
 //! it. Rule: a mistake in a file is told with its line and what to write instead.
 
