@@ -239,8 +239,7 @@ impl Families {
     pub fn overall_on(&self, metric: Metric) -> Option<Finding> {
         let FamiliesOverall { ratio, variation } = self.overall.get(&metric)?;
         let claim = Claim::FamiliesOverall { metric, conclusion: ratio.conclusion() };
-        let conditions = self.cells.iter().map(|cell| cell.condition.clone()).collect();
-        Some(Finding::overall(claim, ratio, variation, conditions))
+        Some(Finding::overall(claim, ratio, variation))
     }
 
     /// The same, on one metric.

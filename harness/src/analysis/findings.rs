@@ -148,7 +148,7 @@ pub(super) fn of_run(analysis: &Analysis) -> Vec<Finding> {
     let reference = analysis.summary.reference();
     let models = analysis.whole_grid.iter().flat_map(|of| {
         let pairs = reference.into_iter().flat_map(|reference| of.to_reference(reference));
-        pairs.map(|pair| Finding::of_pair(of.metric, pair, conditions)).collect::<Vec<_>>()
+        pairs.map(|pair| Finding::of_pair(of.metric, pair)).collect::<Vec<_>>()
     });
     families.chain(tiers).chain(models).collect()
 }
@@ -172,13 +172,8 @@ pub fn on_models(of: &OfMetric) -> Vec<Finding> {
 }
 
 impl Finding {
-    /// A claim over `conditions`, all that were looked at.
-    pub(super) fn overall(
-        claim: Claim,
-        ratio: &Ratio,
-        variation: &Variation,
-        conditions: Vec<Condition>,
-    ) -> Self {
+    /// A claim over all conditions that say something of it.
+    pub(super) fn overall(claim: Claim, ratio: &Ratio, variation: &Variation) -> Self {
         Finding {
             figure: claim.metric().and_then(Metric::figure),
             claim,
@@ -186,8 +181,8 @@ impl Finding {
             interval: ratio.judged.interval,
             ratio: Some(ratio.judged.ratio),
             at_least: ratio.is_at_least(),
-            of_conditions: conditions.len(),
-            conditions,
+            conditions: variation.conditions.clone(),
+            of_conditions: variation.of_conditions,
             evidence: Evidence {
                 blocks: ratio.judged.blocks,
                 margin: ratio.judged.margin,
@@ -197,15 +192,15 @@ impl Finding {
         }
     }
 
-    /// How a pair stands over all `conditions`.
-    pub(super) fn of_pair(metric: Metric, pair: &Overall, conditions: &[Condition]) -> Self {
+    /// How a pair stands over all conditions.
+    pub(super) fn of_pair(metric: Metric, pair: &Overall) -> Self {
         let claim = Claim::ModelOverall {
             model: pair.row.clone(),
             with: pair.with.clone(),
             metric,
             conclusion: pair.ratio.conclusion(),
         };
-        Finding::overall(claim, &pair.ratio, &pair.variation, conditions.to_vec())
+        Finding::overall(claim, &pair.ratio, &pair.variation)
     }
 
     /// The tiers of `of`, where its pairs are judged at all.

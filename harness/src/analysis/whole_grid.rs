@@ -50,7 +50,7 @@ pub struct Variation {
     /// The highest.
     pub highest: f64,
     /// Conditions that it is the mean of.
-    pub conditions: usize,
+    pub conditions: Vec<Condition>,
     /// All conditions of the run: of the others the client hid the ratio.
     pub of_conditions: usize,
     /// Where the ratio is another than the middle one, beyond chance and noise.
@@ -105,16 +105,21 @@ impl<'a> Sample<'a> {
     /// Over `conditions`, those left out in which the client hides the ratio.
     pub(super) fn over(conditions: Vec<OfCondition<'a>>) -> Self {
         let of_conditions = conditions.len();
-        let says = |of: &OfCondition<'_>| !of.by_block.is_empty();
-        let exact = conditions.iter().any(|of| says(of) && of.bound == Bound::Exact);
-        let bound = conditions.iter().filter(|of| says(of)).map(|of| of.bound).fold(Bound::Exact, Bound::and);
+        let conditions: Vec<_> = conditions.into_iter().filter(|of| !of.by_block.is_empty()).collect();
+        // A ratio that is hidden is left out, unless all are.
+        let any = |is: fn(Bound) -> bool| conditions.iter().any(|of| is(of.bound));
+        let seen = any(|bound| bound != Bound::Unknown);
+        let (mixed, exact) = (
+            any(|bound| bound == Bound::AtLeast) && any(|bound| bound == Bound::AtMost),
+            any(|bound| bound == Bound::Exact),
+        );
         // Bounds to either side say nothing together; then the conditions speak that have none.
-        let kept = |of: &OfCondition<'_>| match bound {
-            Bound::Unknown if exact => of.bound == Bound::Exact,
-            Bound::Unknown => true,
-            _ => of.bound != Bound::Unknown,
+        let kept = |of: &OfCondition<'_>| match of.bound {
+            Bound::Unknown => !seen,
+            Bound::AtLeast | Bound::AtMost => !(mixed && exact),
+            Bound::Exact => true,
         };
-        let conditions: Vec<_> = conditions.into_iter().filter(|of| says(of) && kept(of)).collect();
+        let conditions: Vec<_> = conditions.into_iter().filter(kept).collect();
         let means: Vec<f64> = conditions.iter().filter_map(|of| mean(&of.values())).collect();
         let grand = mean(&means).unwrap_or(0.0);
         let mut deviations: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
@@ -176,7 +181,7 @@ impl<'a> Sample<'a> {
             between: between(&estimates.iter().map(|(_, of)| *of).collect::<Vec<_>>()),
             lowest: lowest.exp(),
             highest: highest.exp(),
-            conditions: self.conditions.len(),
+            conditions: self.conditions.iter().map(|of| of.condition.clone()).collect(),
             of_conditions: self.of_conditions,
             departing: departing.map(|(condition, _)| (*condition).clone()).collect(),
         })
@@ -319,7 +324,7 @@ mod tests {
         // 14 + 62 µs to 21 + 88 µs, under every condition.
         assert!((mio.ratio.judged.ratio - 76.0 / 109.0).abs() < 0.02, "{mio:?}");
         assert_eq!(mio.ratio.conclusion(), Conclusion::Below);
-        assert_eq!((mio.variation.conditions, mio.variation.of_conditions), (15, 15));
+        assert_eq!((mio.variation.conditions.len(), mio.variation.of_conditions), (15, 15));
         assert!(mio.variation.between.is_some_and(|between| between < 0.02), "{mio:?}");
         assert!(mio.variation.departing.is_empty());
         assert!(whole.floor.is_some_and(|floor| floor < 0.05));

@@ -210,7 +210,7 @@ mod tests {
         let of = &tested(vec![across], 8)[0];
         assert_eq!(of.outcome, Outcome::Confirmed);
         let variation = of.variation.as_ref().unwrap();
-        assert_eq!(variation.conditions, 1);
+        assert_eq!(variation.conditions.len(), 1);
         assert!((of.ratio.unwrap().judged.ratio - 1.35).abs() < 0.06, "{of:?}");
     }
 }

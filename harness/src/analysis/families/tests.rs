@@ -57,8 +57,25 @@ fn where_the_client_limited_both_families_it_hides_which_is_better() {
     assert_eq!(families.cells[0].ratios[&Metric::Throughput].conclusion(), Conclusion::ClientBound);
     // Over all conditions, those speak in which it hides nothing.
     let overall = &families.overall[&Metric::Throughput];
-    assert_eq!((overall.variation.conditions, overall.variation.of_conditions), (1, 2));
+    assert_eq!((overall.variation.conditions.len(), overall.variation.of_conditions), (1, 2));
     assert_eq!(overall.ratio.conclusion(), Conclusion::Above);
+}
+
+#[test]
+fn a_condition_that_the_client_hides_does_not_hide_the_bounds_of_the_others() {
+    let mut stored = small().blocks(8).build();
+    let is_limited = |trial: &&mut crate::record::Trial| {
+        trial.cell.condition.backends == 1 || trial.cell.competitor.name == "mio"
+    };
+    for trial in stored.trials.iter_mut().filter(is_limited) {
+        if let Outcome::Measured(sample) = &mut trial.outcome {
+            sample.client.system_ns = sample.elapsed_ns;
+        }
+    }
+    let finding = Families::of(&stored).unwrap().overall_on(Metric::Throughput).unwrap();
+    assert_eq!(finding.claim.conclusion(), Some(Conclusion::Above));
+    assert!(finding.at_least, "{finding:?}");
+    assert_eq!((finding.conditions.len(), finding.of_conditions), (1, 2));
 }
 
 #[test]

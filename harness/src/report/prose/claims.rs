@@ -88,7 +88,13 @@ fn clause(finding: &Finding, object: &str) -> Option<String> {
         (true, _) => "at most ",
         _ => "",
     };
-    Some(match conclusion {
+    let part = match (finding.conditions.len(), finding.of_conditions) {
+        (some, all) if some < all => {
+            format!(" (over the {some} of {all} conditions that tell)")
+        }
+        _ => String::new(),
+    };
+    let said = match conclusion {
         Conclusion::Above | Conclusion::Below => {
             format!("{verb} {bound}{ratio:.2} ×{interval} the {thing} of {object}")
         }
@@ -106,7 +112,8 @@ fn clause(finding: &Finding, object: &str) -> Option<String> {
         Conclusion::ClientBound => format!(
             "cannot be told from {object} in {thing}, since the load generator was the limit ({ratio:.2} × measured)"
         ),
-    })
+    };
+    Some(said + &part)
 }
 
 /// Under how many single conditions which family stands better; nothing where too few blocks say so of none.

@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::analysis::loop_kind::Loop;
-use crate::plan::FACTORS;
+use crate::plan::{FACTORS, Kind};
 use crate::report::prose;
 use crate::report::section::Lead;
 use crate::report::value::noise_floor;
@@ -28,9 +28,15 @@ fn measured(source: &Source<'_>) -> String {
         format!("{} {}", of.factor.title, values.join(", "))
     });
     let day = environment.created.split('T').next().unwrap_or_default();
+    let of_kind = |kind: Kind, name: &str| {
+        let count = summary.balancers().filter(|row| row.kind == kind).count();
+        (count > 0).then(|| counted(count, name))
+    };
+    let kinds = [(Kind::Model, "concurrency model"), (Kind::Peer, "product"), (Kind::Floor, "floor")];
+    let kinds: Vec<_> = kinds.into_iter().filter_map(|(kind, name)| of_kind(kind, name)).collect();
     format!(
         "{}; {}; {}, {}; {day}",
-        counted(summary.balancers().count(), "concurrency model"),
+        kinds.join(", "),
         grid.collect::<Vec<_>>().join("; "),
         prose::load::length(plan),
         prose::blocks(summary),
