@@ -91,6 +91,11 @@ pub enum ScenarioError {
         /// The system's reason.
         reason: String,
     },
+    /// A promise without rates up to which it could be kept.
+    #[error(
+        "--slo asks up to which rate a promise is kept; give rates as well, as in --rate 1000,2000,4000, or --scenario saturation"
+    )]
+    NoRates,
     /// Something in it makes no sense.
     #[error("{file}, line {line}: {reason}")]
     Mistake {

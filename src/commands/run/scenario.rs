@@ -39,6 +39,9 @@ pub(crate) fn asked_for(asked: &str) -> Result<Vec<Scenario>, ScenarioError> {
 pub(super) fn runs(args: &Args) -> Result<Vec<Args>, ScenarioError> {
     let Some(asked) = &args.scenario else {
         let mut args = args.clone();
+        if args.slo.is_some() && args.factors.of(&factor::RATE).is_none() {
+            return Err(ScenarioError::NoRates);
+        }
         args.purpose = args.slo.map(|promise| Purpose {
             scenario: None,
             run: None,
@@ -190,6 +193,14 @@ mod tests {
                 assert!(plan.purpose.is_some());
             }
         }
+    }
+
+    #[test]
+    fn a_promise_needs_rates() {
+        let told = runs(&args_of("--slo p99<10ms")).unwrap_err().to_string();
+        assert!(told.contains("as in --rate 1000,2000,4000"), "{told}");
+        let purpose = runs_of("--slo p99<10ms --rate 1000,2000")[0].purpose.clone().unwrap();
+        assert_eq!(purpose.question, "Up to which rate does each row keep p99<10ms?");
     }
 
     #[test]
