@@ -110,6 +110,10 @@ impl LoadConfig {
         if let Some(rate) = self.rate.filter(|rate| !(1..=MAX_RATE).contains(rate)) {
             return Err(LoadError::Rate { asked: rate });
         }
+        let follow = |pair: &[Surge]| pair[0].until.is_some_and(|until| until <= pair[1].from);
+        if !self.surges.windows(2).all(follow) {
+            return Err(LoadError::Surges);
+        }
         if !(LEAST_TIMEOUT..=MOST_TIMEOUT).contains(&self.timeout) {
             return Err(LoadError::Timeout { asked: self.timeout });
         }
@@ -168,6 +172,11 @@ mod tests {
         for rate in [0, MAX_RATE + 1] {
             let paced = LoadConfig { rate: Some(rate), ..config(1, 1) };
             assert!(matches!(paced.check(), Err(LoadError::Rate { .. })));
+        }
+        for (first, second) in [("3@2s-3s", "2@1s-2s"), ("3@1s-", "2@2s-3s"), ("3@1s-3s", "2@2s-4s")] {
+            let surges = [first, second].map(|text| text.parse().unwrap()).to_vec();
+            let surging = LoadConfig { rate: Some(10), surges, ..config(1, 1) };
+            assert!(matches!(surging.check(), Err(LoadError::Surges)));
         }
         for timeout in [Duration::ZERO, Duration::MAX] {
             let impatient = LoadConfig { timeout, ..config(1, 1) };

@@ -90,6 +90,11 @@ pub enum LoadError {
         /// As it was given.
         asked: u64,
     },
+    /// Surges that do not follow one another.
+    #[error(
+        "a surge begins before the one before it has ended; give them in order, as in --surge 3@2s-4s --surge 2@5s-6s"
+    )]
+    Surges,
     /// No or too much patience.
     #[error(
         "a timeout of {} is out of bounds; give {} to {}",
@@ -187,6 +192,7 @@ impl LoadError {
             | LoadError::ConcurrencyAboveRequests { .. }
             | LoadError::TooMany { .. }
             | LoadError::Rate { .. }
+            | LoadError::Surges
             | LoadError::Timeout { .. }
             | LoadError::Method { .. }
             | LoadError::Field { .. } => true,

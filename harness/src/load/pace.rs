@@ -97,8 +97,9 @@ enum Arrivals {
     Even,
     Poisson {
         random: Box<ChaCha8Rng>,
-        /// Of the next request.
-        due: Duration,
+        /// When the next request is due: as long after the beginning as so many evenly spaced requests are, in requests
+        /// times nanoseconds per second.
+        come: u128,
     },
 }
 
@@ -164,9 +165,10 @@ impl Pace {
     /// The same, with the arrivals of a Poisson process in the open loop.
     pub(crate) fn poisson(mut self) -> Self {
         if let Some(rate) = self.rate {
+            // The same for every model, and another at another rate.
             let mut random = Box::new(ChaCha8Rng::seed_from_u64(rate));
-            let due = gap(&mut random, rate);
-            self.arrivals = Arrivals::Poisson { random, due };
+            let come = gap(&mut random);
+            self.arrivals = Arrivals::Poisson { random, come };
         }
         self
     }
@@ -175,7 +177,7 @@ impl Pace {
     pub(crate) fn ending(mut self, duration: Duration) -> Self {
         self.ends = Some(duration);
         if let Some(rate) = self.rate {
-            let due = (duration.as_nanos() * u128::from(rate)).div_ceil(SECOND_NS);
+            let due = self.come_by(duration.as_nanos(), rate).div_ceil(SECOND_NS);
             self.requests = self.requests.min(u64::try_from(due).unwrap_or(u64::MAX));
             self.ends = Some(duration + LATE);
         }
@@ -202,7 +204,7 @@ impl Pace {
     pub(crate) fn upcoming(&self) -> Option<Duration> {
         (self.issued < self.requests).then(|| match &self.arrivals {
             Arrivals::Even => self.due(self.issued),
-            Arrivals::Poisson { due, .. } => *due,
+            Arrivals::Poisson { come, .. } => self.at(*come),
         })
     }
 
@@ -215,8 +217,8 @@ impl Pace {
         let due = self.upcoming().filter(|due| *due <= now)?;
         let index = self.issued;
         self.issued += 1;
-        if let (Arrivals::Poisson { random, due }, Some(rate)) = (&mut self.arrivals, self.rate) {
-            *due += gap(random, rate);
+        if let Arrivals::Poisson { random, come } = &mut self.arrivals {
+            *come += gap(random);
         }
         if self.is_open() {
             self.note(index, now - due, waited);
@@ -237,7 +239,13 @@ impl Pace {
             && fourth.behind.as_nanos() * u128::from(third.requests)
                 > third.behind.as_nanos() * u128::from(fourth.requests);
         let enough = self.rate.is_none_or(|rate| {
-            u128::from(achieved_milli_per_s) * 100 >= u128::from(rate) * 1000 * u128::from(SUSTAINED_PERCENT)
+            let all = self.issued + self.unsent;
+            // On average, where it changes.
+            let due_milli_per_s = match self.stretches.is_empty() {
+                true => u128::from(rate) * 1000,
+                false => u128::from(all) * 1000 * SECOND_NS / self.due(all).as_nanos().max(1),
+            };
+            u128::from(achieved_milli_per_s) * 100 >= due_milli_per_s * u128::from(SUSTAINED_PERCENT)
         });
         Kept {
             achieved_milli_per_s,
@@ -250,14 +258,25 @@ impl Pace {
 
     /// When a request is due where all are evenly spaced, and on average otherwise.
     fn due(&self, index: u64) -> Duration {
+        self.at(u128::from(index) * SECOND_NS)
+    }
+
+    /// When so many evenly spaced requests have come, in requests times nanoseconds per second.
+    fn at(&self, come: u128) -> Duration {
         let Some(rate) = self.rate else { return Duration::ZERO };
-        let wanted = u128::from(index) * SECOND_NS;
-        if let Some(of) = self.stretches.iter().rfind(|stretch| stretch.before <= wanted) {
-            let ns = of.at_ns + (wanted - of.before) / of.per_second;
-            return Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX));
-        }
-        let ns = u128::from(index) * SECOND_NS / u128::from(rate.max(1));
+        let ns = match self.stretches.iter().rfind(|stretch| stretch.before <= come) {
+            Some(of) => of.at_ns + (come - of.before) / of.per_second,
+            None => come / u128::from(rate.max(1)),
+        };
         Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+
+    /// How many have come by then, likewise.
+    fn come_by(&self, ns: u128, rate: u64) -> u128 {
+        match self.stretches.iter().rfind(|stretch| stretch.at_ns <= ns) {
+            Some(of) => of.before + (ns - of.at_ns) * of.per_second,
+            None => ns * u128::from(rate),
+        }
     }
 
     /// Nothing more is issued.
@@ -282,10 +301,10 @@ impl Pace {
     }
 }
 
-/// The time between two arrivals of a Poisson process: exponential, by its inverse.
-fn gap(random: &mut ChaCha8Rng, rate: u64) -> Duration {
+/// The distance between two arrivals of a Poisson process, in requests times nanoseconds per second: exponential, by its inverse.
+fn gap(random: &mut ChaCha8Rng) -> u128 {
     // 1 - u is never zero.
-    Duration::from_secs_f64(-(1.0 - random.random::<f64>()).ln() / rate.max(1) as f64)
+    (-(1.0 - random.random::<f64>()).ln() * SECOND_NS as f64) as u128
 }
 
 #[cfg(test)]
@@ -370,6 +389,18 @@ mod tests {
         assert_eq!([within(0, 2), within(2, 4), within(4, 7)], [200, 600, 300]);
         assert!(dues.is_sorted());
         assert_eq!(dues[..3], [ms(0), ms(10), ms(20)]);
+        assert!(pace.kept(1100, ms(7000)).sustained);
+        // At the base rate, it would have been.
+        assert!(!pace.kept(1000, ms(7000)).sustained);
+        let ended = Pace::new(Some(100), 5000).surging(&[surge]).ending(ms(3000));
+        assert_eq!(ended.requests(), 500);
+        let mut independent = Pace::new(Some(1000), 11_000).surging(&[surge]).poisson();
+        let mut during = 0;
+        while let Some(due) = independent.upcoming() {
+            independent.take(due, false).unwrap();
+            during += u64::from((ms(2000)..ms(4000)).contains(&due));
+        }
+        assert!((5700..6300).contains(&during), "{during}");
         let lasting: Surge = "2@1s-".parse().unwrap();
         let to_the_end = Pace::new(Some(100), 500).surging(&[lasting]);
         assert_eq!(to_the_end.due(499), ms(1000 + 399 * 5));

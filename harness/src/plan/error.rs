@@ -79,6 +79,9 @@ pub enum PlanError {
         /// Requests per second.
         rate: u64,
     },
+    /// A window that may end before its faults have.
+    #[error("a run with faults lasts until its script is over; leave --duration out")]
+    DurationWithFaults,
     /// Arrivals of a loop that has none.
     #[error("--arrivals poisson says how the requests of an open loop come; give --rate as well")]
     ArrivalsWithoutRate,

@@ -227,6 +227,9 @@ impl Condition {
         } else if self.arrivals == Arrivals::Poisson {
             return Err(PlanError::ArrivalsWithoutRate);
         }
+        if self.fault.is_some() && self.duration_ms.is_some() {
+            return Err(PlanError::DurationWithFaults);
+        }
         if self.at_a_time.is_some() && self.delay.mean().is_zero() {
             return Err(PlanError::AtATimeWithoutDelay);
         }

@@ -173,6 +173,7 @@ mod tests {
             ("--backends 1-5", "give --backends one number"),
             ("--concurrency 2,5", "give --concurrency one number"),
             ("--connections close,keepalive", "give --connections one value"),
+            ("--duration 1s", "leave --duration out"),
             ("--models mio+10%", "name models alone"),
             ("--models direct", "give --models a model"),
             ("--models none", "the models are threads, mio"),
