@@ -69,6 +69,7 @@ pub(crate) fn environment() -> Environment {
             descriptor_limit: 1024,
             sysctls: BTreeMap::new(),
         },
+        hosts: None,
         rate_found: None,
         notes: Vec::new(),
     }
@@ -88,6 +89,7 @@ pub(crate) fn measured() -> Outcome {
         balancer: None,
         backends: Usage::default(),
         host: HostWindow::default(),
+        hosts: BTreeMap::new(),
         timeline: None,
     }))
 }
