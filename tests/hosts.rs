@@ -153,6 +153,9 @@ fn a_run_over_two_hosts_measures_every_cell_and_stores_its_hosts() {
     let ways: Vec<_> = kept.connects.iter().map(|way| (way.from.as_str(), way.to.as_str())).collect();
     assert_eq!(ways, [("a", "b"), ("b", "a")]);
     assert!(kept.connects.iter().all(|way| way.fastest_ns > 0));
+    let page = fs::read_to_string(hosts.path("reports/out/index.html")).unwrap();
+    assert!(page.contains("b at 127.0.0.2 (balancer, turn of backends)"), "{page}");
+    assert!(page.contains("round trip from the harness") && page.contains("time to connect"));
     hosts.is_gone();
 }
 
@@ -191,12 +194,82 @@ fn nothing_is_left_within_five_seconds_after_the_harness_was_killed() {
         false => format!("{GRID} --peers {}", peers.join(",")),
     };
     let mut run = hosts.begin_long(&args);
-    wait_for("a balancer", || {
-        hosts.processes().iter().any(|(_, line)| line.contains(" balance ") || line.contains(" peer "))
-    });
+    let balancer = if peers.is_empty() { " balance " } else { " peer " };
+    wait_for("a balancer", || below(run.id()).iter().any(|process| process.line.contains(balancer)));
+    let all = below(run.id());
+    assert!(all.len() >= 5, "two agents, two backends and a balancer: {all:?}");
     run.kill().unwrap();
+    let deadline = Instant::now() + GONE_WITHIN;
+    let left = || all.iter().filter(|process| !has_left(process.pid)).collect::<Vec<_>>();
+    while !left().is_empty() {
+        assert!(Instant::now() < deadline, "still there: {:?}", left());
+        std::thread::sleep(Duration::from_millis(20));
+    }
     hosts.is_gone();
     run.wait().unwrap();
+}
+
+#[derive(Debug)]
+struct Process {
+    pid: i32,
+    parent: i32,
+    line: String,
+}
+
+/// Every process that `root` has started, and that those have started. A product may hide what its environment was, but not this.
+fn below(root: u32) -> Vec<Process> {
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let mut all: Vec<Process> = entries
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            let line = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            Some(Process { pid, parent, line: line.replace('\0', " ") })
+        })
+        .collect();
+    let mut known = vec![i32::try_from(root).unwrap()];
+    let mut below = Vec::new();
+    loop {
+        let (found, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|process| known.contains(&process.parent));
+        if found.is_empty() {
+            return below;
+        }
+        known.extend(found.iter().map(|process| process.pid));
+        below.extend(found);
+        all = others;
+    }
+}
+
+/// Gone, or dead and not yet waited for by whoever inherited it.
+fn has_left(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+fn no_product_outlives_a_peer_process_that_was_killed() {
+    if !is_installed("nginx") {
+        return;
+    }
+    for args in ["", "--hosts hosts.toml"] {
+        let hosts = Hosts::new("[\"a\"]");
+        // So long that it does not end by itself while this looks.
+        let args = format!("{args} --peers nginx {GRID} --out out --requests 200000 --blocks 1");
+        let mut run = hosts.run(&args).spawn().unwrap();
+        let peer = || below(run.id()).into_iter().find(|process| process.line.contains(" peer nginx "));
+        let product = || peer().map_or(Vec::new(), |peer| below(u32::try_from(peer.pid).unwrap()));
+        wait_for("a master and a worker", || product().len() >= 2);
+        let (peer, product) = (peer().unwrap(), product());
+        signal(peer.pid, Signal::SIGKILL);
+        wait_for("the product's end", || product.iter().all(|process| has_left(process.pid)));
+        let goes_on = run.try_wait().unwrap().is_none();
+        signal(i32::try_from(run.id()).unwrap(), Signal::SIGINT);
+        run.wait().unwrap();
+        assert!(goes_on, "the product ended with its peer process, and not with the run: {args}");
+        hosts.is_gone();
+    }
 }
 
 fn is_installed(name: &str) -> bool {
