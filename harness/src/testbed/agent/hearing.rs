@@ -26,7 +26,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct State {
     /// Why there is nobody any more.
-    pub(super) lost: Option<String>,
+    pub(super) lost: Option<Lost>,
     pub(super) heard: Instant,
     pub(super) children: BTreeMap<u64, Entry>,
     pub(super) answers: BTreeMap<u64, Sender<Answer>>,
@@ -34,6 +34,15 @@ pub(super) struct State {
     pub(super) beats: BTreeMap<u64, u64>,
     pub(super) clock: Option<Clock>,
     pub(super) fastest_ns: Option<u64>,
+}
+
+/// What became of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// In words.
+    pub(super) how: String,
+    /// Its standard output has closed: its process has ended, or is about to.
+    pub(super) is_closed: bool,
 }
 
 /// A host's clock beside that of the harness.
@@ -46,6 +55,20 @@ pub(super) struct Clock {
 }
 
 impl Shared {
+    /// Nothing is known yet.
+    pub(super) fn new() -> Self {
+        let state = State {
+            lost: None,
+            heard: Instant::now(),
+            children: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            beats: BTreeMap::new(),
+            clock: None,
+            fastest_ns: None,
+        };
+        Shared { state: Mutex::new(state), tail: Tail::default() }
+    }
+
     /// What waits to be told of something is dropped where nobody will tell of it.
     pub(super) fn unless_lost(&self, what: impl FnOnce(&mut State)) {
         let mut state = lock(&self.state);
@@ -93,7 +116,7 @@ impl Ear {
                 return true;
             }
             Err(error) => {
-                state.lose(format!("it said what is no frame ({error}): {}", shortened(line)));
+                state.lose(format!("it said what is no frame ({error}): {}", shortened(line)), false);
                 return false;
             }
         };
@@ -111,17 +134,16 @@ impl Ear {
 
 impl Drop for Ear {
     fn drop(&mut self) {
-        lock(&self.shared.state).lose("its agent ended".to_owned());
+        lock(&self.shared.state).lose("its agent ended".to_owned(), true);
         self.hello = None;
     }
 }
 
 impl State {
     /// From now on there is nobody: who waits for something is told by the end of what it waits at.
-    pub(super) fn lose(&mut self, how: String) {
-        if self.lost.is_none() {
-            self.lost = Some(how);
-        }
+    pub(super) fn lose(&mut self, how: String, is_closed: bool) {
+        let first = self.lost.take().unwrap_or(Lost { how, is_closed });
+        self.lost = Some(Lost { is_closed: first.is_closed || is_closed, ..first });
         self.children.clear();
         self.answers.clear();
         self.beats.clear();
@@ -181,4 +203,81 @@ impl State {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::testbed::child::output;
+
+    fn ear() -> (Arc<Shared>, Ear) {
+        let shared = Arc::new(Shared::new());
+        (Arc::clone(&shared), Ear { shared, hello: None })
+    }
+
+    fn hear(ear: &mut Ear, report: &Report) -> bool {
+        ear.hear(frame::line(report).trim_end())
+    }
+
+    #[test]
+    fn a_child_is_told_its_lines_and_its_end_and_one_that_is_not_known_is_nobodys() {
+        let (shared, mut ear) = ear();
+        let (source, output) = output();
+        let status = Arc::default();
+        shared.unless_lost(|state| {
+            state.children.insert(7, Entry { source, started: None, status: Arc::clone(&status) });
+        });
+        for id in [7, 8] {
+            assert!(hear(&mut ear, &Report::Line { id, line: format!("line of {id}") }));
+            assert!(hear(&mut ear, &Report::Error { id, line: format!("error of {id}") }));
+            assert!(hear(&mut ear, &Report::Ended { id, status: "exit status: 3".into() }));
+        }
+        assert_eq!(output.lines.iter().collect::<Vec<_>>(), ["line of 7"]);
+        assert!(output.tail.told().ends_with("error of 7"), "{}", output.tail.told());
+        assert_eq!(lock(&status).as_deref(), Some("exit status: 3"));
+    }
+
+    #[test]
+    fn whoever_waits_is_told_when_the_agent_is_lost_and_the_first_reason_stays() {
+        let (shared, mut ear) = ear();
+        let ((source, output), (send, answer)) = (output(), channel());
+        shared.unless_lost(|state| {
+            state.children.insert(1, Entry { source, started: None, status: Arc::default() });
+            state.answers.insert(2, send);
+        });
+        assert!(!ear.hear("what is no frame"));
+        assert!(output.lines.recv().is_err() && answer.recv().is_err());
+        shared.unless_lost(|_| panic!("it is lost"));
+        drop(ear);
+        let lost = lock(&shared.state).lost.clone().unwrap();
+        assert!(lost.how.ends_with("what is no frame") && lost.is_closed, "{lost:?}");
+    }
+
+    #[test]
+    fn what_comes_before_the_first_frame_is_kept_and_no_loss() {
+        let (shared, mut ear) = ear();
+        let (send, hello) = channel();
+        ear.hello = Some(send);
+        assert!(ear.hear("Welcome to host a"));
+        assert!(hear(&mut ear, &Report::Hello(Box::default())));
+        assert_eq!(hello.recv().unwrap(), Hello::default());
+        assert!(shared.tail.told().ends_with("Welcome to host a"));
+        assert!(!ear.hear("Welcome again"));
+    }
+
+    #[test]
+    fn a_beats_answer_tells_the_round_trip_and_the_hosts_clock() {
+        let (shared, mut ear) = ear();
+        beat(&shared, None, 5);
+        // A host whose clock is an hour ahead.
+        let ahead = 3_600_000_000_000;
+        assert!(hear(&mut ear, &Report::Beat { number: 5, monotonic_ns: monotonic_ns() + ahead }));
+        let state = lock(&shared.state);
+        let (clock, fastest) = (state.clock.unwrap(), state.fastest_ns.unwrap());
+        assert_eq!(clock.round_trip_ns, fastest);
+        assert!((clock.offset_ns - i128::from(ahead)).unsigned_abs() <= u128::from(fastest), "{clock:?}");
+        assert!(state.beats.is_empty());
+    }
 }

@@ -5,7 +5,6 @@
 //! and every child on its host with it: whoever asks is told so. Round-trip times are those of beats; from the fastest of them
 //! the host's clock is known to within half of it.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
@@ -17,10 +16,10 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::frame::{self, Answer, Hello, Order, Question};
-use super::hearing::{Ear, Entry, Shared, State, beat, lock};
+use super::hearing::{Ear, Entry, Lost, Shared, beat, lock};
 use super::serve::SILENCE;
 use crate::host::Counters;
-use crate::testbed::child::{Local, Source, Tail};
+use crate::testbed::child::{Local, Source};
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_secs(1);
@@ -30,6 +29,8 @@ const HELLO_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = SILENCE;
 /// How long an agent may take to leave: it gives its children two seconds.
 const LEAVE_WITHIN: Duration = Duration::from_secs(4);
+/// How long a launched process whose output has closed is waited for.
+const REAPED_WITHIN: Duration = Duration::from_millis(500);
 /// Between two looks at the interrupt, or at what is still there.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Beats that tell the round-trip time when a run begins.
@@ -103,18 +104,7 @@ impl Link {
         let told = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let not_up =
             |reason: String| LinkError::NotUp { host: host.to_owned(), reason, command: told.clone() };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                lost: None,
-                heard: Instant::now(),
-                children: BTreeMap::new(),
-                answers: BTreeMap::new(),
-                beats: BTreeMap::new(),
-                clock: None,
-                fastest_ns: None,
-            }),
-            tail: Tail::default(),
-        });
+        let shared = Arc::new(Shared::new());
         let (send_hello, hello) = channel();
         let mut ear = Ear { shared: Arc::clone(&shared), hello: Some(send_hello) };
         let tail = shared.tail.clone();
@@ -165,12 +155,12 @@ impl Link {
 
     /// What became of the agent, if it is lost.
     pub(crate) fn lost(&self) -> Option<String> {
-        let how = lock(&self.shared.state).lost.clone()?;
-        // It may be reaped a moment after its output has closed, and what it wrote last be on its way.
-        let deadline = Instant::now() + Duration::from_millis(500);
+        let Lost { how, is_closed } = lock(&self.shared.state).lost.clone()?;
+        // It can be reaped a moment after its output has closed, and what it wrote last be on its way.
+        let deadline = Instant::now() + REAPED_WITHIN;
         let mut process = lock(&self.process);
         let mut ended = process.ended();
-        while ended.is_none() && Instant::now() < deadline {
+        while is_closed && ended.is_none() && Instant::now() < deadline {
             std::thread::sleep(POLL_INTERVAL);
             ended = process.ended();
         }
@@ -325,7 +315,7 @@ fn begin(shared: &Arc<Shared>, process: &mut Local) -> std::io::Result<(Sender<O
             beat(&own, Some(&to), number);
             let mut state = lock(&own.state);
             if state.lost.is_none() && state.heard.elapsed() > SILENCE {
-                state.lose(format!("it gave no sign of life for {} s", SILENCE.as_secs()));
+                state.lose(format!("it gave no sign of life for {} s", SILENCE.as_secs()), false);
             }
         }
     })?;
