@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use roundtable_harness::plan::Kind;
 use roundtable_harness::record::store;
-use roundtable_harness::record::{Outcome, Reason, Stored};
+use roundtable_harness::record::{Outcome, Reason, Stored, Trial};
 use roundtable_harness::testbed::peers;
 use tempfile::{TempDir, tempdir};
 
@@ -131,7 +131,13 @@ fn signal(pid: i32, signal: Signal) {
 fn is_whole(stored: &Stored, requests: u64) {
     let cells: BTreeSet<_> = stored.trials.iter().map(|trial| (trial.block, trial.cell.clone())).collect();
     assert_eq!(cells.len(), 6);
-    for trial in &stored.trials {
+    // A machine that is busy otherwise may let them begin apart: then the trial was measured again.
+    let began_apart = |reason: &Reason| matches!(reason, Reason::BeganApart { .. });
+    let spoilt = |trial: &&Trial| {
+        let reasons = trial.outcome.reasons();
+        !reasons.is_empty() && reasons.iter().all(began_apart)
+    };
+    for trial in stored.trials.iter().filter(|trial| !spoilt(trial)) {
         let Outcome::Measured(sample) = &trial.outcome else { panic!("{trial:?}") };
         assert_eq!((sample.completed, sample.non_2xx), (requests, 0));
         assert_eq!(sample.per_backend.len(), trial.cell.condition.backends as usize);
@@ -165,9 +171,9 @@ fn a_run_over_two_hosts_measures_every_cell_and_stores_its_hosts() {
 fn several_load_generators_together_send_what_was_asked_for() {
     let hosts = Hosts::new("[\"a\", \"b\", \"a\"]");
     // Neither requests nor connections can be divided by three.
-    let done = hosts.output(&format!("--hosts hosts.toml {GRID} --out out --requests 2000 --blocks 1"));
+    let done = hosts.output(&format!("--hosts hosts.toml {GRID} --out out --requests 5000 --blocks 1"));
     assert!(done.status.success(), "{}", stderr(&done));
-    is_whole(&hosts.stored(), 2000);
+    is_whole(&hosts.stored(), 5000);
 }
 
 /// With so long an interval that a machine that is busy otherwise keeps it too.
