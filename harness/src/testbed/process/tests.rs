@@ -96,6 +96,17 @@ fn a_silent_child_and_a_babbling_one_are_told_apart() {
 }
 
 #[test]
+fn what_a_child_leaves_in_its_process_group_ends_with_it() {
+    let mut child = script("sleep 600 & echo $!");
+    let pid: u32 = child.read("print a pid", LONG).unwrap();
+    let deadline = Instant::now() + LONG;
+    while child.exit_report().is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(wait_until(|| has_left(pid)), "{pid} still runs");
+}
+
+#[test]
 fn a_binary_that_is_not_there_is_named_by_its_role() {
     let missing = Command::new("/nonexistent/roundtable");
     let error = Supervised::start("backend b1", missing, &Arc::default()).unwrap_err();
