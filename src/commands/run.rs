@@ -212,7 +212,7 @@ fn begin(
     }
     let hosts = hosts::asked(args).usage()?;
     if hosts.is_some() {
-        hosts::check(args, &plan).usage()?;
+        hosts::check(args).usage()?;
     } else {
         check_machine(&plan)?;
     }

@@ -14,7 +14,7 @@ use crate::analysis::summary::{InvalidTrial, Summary};
 use crate::analysis::verdicts::OfMetric;
 use crate::plan::fault::{Act, Event};
 use crate::plan::{Cell, Competitor, Kind, backend_name};
-use crate::record::in_words;
+use crate::record::{Environment, in_words};
 use crate::report::value;
 use crate::statistics::verdict::LEAST_BLOCKS;
 use crate::text::counted;
@@ -54,6 +54,14 @@ pub(super) fn blocks(summary: &Summary) -> String {
     match summary.blocks() {
         (fewest, most) if fewest == most => counted(most, "block"),
         (fewest, most) => format!("{fewest} to {}", counted(most, "block")),
+    }
+}
+
+/// What lay between the roles: "loopback", or "3 hosts".
+pub(super) fn network(environment: &Environment) -> String {
+    match &environment.hosts {
+        None => "loopback".to_owned(),
+        Some(hosts) => counted(hosts.each.len(), "host"),
     }
 }
 

@@ -70,12 +70,15 @@ impl Generators {
         Ok(Finished { report, began_apart_ns: u64::try_from(apart).unwrap_or(u64::MAX) })
     }
 
-    /// What became of each request, where there is one generator that was asked for it.
+    /// What became of each request, where there is one generator that was asked for it. It began by the clock of this process, to
+    /// within half a round trip to its host.
     pub(crate) fn recording(&mut self, patience: Duration) -> Result<Recording, ChildError> {
-        match self.each.as_mut_slice() {
-            [only] => only.read("tell what became of each request", patience),
-            _ => Ok(Recording::default()),
+        let [only] = self.each.as_mut_slice() else { return Ok(Recording::default()) };
+        let mut recording: Recording = only.read("tell what became of each request", patience)?;
+        if let Some(here_ns) = only.here_ns(recording.began_monotonic_ns) {
+            recording.began_monotonic_ns = u64::try_from(here_ns).unwrap_or(0);
         }
+        Ok(recording)
     }
 
     /// How one ended, if any has.

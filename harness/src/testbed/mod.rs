@@ -21,16 +21,22 @@ pub mod tool;
 pub mod topology;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use socket2::Socket;
+use thiserror::Error;
+
+use self::agent::remote::RemotePort;
 use self::agent::{Link, LinkError};
 use self::control::Ready;
 use self::generators::Generators;
 use self::hosts::Hosts;
 use self::launcher::Program;
+use self::port::reserve;
 use self::process::{ChildError, Supervised};
 use self::role::{Detail, Role};
 use self::topology::{Host, Topology, confined};
@@ -57,6 +63,22 @@ enum Way {
     Here { program: Program, processors: Vec<usize> },
     /// The agent of its host, by the host's name.
     Agents(BTreeMap<String, Arc<Link>>),
+}
+
+/// A port that is nobody's else until this value ends: while nobody listens there, a connection is refused.
+#[derive(Debug)]
+pub(crate) enum Port {
+    Here(#[expect(dead_code, reason = "held, and never used")] Socket),
+    OnHost(#[expect(dead_code, reason = "held, and never used")] RemotePort),
+}
+
+/// Why a port cannot be held.
+#[derive(Debug, Error)]
+pub(crate) enum PortError {
+    #[error(transparent)]
+    Here(#[from] io::Error),
+    #[error(transparent)]
+    OnHost(#[from] LinkError),
 }
 
 /// A server that listens. It ends with this value.
@@ -133,6 +155,22 @@ impl Testbed {
         self.backend_at(anywhere, number, condition)
     }
 
+    /// A port that is held for the backend of that number, on its host.
+    pub(crate) fn port(&self, number: u32) -> Result<(Port, SocketAddr), PortError> {
+        let host = self.topology.backend(number);
+        match &self.way {
+            Way::Here { .. } => {
+                let (socket, address) = reserve(host.address)?;
+                Ok((Port::Here(socket), address))
+            }
+            Way::Agents(links) => {
+                let link = agent_of(links, host)?;
+                let (port, address) = RemotePort::reserve(link, host.address, &self.interrupt)?;
+                Ok((Port::OnHost(port), address))
+            }
+        }
+    }
+
     /// The backend of that number at `address`.
     pub(crate) fn backend_at(
         &self,
@@ -155,14 +193,18 @@ impl Testbed {
         self.server(host, anywhere, &Role::Balancer(competitor, backends), condition)
     }
 
-    /// Load generators that warm up: as many as there are hosts for them, and no more than requests at a time.
+    /// Load generators that warm up: as many as there are hosts for them, and no more than requests at a time; one, where what
+    /// became of each request is asked.
     pub(crate) fn load(
         &self,
         targets: &[SocketAddr],
         condition: &Condition,
         detail: Detail,
     ) -> Result<Generators, ChildError> {
-        let most = usize::try_from(condition.concurrency).unwrap_or(usize::MAX);
+        let most = match detail {
+            Detail::Summed => usize::try_from(condition.concurrency).unwrap_or(usize::MAX),
+            Detail::EachRequest { .. } => 1,
+        };
         let hosts: Vec<_> = self.topology.load.iter().take(most).collect();
         let each = Part::each(hosts.len() as u64)
             .zip(hosts)
@@ -202,18 +244,21 @@ impl Testbed {
                 Supervised::start(role.name(), program.command(&args), &self.interrupt)
             }
             Way::Agents(links) => {
-                let unknown = || LinkError::Refused {
-                    host: host.name.clone(),
-                    what: "start a process".to_owned(),
-                    reason: "it has no agent".to_owned(),
-                };
-                let link = links.get(&host.name).ok_or_else(unknown)?;
+                let link = agent_of(links, host)?;
                 confine(&link.hello().processors);
                 let role = format!("{} on host {}", role.name(), host.name);
                 Supervised::start_on(link, role, args, &self.interrupt)
             }
         }
     }
+}
+
+fn agent_of<'a>(links: &'a BTreeMap<String, Arc<Link>>, host: &Host) -> Result<&'a Arc<Link>, LinkError> {
+    links.get(&host.name).ok_or_else(|| LinkError::Refused {
+        host: host.name.clone(),
+        what: "play a role".to_owned(),
+        reason: "it has no agent".to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Where each role runs: on which host, at which address, on which processors.
 //!
 //! Rule: two processes share a clock only where they are on one host; whoever subtracts a time of one from a time of the
-//! other asks [`Topology::is_one_host`] first.
+//! other has each told by the harness's clock first ([`crate::testbed::process::Supervised`] does).
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -59,11 +59,6 @@ impl Topology {
         }
         hosts
     }
-
-    /// Whether all roles are on one host, so that their clocks are one.
-    pub fn is_one_host(&self) -> bool {
-        self.hosts().len() == 1
-    }
 }
 
 /// The option that confines a role to its share of its host's `processors`; none where it may use all of them. Nothing is set
@@ -97,18 +92,15 @@ mod tests {
     }
 
     #[test]
-    fn backends_take_turns_between_their_hosts_and_one_host_is_one_clock() {
-        assert!(Topology::local().is_one_host());
+    fn backends_take_turns_between_their_hosts_and_each_host_is_told_once() {
+        assert_eq!(Topology::local().hosts().len(), 1);
         let (a, b, c) = (host("a", 1), host("b", 2), host("c", 3));
         let spread =
             Topology { load: vec![a.clone()], balancer: b.clone(), backends: vec![a.clone(), c.clone()] };
         let of: Vec<_> = (1..=3).map(|number| spread.backend(number).name.as_str()).collect();
         assert_eq!(of, ["a", "c", "a"]);
-        assert!(!spread.is_one_host());
         let names: Vec<_> = spread.hosts().into_iter().map(|host| host.name.as_str()).collect();
         assert_eq!(names, ["a", "b", "c"]);
-        assert!(!Topology { backends: vec![b.clone()], load: vec![a], balancer: b.clone() }.is_one_host());
-        assert!(Topology { backends: vec![b.clone()], load: vec![b.clone()], balancer: b }.is_one_host());
     }
 
     #[test]

@@ -41,11 +41,7 @@ pub(super) fn of_resumed(asked: Option<Hosts>, stored: &Environment) -> anyhow::
 }
 
 /// What is refused with hosts, before any is brought up.
-pub(super) fn check(args: &Args, plan: &Plan) -> anyhow::Result<()> {
-    ensure!(
-        plan.base.fault.is_none(),
-        "a fault run tells times of one process by the clock of another, and holds ports of this machine: run it without --hosts"
-    );
+pub(super) fn check(args: &Args) -> anyhow::Result<()> {
     ensure!(
         !args.cross_check && !args.system_calls,
         "--cross-check and --system-calls run tools beside the roles, on this machine; leave them out where a run has hosts"

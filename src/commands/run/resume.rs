@@ -78,7 +78,7 @@ pub(super) fn resume(
     }
     let hosts = hosts::of_resumed(asked, &stored.environment).usage()?;
     if hosts.is_some() {
-        hosts::check(args, &plan).usage()?;
+        hosts::check(args).usage()?;
     } else {
         check_machine(&plan)?;
     }

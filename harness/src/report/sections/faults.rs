@@ -48,9 +48,10 @@ fn lead(run: FaultRun<'_>) -> Option<Lead> {
         measured: format!("{models}; {}; {day}", run.faults.script),
         found,
         sure: format!(
-            "At least {repetitions} of each, medians. It holds for: {}, {}, loopback.",
+            "At least {repetitions} of each, medians. It holds for: {}, {}, {}.",
             prose::load::of_faults(plan).trim_end_matches('.'),
-            counted(run.stored.environment.host.processors as usize, "processor")
+            counted(run.stored.environment.host.processors as usize, "processor"),
+            prose::network(&run.stored.environment)
         ),
     })
 }

@@ -64,10 +64,7 @@ fn sure(source: &Source<'_>) -> String {
         Loop::Closed => "closed loop".to_owned(),
         load @ Loop::Open { .. } => prose::load::name(load).unwrap_or_default(),
     };
-    let network = match &source.stored.environment.hosts {
-        None => "loopback".to_owned(),
-        Some(hosts) => counted(hosts.each.len(), "host"),
-    };
+    let network = prose::network(&source.stored.environment);
     let place: Vec<_> =
         fixed.chain([kind, counted(host.processors as usize, "processor"), network]).collect();
     format!(

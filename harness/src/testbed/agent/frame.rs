@@ -26,6 +26,8 @@ pub(crate) enum Order {
     Beat { number: u64 },
     /// Tell me this.
     Ask { id: u64, question: Question },
+    /// Let the port go that you hold as the answer to that question.
+    Release { id: u64 },
 }
 
 /// From an agent to the harness.
@@ -71,6 +73,8 @@ pub(crate) enum Question {
     Counters,
     /// Where at this address you can be connected to.
     Listen { address: IpAddr },
+    /// A port at this address, to be held until it is released: nobody else can take it, and connections are refused.
+    Reserve { address: IpAddr },
     /// How long it takes to connect there.
     Connect { address: SocketAddr },
 }
@@ -83,6 +87,8 @@ pub(crate) enum Answer {
     Counters(Counters),
     /// There.
     Listening(SocketAddr),
+    /// This one.
+    Reserved(SocketAddr),
     /// The shortest of several, nanoseconds.
     Connected { fastest_ns: u64 },
     /// Why there is no answer.

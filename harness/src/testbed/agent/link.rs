@@ -170,7 +170,7 @@ impl Link {
 
     /// The kernel's counters there, now.
     pub(crate) fn counters(&self, interrupt: &AtomicBool) -> Result<Counters, LinkError> {
-        match self.ask(Question::Counters, interrupt)? {
+        match self.ask(Question::Counters, interrupt)?.1 {
             Answer::Counters(counters) => Ok(counters),
             other => Err(self.refused("tell its counters".to_owned(), other)),
         }
@@ -178,7 +178,7 @@ impl Link {
 
     /// Has the agent take connections at `address`, at a port that this tells.
     pub fn be_reached(&self, address: IpAddr, interrupt: &AtomicBool) -> Result<SocketAddr, LinkError> {
-        match self.ask(Question::Listen { address }, interrupt)? {
+        match self.ask(Question::Listen { address }, interrupt)?.1 {
             Answer::Listening(address) => Ok(address),
             other => Err(self.refused(format!("listen at {address}, its address in the hosts file"), other)),
         }
@@ -186,7 +186,7 @@ impl Link {
 
     /// The shortest time that it takes from there to connect to `address`, nanoseconds.
     pub fn reach_ns(&self, address: SocketAddr, interrupt: &AtomicBool) -> Result<u64, LinkError> {
-        match self.ask(Question::Connect { address }, interrupt)? {
+        match self.ask(Question::Connect { address }, interrupt)?.1 {
             Answer::Connected { fastest_ns } => Ok(fastest_ns),
             other => Err(self.refused(format!("connect to {address}"), other)),
         }
@@ -216,12 +216,26 @@ impl Link {
         }
     }
 
-    fn ask(&self, question: Question, interrupt: &AtomicBool) -> Result<Answer, LinkError> {
+    /// Has the agent hold a port at `address`: the port, and what it is released by.
+    pub(super) fn reserve(
+        &self,
+        address: IpAddr,
+        interrupt: &AtomicBool,
+    ) -> Result<(u64, SocketAddr), LinkError> {
+        match self.ask(Question::Reserve { address }, interrupt)? {
+            (id, Answer::Reserved(address)) => Ok((id, address)),
+            (_, other) => Err(self.refused(format!("hold a port at {address}"), other)),
+        }
+    }
+
+    /// The answer, and the question's number.
+    fn ask(&self, question: Question, interrupt: &AtomicBool) -> Result<(u64, Answer), LinkError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (send, answer) = channel();
         self.shared.unless_lost(|state| drop(state.answers.insert(id, send)));
         self.send(Order::Ask { id, question });
-        wait(&answer, ANSWER_WITHIN, interrupt).map_err(|over| self.not_waited(over, "answer"))
+        let answer = wait(&answer, ANSWER_WITHIN, interrupt);
+        answer.map(|answer| (id, answer)).map_err(|over| self.not_waited(over, "answer"))
     }
 
     fn measure_round_trip(&self, interrupt: &AtomicBool) -> Result<(), LinkError> {

@@ -1,5 +1,6 @@
-//! A child on another host, as its holder on this one sees it.
+//! A child on another host, or a port that is held there, as its holder on this one sees it.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +16,31 @@ pub(crate) struct Remote {
     id: u64,
     pid: u32,
     status: Arc<Mutex<Option<String>>>,
+}
+
+/// A port that an agent holds until this value ends.
+#[derive(Debug)]
+pub(crate) struct RemotePort {
+    link: Arc<Link>,
+    id: u64,
+}
+
+impl RemotePort {
+    /// One at `address` of the host that `link` leads to, and which.
+    pub(crate) fn reserve(
+        link: &Arc<Link>,
+        address: IpAddr,
+        interrupt: &AtomicBool,
+    ) -> Result<(Self, SocketAddr), LinkError> {
+        let (id, address) = link.reserve(address, interrupt)?;
+        Ok((RemotePort { link: Arc::clone(link), id }, address))
+    }
+}
+
+impl Drop for RemotePort {
+    fn drop(&mut self) {
+        self.link.send(Order::Release { id: self.id });
+    }
 }
 
 impl Remote {

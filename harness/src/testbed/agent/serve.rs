@@ -21,6 +21,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use socket2::Socket;
 use thiserror::Error;
 
 use super::executable::sha256_of_this_program;
@@ -29,6 +30,7 @@ use crate::host::{Counters, HostError, allowed_processors, ensure_descriptors, f
 use crate::testbed::accounting::{processes_below, processes_of};
 use crate::testbed::child::Local;
 use crate::testbed::launcher::Program;
+use crate::testbed::port::reserve;
 
 /// After so long without a frame the harness's machine is taken for gone. It sends one each second, and a machine that is busy
 /// with a measurement may be late with it.
@@ -78,6 +80,9 @@ struct Started {
 /// Those that run, by the harness's number. Locked while one is started and while one is reaped.
 type Children = Arc<Mutex<BTreeMap<u64, Started>>>;
 
+/// Ports that are held, by the number of the question.
+type Held = Arc<Mutex<BTreeMap<u64, Socket>>>;
+
 /// Serves the harness on standard input and output until it is gone: `program` plays every role, each with up to `open_files`
 /// open.
 pub fn serve(program: &Program, open_files: u64) -> Result<(), AgentError> {
@@ -93,16 +98,16 @@ pub fn serve(program: &Program, open_files: u64) -> Result<(), AgentError> {
     let (version, processors) = (env!("CARGO_PKG_VERSION").to_owned(), allowed_processors());
     let hello = Hello { version, sha256, host: facts(), processors };
     drop(reports.send(Report::Hello(Box::new(hello))));
-    let children = Children::default();
+    let (children, held) = (Children::default(), Held::default());
     // The end of the input, and silence.
     while let Ok(Event::Order(order)) = events.recv_timeout(SILENCE) {
-        carry_out(order, program, &children, &reports);
+        carry_out(order, program, &children, &held, &reports);
     }
     end_all(&children);
     Ok(())
 }
 
-fn carry_out(order: Order, program: &Program, children: &Children, reports: &Sender<Report>) {
+fn carry_out(order: Order, program: &Program, children: &Children, held: &Held, reports: &Sender<Report>) {
     match order {
         Order::Start { id, args } => {
             if let Err(reason) = start(id, &args, program, children, reports) {
@@ -125,13 +130,15 @@ fn carry_out(order: Order, program: &Program, children: &Children, reports: &Sen
                 kill_group(child.pid);
             }
         }
+        Order::Release { id } => drop(lock(held).remove(&id)),
         Order::Beat { number } => {
             drop(reports.send(Report::Beat { number, monotonic_ns: monotonic_ns() }));
         }
         Order::Ask { id, question } => {
-            let own = reports.clone();
+            let (own, held) = (reports.clone(), Arc::clone(held));
             let asked = std::thread::Builder::new().name("answer".into()).spawn(move || {
-                let answer = answer(&question).unwrap_or_else(|error| Answer::Failed(error.to_string()));
+                let answer =
+                    answer(id, &question, &held).unwrap_or_else(|error| Answer::Failed(error.to_string()));
                 drop(own.send(Report::Answered { id, answer }));
             });
             if let Err(error) = asked {
@@ -229,8 +236,13 @@ fn wait_for_none(children: &Children, within: Duration) {
     }
 }
 
-fn answer(question: &Question) -> Result<Answer, Box<dyn std::error::Error>> {
+fn answer(id: u64, question: &Question, held: &Held) -> Result<Answer, Box<dyn std::error::Error>> {
     Ok(match question {
+        Question::Reserve { address } => {
+            let (socket, address) = reserve(*address)?;
+            lock(held).insert(id, socket);
+            Answer::Reserved(address)
+        }
         Question::Counters => Answer::Counters(Counters::now()?),
         Question::Listen { address } => Answer::Listening(be_reached(*address)?),
         Question::Connect { address } => Answer::Connected { fastest_ns: reach(*address)? },
@@ -313,6 +325,6 @@ fn process(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX))
 }
 
-fn lock(children: &Children) -> MutexGuard<'_, BTreeMap<u64, Started>> {
-    children.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

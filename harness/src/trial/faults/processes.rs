@@ -5,11 +5,9 @@
 //! while nobody listens there, so that no other process and no outgoing connection can take it; a process that dies unasked
 //! makes the trial invalid; nothing waits without a limit and without heeding the interrupt.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::Socket;
 use thiserror::Error;
 
 use super::observe::observe;
@@ -18,12 +16,11 @@ use crate::host::{HostError, Usage, monotonic_ns, unix_ms};
 use crate::plan::fault::{Act, Event, SLOW_BY};
 use crate::plan::{Cell, Condition, Faults, Gates, backend_name};
 use crate::record::{Outcome, Reason};
-use crate::testbed::Testbed;
 use crate::testbed::control::Order;
 use crate::testbed::generators::Generators;
-use crate::testbed::port::reserve;
 use crate::testbed::process::{ChildError, Supervised};
 use crate::testbed::role::{Detail, patience};
+use crate::testbed::{Port, PortError, Testbed};
 use crate::trial::machines::{CountError, Moment};
 use crate::trial::window::{Measured, reason, used};
 
@@ -40,12 +37,8 @@ pub(crate) enum FaultTrialError {
     Host(#[from] HostError),
     #[error("{0}")]
     Invalid(Reason),
-    #[error(
-        "a fault run tells times of one process by the clock of another, and holds ports of this machine: run it without --hosts"
-    )]
-    Hosts,
     #[error("no port could be reserved for a backend ({0}); wait a minute until the kernel has ports again")]
-    Port(io::Error),
+    Port(PortError),
 }
 
 impl From<CountError> for FaultTrialError {
@@ -66,9 +59,6 @@ pub(crate) fn serve(
     faults: &Faults,
     started: &mut u64,
 ) -> Result<Outcome, FaultTrialError> {
-    if !testbed.links().is_empty() {
-        return Err(FaultTrialError::Hosts);
-    }
     let Cell { competitor, condition } = cell;
     let backends = (1..=condition.backends).map(|number| Backend::start(testbed, condition, number));
     let backends = backends.collect::<Result<Vec<_>, _>>()?;
@@ -89,6 +79,7 @@ pub(crate) fn serve(
         }
         Err(FaultTrialError::Child(ChildError::Interrupted)) => Err(ChildError::Interrupted.into()),
         Err(FaultTrialError::Invalid(reason)) => Ok(Outcome::Invalid { reasons: vec![reason] }),
+        Err(FaultTrialError::Child(error)) => Ok(Outcome::Invalid { reasons: vec![reason(error)] }),
         Err(error) => Ok(Outcome::Invalid { reasons: vec![Reason::Words(error.to_string())] }),
     }
 }
@@ -198,7 +189,7 @@ struct Backend<'a> {
     number: u32,
     address: SocketAddr,
     /// Bound, and never listening: while nobody else is, a connection is refused, and the port is nobody's.
-    _reserved: Socket,
+    _reserved: Port,
     /// None while it is dead.
     process: Option<Supervised>,
     /// What it had used when the window opened; none where it has been ended since.
@@ -208,7 +199,10 @@ struct Backend<'a> {
 
 impl<'a> Backend<'a> {
     fn start(testbed: &'a Testbed, condition: &'a Condition, number: u32) -> Result<Self, FaultTrialError> {
-        let (reserved, address) = reserve(Ipv4Addr::LOCALHOST.into()).map_err(FaultTrialError::Port)?;
+        let (reserved, address) = testbed.port(number).map_err(|error| match error {
+            PortError::OnHost(error) => FaultTrialError::Child(error.into()),
+            error => FaultTrialError::Port(error),
+        })?;
         let (process, before, fault) = (None, None, None);
         let mut backend =
             Backend { testbed, condition, number, address, _reserved: reserved, process, before, fault };
