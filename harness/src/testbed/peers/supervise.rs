@@ -5,7 +5,7 @@
 //! that it listens is found by connecting, within a bound; what it used is that of every process below this one; all of them
 //! are ended when the harness closes its end, when somebody ends this process, or when the product ends by itself, which
 //! is a failure; a process that leaves its parent becomes this one's child, and is ended all the same. A process that is killed
-//! can end nothing: what is left of its process group is then ended by who started it ([`crate::testbed::child`]).
+//! can end nothing: what is left of its process group is then ended by who started it (`testbed::child`).
 
 use std::fs;
 use std::io;
