@@ -259,11 +259,15 @@ impl Simulation {
                 None => Err((Op::Connect { backend, reuse }, Blocked::ForGood)),
             },
             Op::Read(peer, mut buf) => {
+                self.running[at].session.lend(&mut buf);
                 assert!(!buf.spare_mut().is_empty(), "a read with no room would look like the end");
                 match self.read(at, peer, buf.spare_mut()) {
                     Ok(result) => Ok(Done::Transferred(result, buf)),
                     Err(_) if is_late => Ok(Done::Transferred(Err(timed_out()), buf)),
-                    Err(blocked) => Err((Op::Read(peer, buf), blocked)),
+                    Err(blocked) => {
+                        self.running[at].session.reclaim(&mut buf);
+                        Err((Op::Read(peer, buf), blocked))
+                    }
                 }
             }
             Op::Write(peer, buf) => {

@@ -275,6 +275,7 @@ impl World {
         };
         let address = SocketAddr::new(CLIENT.parse().unwrap(), 4711);
         let (mut session, mut op) = Session::start(Arc::clone(proxy), address, now);
+        let mut reads = 0;
         // Operations since bytes last went anywhere: without progress a session comes to its end.
         let mut idle_steps: u16 = 0;
         let mut ready = [start; 2];
@@ -282,7 +283,8 @@ impl World {
             idle_steps += 1;
             assert!(idle_steps < 32 + 4 * self.backends, "the session does not end");
             let fault = self.faults.get(&step).copied();
-            let deadline = || session.deadline().expect("an operation that waits has a deadline");
+            let deadline = session.deadline();
+            let deadline = || deadline.expect("an operation that waits has a deadline");
             // A peer that is not ready in time is as if it had nothing to say, and no room.
             let mut fault = fault;
             if let Op::Read(peer, _) | Op::Write(peer, _) = &op {
@@ -312,6 +314,12 @@ impl World {
                     Done::Connected(result)
                 }
                 Op::Read(peer, mut buf) => {
+                    // A driver tries in vain, never or once or more often: what the session has meanwhile makes no difference.
+                    for _ in 0..reads % 3 {
+                        session.reclaim(&mut buf);
+                        session.lend(&mut buf);
+                    }
+                    reads += 1;
                     let room = buf.spare_mut();
                     assert!(!room.is_empty(), "a read with no room would look like the end");
                     let most = room.len().min(piece());

@@ -22,7 +22,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CloseReason, Op, Session, State};
+use super::active::{Active, State};
+use super::{CloseReason, Op};
 use crate::proxy::body::{Body, Framing};
 use crate::proxy::buf::Buf;
 use crate::proxy::cache::{
@@ -101,7 +102,7 @@ impl Caching {
     }
 }
 
-impl Session {
+impl Active {
     /// Asks the cache, if there is one for this request; `None` goes on to a backend.
     pub(super) fn ask_cache(&mut self, now: Instant) -> Option<Op> {
         let route = self.exchange.asked.route;

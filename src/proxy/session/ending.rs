@@ -6,11 +6,12 @@
 use std::io;
 use std::time::Instant;
 
-use super::{CloseReason, Op, Peer, Session, State};
+use super::active::{Active, State};
+use super::{CloseReason, Op, Peer};
 use crate::proxy::error::Error;
 use crate::proxy::reply::{Connection, Reply};
 
-impl Session {
+impl Active {
     /// Answers with the error's status. The backend in hand, if any, is let go first.
     pub(super) fn refuse(&mut self, error: Error, now: Instant) -> Op {
         self.blame_backend_for(&error);

@@ -3,14 +3,16 @@
 use std::io;
 use std::time::Instant;
 
+use super::active::{Active, Paused, State};
 use super::exchange::Exchange;
-use super::{CloseReason, Op, Paused, Peer, ReadingHead, Session, State};
+use super::idle::ReadingHead;
+use super::{CloseReason, Op, Peer};
 use crate::proxy::body::Body;
 use crate::proxy::buf::{LARGE, SMALL};
 use crate::proxy::error::Error;
 use crate::proxy::head::{self, Context, RequestHead};
 
-impl Session {
+impl Active {
     /// Waits for the next request on a persistent connection, or begins with what was pipelined.
     pub(super) fn await_request(&mut self, now: Instant) -> Op {
         self.exchange = Exchange::none();

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
+use super::active::{Active, Paused, State};
 use super::request::is_worth_parsing;
-use super::{CloseReason, Op, Paused, Peer, Session, State};
+use super::{CloseReason, Op, Peer};
 use crate::proxy::body::{Body, Framing};
 use crate::proxy::buf::{LARGE, LONG};
 use crate::proxy::chunk::Output;
@@ -22,7 +23,7 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Interim responses that one request may get.
 const MOST_INTERIMS: u32 = 16;
 
-impl Session {
+impl Active {
     /// The request is sent, or as much of it as could be before the backend spoke or hung up: waits for the first byte
     /// of an answer. The request stays in the outbox until it comes.
     pub(super) fn await_answer(&mut self, now: Instant) -> Op {

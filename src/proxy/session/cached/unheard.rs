@@ -6,7 +6,8 @@
 
 use std::time::Instant;
 
-use super::super::{CloseReason, Op, Session};
+use super::super::active::Active;
+use super::super::{CloseReason, Op};
 use crate::proxy::body::Body;
 use crate::proxy::cache::{self, Lead};
 
@@ -19,7 +20,7 @@ pub(super) struct Unheard {
     client_persists: Option<bool>,
 }
 
-impl Session {
+impl Active {
     /// Whether nobody is to be told of what comes.
     pub(in crate::proxy::session) fn is_unheard(&self) -> bool {
         self.exchange.caching.as_ref().is_some_and(|caching| caching.unheard.is_some())
