@@ -6,7 +6,9 @@ use crate::host::{Host, HostWindow, Usage};
 use crate::load::OpenLoop;
 use crate::load::latency;
 use crate::plan::{Cell, Competitor, Condition, Factor, Family, Gates, Length, Plan, Value, factor};
-use crate::record::{Build, Environment, ModelInfo, Outcome, Reason, SCHEMA, Sample, Trial};
+use crate::record::{
+    Build, Connect, Environment, Hosts, ModelInfo, Outcome, Reason, RunHost, SCHEMA, Sample, Trial,
+};
 
 /// Three rows, two backend counts, two concurrencies: twelve cells.
 pub(crate) fn plan(length: Length) -> Plan {
@@ -69,8 +71,32 @@ pub(crate) fn environment() -> Environment {
             descriptor_limit: 1024,
             sysctls: BTreeMap::new(),
         },
+        hosts: None,
         rate_found: None,
         notes: Vec::new(),
+    }
+}
+
+/// Two hosts: a with two load generators and the backends, b with the balancer.
+pub(crate) fn hosts() -> Hosts {
+    let host = |name: &str, last: u8, processors: usize| RunHost {
+        name: name.into(),
+        address: [10, 0, 0, last].into(),
+        version: "0.1.0".into(),
+        sha256: "ab".repeat(32),
+        processors: (0..processors).collect(),
+        host: environment().host,
+        round_trip_ns: Some(u64::from(last) * 100_000),
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Hosts {
+        launch: names(&["ssh", "{host}"]),
+        program: "/opt/roundtable".into(),
+        load: names(&["a", "a"]),
+        balancer: "b".into(),
+        backends: names(&["a"]),
+        each: vec![host("a", 1, 4), host("b", 2, 2)],
+        connects: vec![Connect { from: "a".into(), to: "b".into(), fastest_ns: 51_000 }],
     }
 }
 
@@ -88,6 +114,7 @@ pub(crate) fn measured() -> Outcome {
         balancer: None,
         backends: Usage::default(),
         host: HostWindow::default(),
+        hosts: BTreeMap::new(),
         timeline: None,
     }))
 }

@@ -83,7 +83,7 @@ pub enum HostError {
 }
 
 /// The machine that was measured on (Linux: `/proc`, `/sys`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Host {
     /// Kernel release.
     pub kernel: String,

@@ -15,9 +15,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use roundtable_harness::load::{
     LEAST_DURATION, LEAST_TIMEOUT, Load, LoadConfig, LoadError, LoadReport, MAX_CONCURRENCY, MAX_DATA_BYTES,
-    MAX_DURATION, MAX_RATE, MAX_REQUESTS, MOST_TIMEOUT, Surge, bar,
+    MAX_DURATION, MAX_RATE, MAX_REQUESTS, MOST_TIMEOUT, Part, Surge, bar,
 };
-use roundtable_harness::testbed::control::{Control, announce};
+use roundtable_harness::testbed::control::{Control, ReportLine, announce};
 use serde::Serialize;
 use signal_hook::flag;
 
@@ -107,6 +107,9 @@ pub(crate) struct Args {
     /// Aim at another machine: only ever at one that is yours
     #[arg(long)]
     allow_remote: bool,
+    /// With --rate: which of how many parts of its schedule this is, as in 1/2, where several generators drive one load
+    #[arg(long, value_name = "I/N", hide = true, requires_all = ["rate", "supervised"])]
+    part: Option<Part>,
     /// Obey the harness on standard input, and end with it
     #[arg(long, hide = true)]
     supervised: bool,
@@ -144,6 +147,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         concurrency: args.concurrency,
         rate: args.rate,
         surges: args.surge,
+        part: args.part.unwrap_or(Part::WHOLE),
         poisson: args.arrivals == Arrivals::Poisson,
         keep_alive: args.keep_alive,
         warmup: args.warmup,
@@ -243,7 +247,9 @@ fn obey(mut load: Load, warmup: u64) -> anyhow::Result<ExitCode> {
     if let Some(incomplete) = report.incomplete {
         bail!(incomplete.reason);
     }
-    announce(&report).context("cannot write the report to standard output; leave it open")?;
+    let began_monotonic_ns = Some(load.began_monotonic_ns());
+    announce(&ReportLine { began_monotonic_ns, report })
+        .context("cannot write the report to standard output; leave it open")?;
     if let Some(recording) = load.take_recording() {
         announce(&recording).context("cannot write the recording to standard output; leave it open")?;
     }

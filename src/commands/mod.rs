@@ -1,6 +1,7 @@
 //! The subcommands: one file each, with its arguments and what it does with them.
 
 mod address;
+mod agent;
 mod backend;
 mod balance;
 mod compare;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Models(models::Args),
     /// List the experiments that `run --scenario` knows, with what each asks
     Scenarios(scenarios::Args),
+    /// A host's part of `run --hosts`, which launches this on each host
+    Agent(agent::Args),
     /// Stand for a product before the harness
     #[command(hide = true)]
     Peer(peer::Args),
@@ -53,6 +56,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Agent(args) => agent::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Balance(args) => balance::run(&args),

@@ -6,6 +6,7 @@ mod args;
 mod build;
 mod factors;
 mod fault;
+mod hosts;
 mod other_runs;
 mod passes;
 mod peers;
@@ -31,7 +32,8 @@ use roundtable_harness::record::store::{self, Store};
 use roundtable_harness::record::{Environment, ModelInfo, Stored, Trial, left_invalid};
 use roundtable_harness::report;
 use roundtable_harness::testbed::Testbed;
-use roundtable_harness::testbed::launcher::Program;
+use roundtable_harness::testbed::agent::LinkError;
+use roundtable_harness::testbed::hosts::Hosts;
 use roundtable_harness::trial::executor::TestbedExecutor;
 use roundtable_harness::trial::progress::{Bar, Lines};
 use roundtable_harness::trial::rate_search::{Rate, RateError};
@@ -51,11 +53,25 @@ const RESULTS: &str = "results";
 const INTERRUPTED: u8 = 130;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match run_or_resume(args) {
+        Err(error) if matches!(error.downcast_ref(), Some(LinkError::Interrupted)) => {
+            tell(format_args!(
+                "interrupted while hosts were brought up: nothing was measured there; begin again"
+            ));
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        done => done,
+    }
+}
+
+fn run_or_resume(args: &Args) -> anyhow::Result<ExitCode> {
     let interrupt = interrupt_on_signal()?;
     if let Some(run) = &args.resume {
-        let (store, trials) = resume(args, run.as_deref())?;
-        return measure(args, store, &trials, None, &interrupt);
+        let (store, trials, testbed) = resume(args, run.as_deref(), &interrupt)?;
+        return measure(args, store, &trials, None, &testbed);
     }
+    // A mistake in the file is told before anything else is done.
+    hosts::asked(args).usage()?;
     let runs = scenario::runs(args).usage()?;
     let [only] = &runs[..] else { return one_after_another(&runs, &interrupt) };
     begin_and_measure(only, &interrupt)
@@ -82,7 +98,7 @@ fn one_after_another(runs: &[Args], interrupt: &Arc<AtomicBool>) -> anyhow::Resu
 
 fn begin_and_measure(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
     match begin(args, interrupt)? {
-        Some((store, others)) => measure(args, store, &[], others, interrupt),
+        Some((store, others, testbed)) => measure(args, store, &[], others, &testbed),
         None => Ok(ExitCode::from(INTERRUPTED)),
     }
 }
@@ -93,11 +109,11 @@ fn measure(
     mut store: Store,
     trials: &[Trial],
     others: Option<OtherRuns>,
-    interrupt: &Arc<AtomicBool>,
+    testbed: &Testbed,
 ) -> anyhow::Result<ExitCode> {
     let plan = store.environment().plan.clone();
     let mut schedule = Schedule::new(&plan, trials);
-    let mut executor = TestbedExecutor::new(testbed(interrupt), &plan);
+    let mut executor = TestbedExecutor::new(testbed.clone(), &plan);
     let ending = {
         let mut observer = Watched::new(observer(), others);
         runner::run(&mut schedule, &mut executor, &mut store, &mut observer)?
@@ -116,7 +132,7 @@ fn measure(
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let kept = || kept(stored.trials.len(), &dir);
-    let left_out = passes::run(args, &plan, &dir, interrupt).with_context(kept)?;
+    let left_out = passes::run(args, &plan, &dir, testbed).with_context(kept)?;
     print_report(&stored, &dir, &args.reports).with_context(kept)?;
     if let Some(left_out) = left_out {
         tell(format_args!("{left_out}"));
@@ -163,11 +179,6 @@ fn tell_of_workers(plan: &Plan) {
     }
 }
 
-/// This machine, where this program plays every role.
-fn testbed(interrupt: &Arc<AtomicBool>) -> Testbed {
-    Testbed::local(Program::running(), Arc::clone(interrupt))
-}
-
 /// The row without a balancer.
 fn direct() -> ModelInfo {
     ModelInfo {
@@ -184,8 +195,11 @@ fn names() -> Vec<&'static str> {
     MODELS.iter().map(|model| model.name).collect()
 }
 
-/// A new run, as the arguments ask; `None` when the user stopped the search for its rate.
-fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Store, Option<OtherRuns>)>> {
+/// A new run, as the arguments ask, and where it is measured; `None` when the user stopped the search for its rate.
+fn begin(
+    args: &Args,
+    interrupt: &Arc<AtomicBool>,
+) -> anyhow::Result<Option<(Store, Option<OtherRuns>, Testbed)>> {
     let peers = peers::asked(args.peers.as_deref()).usage()?;
     let known = Candidates { models: &names(), peers: &peers };
     let plan =
@@ -195,14 +209,21 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Sto
     if args.scenario.is_some() {
         scenario::fit(&mut plan)?;
     }
-    check_machine(&plan, &args.reports)?;
-    let mut environment = describe(plan);
+    let hosts = hosts::asked(args).usage()?;
+    if hosts.is_some() {
+        hosts::check(args, &plan).usage()?;
+    } else {
+        check_machine(&plan)?;
+    }
+    check_reports(&args.reports)?;
+    let testbed = hosts::testbed(hosts.as_ref(), &plan, interrupt)?;
+    let mut environment = describe(plan, &testbed, hosts.as_ref())?;
     let dir = args.out.clone().unwrap_or_else(|| Path::new(RESULTS).join(environment::folder_name()));
     let mut others = None;
     if args.factors.rate() == Some(Rate::Auto) || !args.shares_percent.is_empty() {
         store::check_free(&dir)?;
         others = Some(OtherRuns::announce(|line| tell(format_args!("warning: {line}"))));
-        let found = match with_rates(args, environment.plan.clone(), interrupt) {
+        let found = match with_rates(args, environment.plan.clone(), &testbed) {
             Err(error) if matches!(error.downcast_ref(), Some(RateError::Interrupted)) => {
                 tell(format_args!(
                     "interrupted while looking for rates: nothing is kept; begin again, or give --rate a number"
@@ -219,16 +240,16 @@ fn begin(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<Option<(Sto
     }
     announce(&environment.plan, &dir);
     tell_of_workers(&environment.plan);
-    Ok(Some((store, others)))
+    Ok(Some((store, others, testbed)))
 }
 
 /// `plan` at the rates that `args` leave to be found, and how they were come by.
-fn with_rates(args: &Args, plan: Plan, interrupt: &Arc<AtomicBool>) -> anyhow::Result<(Plan, String)> {
+fn with_rates(args: &Args, plan: Plan, testbed: &Testbed) -> anyhow::Result<(Plan, String)> {
     if args.shares_percent.is_empty() {
-        let found = rate::find(&plan, interrupt)?;
+        let found = rate::find(&plan, testbed)?;
         return Ok((args.at_rate(plan, found.rate).usage()?, found.to_string()));
     }
-    let found = rate::shares(&plan, &args.shares_percent, interrupt)?;
+    let found = rate::shares(&plan, &args.shares_percent, testbed)?;
     Ok((args.at_rates(plan, &found.rates).usage()?, found.to_string()))
 }
 
@@ -262,8 +283,13 @@ fn leave_out_unavailable(plan: &mut Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A run that was interrupted, with its trials.
-fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)> {
+/// A run that was interrupted, with its trials and where the others are to be measured.
+fn resume(
+    args: &Args,
+    run: Option<&str>,
+    interrupt: &Arc<AtomicBool>,
+) -> anyhow::Result<(Store, Vec<Trial>, Testbed)> {
+    let asked = hosts::asked(args).usage()?;
     let dir = store::locate(Path::new(RESULTS), run)?;
     let (mut store, stored) = Store::resume(&dir)?;
     let plan = stored.environment.plan.clone();
@@ -311,23 +337,35 @@ fn resume(args: &Args, run: Option<&str>) -> anyhow::Result<(Store, Vec<Trial>)>
             bail!("{dir} measures {name}, which {absence}, or begin a new run without --resume");
         }
     }
-    check_machine(&plan, &args.reports)?;
+    let hosts = hosts::of_resumed(asked, &stored.environment).usage()?;
+    if hosts.is_some() {
+        hosts::check(args, &plan).usage()?;
+    } else {
+        check_machine(&plan)?;
+    }
+    check_reports(&args.reports)?;
     if Schedule::new(&plan, &stored.trials).upcoming().is_none() {
         tell(format_args!("{} is complete: nothing is left to measure", dir.display()));
-        return Ok((store, stored.trials));
+        return Ok((store, stored.trials, hosts::testbed(None, &plan, interrupt)?));
     }
-    let now = describe(plan);
+    let testbed = hosts::testbed(hosts.as_ref(), &plan, interrupt)?;
+    let now = describe(plan, &testbed, hosts.as_ref())?;
     for note in environment::differences(&stored.environment, &now) {
         tell(format_args!("warning: {note}"));
         store.annotate(note)?;
     }
     tell(format_args!("resuming {} after {} trials", dir.display(), stored.trials.len()));
-    Ok((store, stored.trials))
+    Ok((store, stored.trials, testbed))
 }
 
-fn describe(plan: Plan) -> Environment {
+fn describe(plan: Plan, testbed: &Testbed, hosts: Option<&Hosts>) -> anyhow::Result<Environment> {
     let measured = plan.competitors.iter().filter_map(|row| described(row, &plan.base)).collect();
-    environment::describe(std::env::args().collect(), plan, measured, build::build())
+    let mut of = environment::describe(std::env::args().collect(), plan, measured, build::build());
+    of.hosts = hosts::described(testbed, hosts)?;
+    if let Some(balancer) = of.hosts.as_ref().and_then(|hosts| hosts.find(&hosts.balancer)) {
+        of.host = balancer.host.clone();
+    }
+    Ok(of)
 }
 
 /// A competitor's balancer under `condition`, with what is peculiar to the competitor.
@@ -348,8 +386,8 @@ fn described(row: &Competitor, condition: &Condition) -> Option<ModelInfo> {
     Some(info)
 }
 
-/// Everything that would fail only after minutes of measuring, or spoil them.
-fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
+/// Everything of this machine that would fail only after minutes of measuring, or spoil them.
+fn check_machine(plan: &Plan) -> anyhow::Result<()> {
     Counters::now()?;
     if plan.conditions().iter().any(|condition| condition.layout == Layout::Pinned)
         && allowed_processors().len() < 2
@@ -357,6 +395,10 @@ fn check_machine(plan: &Plan, reports: &Path) -> anyhow::Result<()> {
         bail!(HostError::TooFewProcessors(allowed_processors().len()));
     }
     ensure_descriptors(plan.descriptors())?;
+    Ok(())
+}
+
+fn check_reports(reports: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(reports)
         .and_then(|()| access(reports, AccessFlags::W_OK).map_err(std::io::Error::from))
         .map_err(|error| {

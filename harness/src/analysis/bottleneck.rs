@@ -2,7 +2,7 @@
 //!
 //! From medians over the cell's valid blocks. In this order, the first that holds:
 //!
-//! - *client*: the load generator, which has one thread, used at least [`SATURATED`] of one processor; or, with persistent
+//! - *client*: the load generators, which have one thread each, used at least [`SATURATED`] of one processor each; or, with persistent
 //!   connections to backends that answer at once, where the direct row is a true ceiling, throughput is at least that share of
 //!   the direct row's. Its
 //!   throughput and closed-loop response times then say what the client can do, and are not ranked.
@@ -111,7 +111,8 @@ impl Bottleneck {
         let at_the_ceiling = condition.connections == Connections::Keepalive
             && of_direct.is_some_and(|of_direct| of_direct >= SATURATED);
         let backends_take_time = !condition.delay.mean().is_zero();
-        let bound = if client >= SATURATED || (at_the_ceiling && !backends_take_time) {
+        let threads = f64::from(summary.generators(concurrency));
+        let bound = if client >= SATURATED * threads || (at_the_ceiling && !backends_take_time) {
             Bound::Client
         } else if balancer.is_some_and(|used| used >= SATURATED * f64::from(usable)) {
             Bound::Balancer
@@ -233,6 +234,7 @@ fn plateau(cell: &CellSummary) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::analysis::synthetic::{Run, recondition};
+    use crate::fixtures;
     use crate::record::{Outcome, Sample, Stored};
 
     /// The one condition of the runs below.
@@ -254,6 +256,21 @@ mod tests {
         }
         stored.environment.models[1].workers = Some(1);
         stored
+    }
+
+    #[test]
+    fn several_load_generators_are_the_limit_when_they_all_are_and_backends_have_their_hosts_processors() {
+        let mut stored = altered(|sample| sample.client.user_ns = sample.elapsed_ns);
+        stored.environment.hosts = Some(fixtures::hosts());
+        let summary = Summary::of(&stored);
+        let bound = Bottleneck::of(&summary, &mio(), only(&summary)).unwrap().bound;
+        assert_ne!(bound, Bound::Client);
+        // Host a, with four processors, has all backends.
+        assert_eq!(summary.processors_of_roles(only(&summary)), (2, 4));
+        stored.environment.hosts.as_mut().unwrap().load.pop();
+        let summary = Summary::of(&stored);
+        let bound = Bottleneck::of(&summary, &mio(), only(&summary)).unwrap().bound;
+        assert_eq!(bound, Bound::Client);
     }
 
     fn bottleneck(alter: impl Fn(&mut Sample)) -> Bottleneck {

@@ -15,7 +15,7 @@ use super::trial::ValidTrial;
 use crate::load::latency;
 use crate::plan::comparisons::{self, Comparisons};
 use crate::plan::{Cell, Competitor, Condition, Family, Layout};
-use crate::record::{Reason, Stored, Trial};
+use crate::record::{Hosts, Reason, Stored, Trial};
 use crate::statistics::Spread;
 
 /// A run, reduced.
@@ -36,7 +36,36 @@ pub struct Summary {
     /// Those that `workers` were described with.
     described_with: Option<u32>,
     processors: u32,
+    machines: Machines,
     load: Loop,
+}
+
+/// Whom the roles share their processors with.
+#[derive(Debug, Clone, Copy)]
+struct Machines {
+    /// Load generators.
+    generators: u32,
+    /// Processors of the hosts that have backends and no balancer; `None`: all roles are on one machine.
+    beside: Option<u32>,
+    /// Whether the balancer's host has backends.
+    balancer_has_backends: bool,
+}
+
+impl Machines {
+    fn of(hosts: Option<&Hosts>) -> Self {
+        let Some(hosts) = hosts else {
+            return Machines { generators: 1, beside: None, balancer_has_backends: true };
+        };
+        let others = hosts.each.iter().filter(|host| {
+            host.name != hosts.balancer && hosts.backends.iter().any(|backend| *backend == host.name)
+        });
+        let beside: usize = others.map(|host| host.processors.len()).sum();
+        Machines {
+            generators: u32::try_from(hosts.load.len()).unwrap_or(u32::MAX).max(1),
+            beside: Some(u32::try_from(beside).unwrap_or(u32::MAX)),
+            balancer_has_backends: hosts.backends.contains(&hosts.balancer),
+        }
+    }
 }
 
 /// What is known of one cell.
@@ -79,6 +108,7 @@ impl Summary {
                 .filter_map(|m| Some((m.competitor.clone(), m.workers?)))
                 .collect(),
             processors: stored.environment.host.processors.max(1),
+            machines: Machines::of(stored.environment.hosts.as_ref()),
             described_with: plan.base.workers,
             load: Loop::of_plan(plan),
         };
@@ -195,12 +225,19 @@ impl Summary {
         of(row).or_else(|| of(&row.as_it_is())).unwrap_or(Family::None)
     }
 
-    /// Processors that each role may use under `condition`: the balancer, then each of the others.
+    /// Processors that the balancer may use under `condition`, and then those that the backends may.
     pub fn processors_of_roles(&self, condition: &Condition) -> (u32, u32) {
-        match condition.layout {
+        let (balancer, others) = match condition.layout {
             Layout::Shared => (self.processors(), self.processors()),
             Layout::Pinned => (1, self.processors().saturating_sub(1).max(1)),
-        }
+        };
+        let of_its_host = if self.machines.balancer_has_backends { others } else { 0 };
+        (balancer, (self.machines.beside.unwrap_or(0) + of_its_host).max(1))
+    }
+
+    /// Load generators, of one thread each, that drove so many requests at a time.
+    pub fn generators(&self, concurrency: u32) -> u32 {
+        self.machines.generators.min(concurrency).max(1)
     }
 
     /// How the load was driven.

@@ -201,6 +201,7 @@ impl Run {
                 time_wait_at_start: 900,
                 ..HostWindow::default()
             },
+            hosts: BTreeMap::new(),
             timeline: None,
         }
     }
@@ -265,6 +266,7 @@ impl Run {
                 descriptor_limit: 65_536,
                 sysctls: text(&[("net.ipv4.tcp_tw_reuse", "2")]),
             },
+            hosts: None,
             rate_found: None,
             notes: Vec::new(),
         }

@@ -27,7 +27,7 @@ const NETSTAT: &str = "/proc/net/netstat";
 const SOCKSTAT: &str = "/proc/net/sockstat";
 
 /// The counters at one moment, since the machine (or the network namespace) began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     steal_ns: u64,
     idle_ns: u64,

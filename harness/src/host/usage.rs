@@ -1,6 +1,7 @@
 //! What a process has used, as it tells of itself.
 
 use std::io;
+use std::iter::Sum;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -28,6 +29,20 @@ impl Usage {
     /// User and system time together, nanoseconds.
     pub fn cpu_ns(&self) -> u64 {
         self.user_ns + self.system_ns
+    }
+}
+
+impl Sum for Usage {
+    /// Of several processes: threads and peak memory are added up, too.
+    fn sum<I: Iterator<Item = Usage>>(all: I) -> Self {
+        all.fold(Usage::default(), |a, b| Usage {
+            user_ns: a.user_ns + b.user_ns,
+            system_ns: a.system_ns + b.system_ns,
+            voluntary_switches: a.voluntary_switches + b.voluntary_switches,
+            involuntary_switches: a.involuntary_switches + b.involuntary_switches,
+            threads: a.threads + b.threads,
+            peak_rss_bytes: a.peak_rss_bytes + b.peak_rss_bytes,
+        })
     }
 }
 

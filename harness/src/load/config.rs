@@ -10,6 +10,7 @@ use super::bounds::{
 };
 use super::error::LoadError;
 use super::pace::Surge;
+use super::part::Part;
 
 /// Descriptors beside the connections: standard streams, event queue, whatever the process has open.
 const SPARE_DESCRIPTORS: u64 = 32;
@@ -33,6 +34,8 @@ pub struct LoadConfig {
     pub poisson: bool,
     /// When more is due than the open loop's rate, in order.
     pub surges: Vec<Surge>,
+    /// Of the open loop's schedule, the part that this load drives; its requests and connections are its own already.
+    pub part: Part,
     /// Persistent connections; else each request has one of its own.
     pub keep_alive: bool,
     /// Requests before the timed window, verified but not counted; fewer where they would take longer than its duration.
@@ -66,6 +69,7 @@ impl Default for LoadConfig {
             rate: None,
             poisson: false,
             surges: Vec::new(),
+            part: Part::WHOLE,
             keep_alive: false,
             warmup: 0,
             timeout: Duration::from_secs(30),

@@ -27,6 +27,7 @@ use super::tally::Tally;
 use super::target::Target;
 use super::timer::{TIMER, Timer};
 use super::verify::Reference;
+use crate::host::monotonic_ns;
 
 /// How long a server may take to close a connection after the last response on it. It was asked to
 /// (`Connection: close`) or has said that it would; one that does neither is not waited for any longer.
@@ -65,6 +66,7 @@ pub struct Load {
     /// The phase's schedule, and when the phase began.
     pace: Pace,
     began: Instant,
+    began_monotonic_ns: u64,
     /// The open loop's.
     timer: Option<Timer>,
     swept: Instant,
@@ -129,6 +131,7 @@ impl Load {
             free: VecDeque::with_capacity(config.concurrency as usize),
             pace: Pace::new(config.rate, 0),
             began: now,
+            began_monotonic_ns: monotonic_ns(),
             timer,
             swept: now,
             phase: Phase::WarmUp,
@@ -200,6 +203,11 @@ impl Load {
         Some(recorder.finish(self.shared.tally.per_backend.all()))
     }
 
+    /// When the window began, on the clock of [`monotonic_ns`].
+    pub fn began_monotonic_ns(&self) -> u64 {
+        self.began_monotonic_ns
+    }
+
     /// `report`, which this load gave, as the text that a user of `ab` knows.
     pub fn summary(&self, report: &LoadReport) -> String {
         summary(report, &self.targets[0])
@@ -214,7 +222,7 @@ impl Load {
             Phase::WarmUp => self.config.warmup,
             Phase::Window => self.config.requests.unwrap_or(u64::MAX),
         };
-        let pace = Pace::new(self.config.rate, requests);
+        let pace = Pace::new(self.config.rate, requests).part(self.config.part);
         let surges = if phase == Phase::Window { self.config.surges.as_slice() } else { &[] };
         let pace = pace.surging(surges);
         let pace = if self.config.poisson { pace.poisson() } else { pace };
@@ -227,7 +235,7 @@ impl Load {
         self.free.extend(0..self.slots.len());
         let mut events = Events::with_capacity(EVENTS);
         let patience = SWEEP.min(self.config.timeout);
-        self.began = Instant::now();
+        (self.began, self.began_monotonic_ns) = (Instant::now(), monotonic_ns());
         self.shared.clock = self.began;
         self.swept = self.began;
         self.dispatch();

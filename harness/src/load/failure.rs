@@ -23,6 +23,16 @@ pub struct Failures {
 }
 
 impl Failures {
+    /// Adds those of another load.
+    pub(crate) fn add(&mut self, others: &Failures) {
+        self.connect += others.connect;
+        self.receive += others.receive;
+        self.length += others.length;
+        self.content += others.content;
+        self.malformed += others.malformed;
+        self.timeout += others.timeout;
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
         self.connect + self.receive + self.length + self.content + self.malformed + self.timeout

@@ -19,6 +19,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
+use super::part::Part;
+
 /// A rate whose requests were answered at less than this share of it was not sustained, percent.
 pub const SUSTAINED_PERCENT: u64 = 99;
 
@@ -79,6 +81,8 @@ pub(crate) struct Pace {
     /// The rate over time, where it changes: the first one begins at zero.
     stretches: Vec<Stretch>,
     arrivals: Arrivals,
+    /// Of all that is due, what is issued here.
+    part: Part,
     requests: u64,
     /// When nothing is issued any more, whatever is left.
     ends: Option<Duration>,
@@ -132,6 +136,7 @@ impl Pace {
             rate,
             stretches: Vec::new(),
             arrivals: Arrivals::Even,
+            part: Part::WHOLE,
             requests,
             ends: None,
             issued: 0,
@@ -141,6 +146,13 @@ impl Pace {
             third: Quarter::default(),
             fourth: Quarter::default(),
         }
+    }
+
+    /// The same, of whose open loop only `part` is issued, of all that is due at the rate; `requests` are those of the part.
+    /// Before [`Pace::poisson`] and [`Pace::ending`].
+    pub(crate) fn part(mut self, part: Part) -> Self {
+        self.part = part;
+        self
     }
 
     /// The same, with more due than the rate of the open loop during each of `surges`, which follow one another.
@@ -167,7 +179,7 @@ impl Pace {
         if let Some(rate) = self.rate {
             // The same for every model, and another at another rate.
             let mut random = Box::new(ChaCha8Rng::seed_from_u64(rate));
-            let come = gap(&mut random);
+            let come = (0..self.part.number()).map(|_| gap(&mut random)).sum();
             self.arrivals = Arrivals::Poisson { random, come };
         }
         self
@@ -178,7 +190,7 @@ impl Pace {
         self.ends = Some(duration);
         if let Some(rate) = self.rate {
             let due = self.come_by(duration.as_nanos(), rate).div_ceil(SECOND_NS);
-            self.requests = self.requests.min(u64::try_from(due).unwrap_or(u64::MAX));
+            self.requests = self.requests.min(self.part.own(u64::try_from(due).unwrap_or(u64::MAX)));
             self.ends = Some(duration + LATE);
         }
         self
@@ -203,7 +215,7 @@ impl Pace {
     /// When the next request is due; `None` when all have been issued.
     pub(crate) fn upcoming(&self) -> Option<Duration> {
         (self.issued < self.requests).then(|| match &self.arrivals {
-            Arrivals::Even => self.due(self.issued),
+            Arrivals::Even => self.due(self.part.place(self.issued)),
             Arrivals::Poisson { come, .. } => self.at(*come),
         })
     }
@@ -218,7 +230,7 @@ impl Pace {
         let index = self.issued;
         self.issued += 1;
         if let Arrivals::Poisson { random, come } = &mut self.arrivals {
-            *come += gap(random);
+            *come += (0..self.part.of()).map(|_| gap(random)).sum::<u128>();
         }
         if self.is_open() {
             self.note(index, now - due, waited);
@@ -229,7 +241,9 @@ impl Pace {
     /// How the schedule was kept, once `answered` of its requests have been, the last one at `end`.
     pub(crate) fn kept(&self, answered: u64, end: Duration) -> Kept {
         // All that was due, unless the phase was broken off.
-        let window = end.max(self.due(self.issued + self.unsent));
+        let all = self.issued + self.unsent;
+        let until = self.due(all.saturating_mul(self.part.of()));
+        let window = end.max(until);
         let achieved = u128::from(answered) * 1000 * SECOND_NS / window.as_nanos().max(1);
         let achieved_milli_per_s = u64::try_from(achieved).unwrap_or(u64::MAX);
         let (third, fourth) = (&self.third, &self.fourth);
@@ -239,11 +253,10 @@ impl Pace {
             && fourth.behind.as_nanos() * u128::from(third.requests)
                 > third.behind.as_nanos() * u128::from(fourth.requests);
         let enough = self.rate.is_none_or(|rate| {
-            let all = self.issued + self.unsent;
             // On average, where it changes.
             let due_milli_per_s = match self.stretches.is_empty() {
-                true => u128::from(rate) * 1000,
-                false => u128::from(all) * 1000 * SECOND_NS / self.due(all).as_nanos().max(1),
+                true => u128::from(rate) * 1000 / u128::from(self.part.of()),
+                false => u128::from(all) * 1000 * SECOND_NS / until.as_nanos().max(1),
             };
             u128::from(achieved_milli_per_s) * 100 >= due_milli_per_s * u128::from(SUSTAINED_PERCENT)
         });
@@ -406,6 +419,43 @@ mod tests {
         assert_eq!(to_the_end.due(499), ms(1000 + 399 * 5));
         for text in ["", "3", "3@2s", "1@2s-4s", "3@4s-2s", "x@1s-2s", "3@soon-2s"] {
             assert!(text.parse::<Surge>().unwrap_err().to_string().ends_with("as in 3@2s-4s"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_schedule_are_together_the_whole_of_it() {
+        let surge: Surge = "3@2s-4s".parse().unwrap();
+        let dues = |pace: &mut Pace| {
+            let mut dues = Vec::new();
+            while let Some(due) = pace.upcoming() {
+                dues.push(pace.take(due, false).unwrap().1);
+            }
+            dues
+        };
+        for (requests, poisson, surges, ends) in [
+            (1001, false, &[][..], None),
+            (1001, true, &[][..], None),
+            (1001, true, &[surge][..], None),
+            (u64::MAX, false, &[surge][..], Some(ms(3000))),
+        ] {
+            let of = |part: Part| {
+                let requests = if requests == u64::MAX { requests } else { part.share(requests) };
+                let pace = Pace::new(Some(100), requests).part(part).surging(surges);
+                let pace = if poisson { pace.poisson() } else { pace };
+                if let Some(ends) = ends { pace.ending(ends) } else { pace }
+            };
+            let whole = dues(&mut of(Part::WHOLE));
+            let mut together: Vec<Duration> = Vec::new();
+            for part in Part::each(3) {
+                let mut pace = of(part);
+                let own = dues(&mut pace);
+                let end = own.last().copied().unwrap();
+                assert!(poisson || pace.kept(own.len() as u64, end).sustained, "{part}");
+                assert!(poisson || !pace.kept(own.len() as u64 * 98 / 100, end).sustained, "{part}");
+                together.extend(own);
+            }
+            together.sort();
+            assert_eq!(together, whole);
         }
     }
 

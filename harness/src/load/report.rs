@@ -236,7 +236,7 @@ impl LoadReport {
 }
 
 /// What may be told of the times, in the order of [`PERCENTS`], and the longest.
-fn percentiles(from_sent: &Histogram<u64>, from_due: Option<&Histogram<u64>>) -> Vec<Percentile> {
+pub(super) fn percentiles(from_sent: &Histogram<u64>, from_due: Option<&Histogram<u64>>) -> Vec<Percentile> {
     let mut told: Vec<_> = PERCENTS
         .iter()
         .filter_map(|&percent| {

@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use self::cross_check::CrossCheck;
@@ -18,7 +17,8 @@ use self::system_calls::SystemCalls;
 use crate::load::LoadReport;
 use crate::plan::{Competitor, Condition};
 use crate::record::store::{self, StoreError};
-use crate::testbed::process::{ChildError, Supervised};
+use crate::testbed::generators::Generators;
+use crate::testbed::process::ChildError;
 use crate::testbed::role::{Detail, patience};
 use crate::testbed::{Server, Testbed};
 
@@ -106,9 +106,9 @@ impl<'a> Setup<'a> {
     }
 
     /// A load that has warmed up and waits to be let go.
-    fn load(&self, target: SocketAddr, condition: &Condition) -> Result<Supervised, ChildError> {
+    fn load(&self, target: SocketAddr, condition: &Condition) -> Result<Generators, ChildError> {
         let mut load = self.testbed.load(&[target], condition, Detail::Summed)?;
-        load.read::<IgnoredAny>("warm up", patience(condition))?;
+        load.warm_up(patience(condition))?;
         Ok(load)
     }
 
@@ -119,9 +119,9 @@ impl<'a> Setup<'a> {
 }
 
 /// Lets a load that waits go, to its end.
-fn go(mut load: Supervised, condition: &Condition) -> Result<LoadReport, ChildError> {
-    load.say("go")?;
-    load.read("finish its requests", patience(condition))
+fn go(mut load: Generators, condition: &Condition) -> Result<LoadReport, ChildError> {
+    load.go()?;
+    Ok(load.finish(patience(condition))?.report)
 }
 
 #[cfg(test)]

@@ -144,6 +144,7 @@ impl FaultTrial1 {
                 balancer: None,
                 backends: Usage::default(),
                 host: HostWindow::default(),
+                hosts: BTreeMap::new(),
                 timeline: Some(seen),
             })),
             FaultOutcome1::Invalid { reasons } => {
@@ -171,6 +172,7 @@ impl Environment1 {
             models: models.into_iter().map(ModelInfo1::today).collect(),
             build,
             host,
+            hosts: None,
             rate_found: found.into_iter().next(),
             notes,
         }

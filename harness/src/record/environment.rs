@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::hosts::Hosts;
 use super::schema::SCHEMA;
 use crate::host::{self, Host};
 use crate::plan::{Competitor, Family, Plan};
@@ -23,8 +24,11 @@ pub struct Environment {
     pub models: Vec<ModelInfo>,
     /// The binary.
     pub build: Build,
-    /// The machine.
+    /// The machine; of several, the balancer's.
     pub host: Host,
+    /// The machines, where a run has several; absent where every role was played on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Hosts>,
     /// By which search the run came by its rate, in words; absent where the rate was given, and in a closed loop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_found: Option<String>,
@@ -81,6 +85,7 @@ pub fn describe(command_line: Vec<String>, plan: Plan, models: Vec<ModelInfo>, b
         models,
         build,
         host: host::facts(),
+        hosts: None,
         rate_found: None,
         notes: Vec::new(),
     }
@@ -115,6 +120,10 @@ pub fn differences(before: &Environment, after: &Environment) -> Vec<String> {
             "resumed at {} on another machine or other settings: {}, {} processors, Linux {}",
             after.created, after.host.cpu, after.host.processors, after.host.kernel
         ));
+    }
+    let roles = |environment: &Environment| environment.hosts.as_ref().map(Hosts::roles);
+    if let Some(now) = roles(after).filter(|_| roles(before) != roles(after)) {
+        notes.push(format!("resumed at {} on other hosts: {now}", after.created));
     }
     if before.models != after.models {
         notes.push(format!("resumed at {} with models that describe themselves otherwise", after.created));

@@ -2,6 +2,7 @@
 
 mod earlier;
 pub mod environment;
+mod hosts;
 mod reason;
 mod sample;
 mod schema;
@@ -10,6 +11,7 @@ pub mod timeline;
 mod trial;
 
 pub use environment::{Build, Environment, ModelInfo};
+pub use hosts::{Connect, Hosts, RunHost};
 pub use reason::{Reason, in_words};
 pub use sample::Sample;
 pub use schema::SCHEMA;

@@ -116,6 +116,20 @@ pub enum Reason {
         /// By what the client got, in words.
         kinds: Vec<(String, u64)>,
     },
+    /// A host was lost while the trial was under way: the run ends with it.
+    HostLost {
+        /// Its name.
+        host: String,
+        /// What became of its agent.
+        how: String,
+    },
+    /// Several load generators did not begin together.
+    BeganApart {
+        /// How long after the first the last one began, nanoseconds.
+        apart_ns: u64,
+        /// Length of the window, nanoseconds.
+        of_ns: u64,
+    },
     /// A process did not do its part; or the reason of a trial that an earlier roundtable stored.
     #[serde(rename = "words")]
     Words(String),
@@ -182,6 +196,13 @@ impl fmt::Display for Reason {
             Reason::FailedBeforeFault { requests, kinds } => {
                 write!(f, "{requests} requests failed before the first event ({})", listed(kinds))
             }
+            Reason::HostLost { host, how } => write!(f, "host {host} was lost: {how}"),
+            Reason::BeganApart { apart_ns, of_ns } => write!(
+                f,
+                "the load generators began {:.1} ms apart in a window of {:.1} ms: what they did is not of one time",
+                *apart_ns as f64 / 1e6,
+                *of_ns as f64 / 1e6
+            ),
             Reason::Words(words) => f.write_str(words),
         }
     }

@@ -36,8 +36,11 @@ pub struct Sample {
     pub balancer: Option<Usage>,
     /// What the backends used, summed (threads and peak memory too); of those that no fault ended.
     pub backends: Usage,
-    /// What the machine did meanwhile.
+    /// What the machine did meanwhile; of several, the balancer's.
     pub host: HostWindow,
+    /// What each machine did, by its host's name; empty where there is one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<String, HostWindow>,
     /// What clients saw while faults befell the backends; absent where none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Box<Observation>>,

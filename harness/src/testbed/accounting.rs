@@ -33,6 +33,11 @@ pub(crate) fn processes_below(root: u32) -> io::Result<Vec<u32>> {
     Ok(all.keys().copied().filter(|&pid| pid != root && is_of_tree(&all, root, pid)).collect())
 }
 
+/// The processes whose parent `root` is, as far as they are there, ended ones that nobody has waited for included.
+pub(crate) fn processes_of(root: u32) -> io::Result<Vec<u32>> {
+    Ok(processes()?.into_iter().filter(|(_, stat)| stat.parent == root).map(|(pid, _)| pid).collect())
+}
+
 /// What the processes that `root` has started and those that they have started have used so far.
 pub(crate) fn usage_below(root: u32) -> io::Result<Usage> {
     let all = processes()?;

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvError, channel};
 use serde::{Deserialize, Serialize};
 
 use crate::host::{Usage, usage_of_self};
+use crate::load::LoadReport;
 
 /// The first line that a server prints on its standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,17 @@ impl Ready {
     pub fn at(listening: SocketAddr) -> Self {
         Ready { listening, pid: std::process::id() }
     }
+}
+
+/// The line that a load generator prints when its window is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportLine {
+    /// When the window began, on the clock that all processes of its machine share ([`crate::host::monotonic_ns`]).
+    #[serde(default)]
+    pub began_monotonic_ns: Option<u64>,
+    /// What it measured.
+    #[serde(flatten)]
+    pub report: LoadReport,
 }
 
 /// What a backend can be told to do while it serves: the faults of a scenario, and their end. Its word is its JSON.

@@ -3,10 +3,15 @@
 //! A trial of the matrix, a fault run, the search for a rate and the untimed passes ask it for a backend, a balancer or a
 //! load generator under a [`Condition`]; so a factor that holds in one of them holds in all. What becomes of a process is
 //! [`process`]'s, what it is told [`role`]'s, what is known of products [`peers`]'s, on which host it runs
-//! [`topology`]'s, and how it gets there [`launcher`]'s.
+//! [`topology`]'s. Without a hosts file every process is a child of this one; with one, each is started by the [`agent`] of its
+//! host, which [`launcher`] brings there.
 
 pub mod accounting;
+pub mod agent;
+pub(crate) mod child;
 pub mod control;
+pub(crate) mod generators;
+pub mod hosts;
 pub mod launcher;
 pub mod peers;
 pub(crate) mod port;
@@ -15,17 +20,22 @@ pub mod role;
 pub mod tool;
 pub mod topology;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use self::agent::{Link, LinkError};
 use self::control::Ready;
-use self::launcher::{Launcher, Program};
+use self::generators::Generators;
+use self::hosts::Hosts;
+use self::launcher::Program;
 use self::process::{ChildError, Supervised};
 use self::role::{Detail, Role};
 use self::topology::{Host, Topology, confined};
 use crate::host::allowed_processors;
+use crate::load::Part;
 use crate::plan::{Competitor, Condition};
 
 /// How long a server may take to listen.
@@ -34,13 +44,19 @@ const LISTEN_WITHIN: Duration = Duration::from_secs(20);
 /// What it takes to start a process of any role.
 #[derive(Debug, Clone)]
 pub struct Testbed {
-    program: Program,
-    launcher: Launcher,
+    way: Way,
     topology: Topology,
-    /// Those that this process may use.
-    processors: Vec<usize>,
     /// Turns true when the user wants to stop.
     interrupt: Arc<AtomicBool>,
+}
+
+/// Who starts a process.
+#[derive(Debug, Clone)]
+enum Way {
+    /// This process, which may use these processors.
+    Here { program: Program, processors: Vec<usize> },
+    /// The agent of its host, by the host's name.
+    Agents(BTreeMap<String, Arc<Link>>),
 }
 
 /// A server that listens. It ends with this value.
@@ -53,16 +69,51 @@ pub(crate) struct Server {
 impl Testbed {
     /// Every role is played by `program` on this machine. `interrupt` turns true when the user wants to stop.
     pub fn local(program: Program, interrupt: Arc<AtomicBool>) -> Self {
-        Testbed::new(program, Launcher::local(), Topology::local(), interrupt)
+        let way = Way::Here { program, processors: allowed_processors() };
+        Testbed { way, topology: Topology::local(), interrupt }
     }
 
-    /// Every role is played by `program`, which `launcher` starts on the hosts of `topology`.
-    pub fn new(program: Program, launcher: Launcher, topology: Topology, interrupt: Arc<AtomicBool>) -> Self {
-        Testbed { program, launcher, topology, processors: allowed_processors(), interrupt }
+    /// Each role is played on its host by that host's agent, which is launched now and ends with the last copy of this value.
+    /// `own` is this program's path, for hosts whose file names none; every process may hold `open_files` open.
+    pub fn launch(
+        hosts: &Hosts,
+        own: &str,
+        open_files: u64,
+        interrupt: Arc<AtomicBool>,
+    ) -> Result<Self, LinkError> {
+        let program = hosts.program.as_deref().unwrap_or(own);
+        let agent = [program, "agent", "--open-files", &open_files.to_string()].map(str::to_owned);
+        let names: Vec<_> = hosts.topology.hosts().into_iter().map(|host| host.name.clone()).collect();
+        // At the same time: a launcher may have to wait for a machine.
+        let links = std::thread::scope(|scope| {
+            let launch = |name: &String| {
+                let (name, command) = (name.clone(), hosts.launcher.command(name, &agent));
+                let interrupt = &interrupt;
+                scope.spawn(move || Link::launch(&name, command, interrupt))
+            };
+            let launched: Vec<_> = names.iter().map(launch).collect();
+            launched
+                .into_iter()
+                .map(|link| match link.join() {
+                    Ok(link) => link,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                })
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        let links = names.into_iter().zip(links.into_iter().map(Arc::new)).collect();
+        Ok(Testbed { way: Way::Agents(links), topology: hosts.topology.clone(), interrupt })
+    }
+
+    /// The line to the agent of each host; none where this process starts everything itself.
+    pub fn links(&self) -> Vec<&Arc<Link>> {
+        match &self.way {
+            Way::Here { .. } => Vec::new(),
+            Way::Agents(links) => links.values().collect(),
+        }
     }
 
     /// Where the roles run.
-    pub(crate) fn topology(&self) -> &Topology {
+    pub fn topology(&self) -> &Topology {
         &self.topology
     }
 
@@ -72,7 +123,7 @@ impl Testbed {
     }
 
     /// The flag that says so.
-    pub(crate) fn interrupt(&self) -> &AtomicBool {
+    pub fn interrupt(&self) -> &AtomicBool {
         &self.interrupt
     }
 
@@ -104,14 +155,19 @@ impl Testbed {
         self.server(host, anywhere, &Role::Balancer(competitor, backends), condition)
     }
 
-    /// A load generator that warms up.
+    /// Load generators that warm up: as many as there are hosts for them, and no more than requests at a time.
     pub(crate) fn load(
         &self,
         targets: &[SocketAddr],
         condition: &Condition,
         detail: Detail,
-    ) -> Result<Supervised, ChildError> {
-        self.start(&self.topology.load, &Role::Load(targets, detail), condition, Vec::new())
+    ) -> Result<Generators, ChildError> {
+        let most = usize::try_from(condition.concurrency).unwrap_or(usize::MAX);
+        let hosts: Vec<_> = self.topology.load.iter().take(most).collect();
+        let each = Part::each(hosts.len() as u64)
+            .zip(hosts)
+            .map(|(part, host)| self.start(host, &Role::Load(targets, detail, part), condition, Vec::new()));
+        Ok(Generators::new(each.collect::<Result<_, _>>()?))
     }
 
     fn server(
@@ -136,9 +192,27 @@ impl Testbed {
     ) -> Result<Supervised, ChildError> {
         let mut args = role.args(condition);
         args.extend(listen);
-        args.extend(confined(condition.layout, &self.processors, role.share()));
-        let command = self.launcher.command(&host.name, &self.program, &args);
-        Supervised::start(role.name(), command, &self.interrupt)
+        let beside_balancer = host.name == self.topology.balancer.name;
+        let mut confine = |processors: &[usize]| {
+            args.extend(confined(condition.layout, processors, role.share(), beside_balancer));
+        };
+        match &self.way {
+            Way::Here { program, processors } => {
+                confine(processors);
+                Supervised::start(role.name(), program.command(&args), &self.interrupt)
+            }
+            Way::Agents(links) => {
+                let unknown = || LinkError::Refused {
+                    host: host.name.clone(),
+                    what: "start a process".to_owned(),
+                    reason: "it has no agent".to_owned(),
+                };
+                let link = links.get(&host.name).ok_or_else(unknown)?;
+                confine(&link.hello().processors);
+                let role = format!("{} on host {}", role.name(), host.name);
+                Supervised::start_on(link, role, args, &self.interrupt)
+            }
+        }
     }
 }
 
@@ -146,6 +220,7 @@ impl Testbed {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
+    use super::launcher::Launcher;
     use super::*;
 
     /// Tells at which address it was asked to listen, and what the launcher left in its environment.
@@ -157,19 +232,37 @@ mod tests {
         exit 3
     "#;
 
+    /// The agent of the tests below: plays every role with the script.
     #[test]
-    fn a_server_is_launched_on_its_host_listens_at_its_address_and_ends_with_its_input() {
+    #[ignore = "runs as a process of its own, below"]
+    fn an_agent_of_scripts() {
+        // What the test runner has begun to say is a line of its own.
+        println!();
+        agent::serve(&Program::script(SERVER), 64).unwrap();
+    }
+
+    /// A testbed over agents on four hosts of this machine.
+    fn testbed() -> Testbed {
         let host = |name: &str, last| Host {
             name: name.to_owned(),
             address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)),
         };
         let topology = Topology {
-            load: host("a", 1),
+            load: vec![host("a", 1), host("b", 2)],
             balancer: host("b", 2),
             backends: vec![host("c", 3), host("d", 4)],
         };
-        let launcher = Launcher::of(&["env", "ON={host}"]);
-        let testbed = Testbed::new(Program::script(SERVER), launcher, topology, Arc::default());
+        let own = std::env::current_exe().unwrap();
+        // What comes behind the words of the template is for a real agent.
+        let script = "ON=$1 exec \"$2\" testbed::tests::an_agent_of_scripts --exact --ignored --nocapture -q";
+        let launcher = Launcher::of(&["sh", "-c", script, "sh", "{host}", own.to_str().unwrap()]);
+        let hosts = Hosts { launcher, program: None, topology };
+        Testbed::launch(&hosts, "unused", 64, Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn a_server_is_started_on_its_host_listens_at_its_address_and_ends_with_its_input() {
+        let testbed = testbed();
         let condition = Condition::default();
         let balancer = testbed.balancer(&Competitor::of("mio"), &[], &condition).unwrap();
         let mut second = testbed.backend(2, &condition).unwrap();
@@ -180,7 +273,8 @@ mod tests {
         second.process.say("end").unwrap();
         let ended = second.process.read::<Ready>("speak", LISTEN_WITHIN).unwrap_err().to_string();
         assert!(
-            ended.starts_with("backend b2 ended unasked (exit status: 3)") && ended.ends_with("on d"),
+            ended.starts_with("backend b2 on host d ended unasked (exit status: 3)")
+                && ended.ends_with("on d"),
             "{ended}"
         );
     }

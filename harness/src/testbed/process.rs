@@ -1,21 +1,22 @@
 //! The harness's side of the wire to a supervised child (the child's side is [`crate::testbed::control`]).
 //!
-//! Owns starting a child, reading its JSON lines with a time limit, and ending it; not what the child is for.
-//! Rules: nothing waits without a limit and without heeding the interrupt; a child ends when its standard input
-//! closes, is killed after a grace period, and is always reaped; what it wrote to standard error is in the error.
+//! Owns reading its JSON lines with a time limit, and ending it; not what the child is for. It is a child of this process, or
+//! one of an agent on another host: whoever holds it need not know which. Rules: nothing waits without a limit and without
+//! heeding the interrupt; a child ends when its standard input closes, is killed after a grace period, and is always reaped;
+//! what it wrote to standard error is in the error.
 
-use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::io;
+use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use super::agent::link::{Link, LinkError, Remote};
+use super::child::{Local, Output, Source, output, shortened};
 use crate::host::Usage;
 
 /// Between two looks at the interrupt while waiting for a line. A line itself is noticed at once.
@@ -24,10 +25,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const GRACE: Duration = Duration::from_secs(2);
 /// How long a child may take to tell its usage.
 const USAGE_WITHIN: Duration = Duration::from_secs(10);
-/// Lines of standard error that are kept.
-const TAIL_LINES: usize = 8;
-/// Characters of each that are kept.
-const TAIL_CHARS: usize = 300;
 
 /// What a child did wrong. `role` says which, in words.
 #[derive(Debug, Error)]
@@ -72,24 +69,93 @@ pub enum ChildError {
         /// The line.
         line: String,
     },
+    /// The host where it ran is gone.
+    #[error("host {host} was lost: {how}")]
+    HostLost {
+        /// Its name.
+        host: String,
+        /// What became of its agent.
+        how: String,
+    },
+    /// Its host did not do what it was asked to.
+    #[error(transparent)]
+    Host(LinkError),
     /// The user wants to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<LinkError> for ChildError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Interrupted => ChildError::Interrupted,
+            LinkError::Lost { host, how } => ChildError::HostLost { host, how },
+            error => ChildError::Host(error),
+        }
+    }
 }
 
 /// A child process of one role.
 #[derive(Debug)]
 pub struct Supervised {
     role: String,
-    process: std::process::Child,
-    /// Dropped to end the child.
-    stdin: Option<ChildStdin>,
-    /// Lines of its standard output; disconnected when that closes.
-    lines: Receiver<String>,
-    stderr: Arc<Mutex<VecDeque<String>>>,
-    /// Disconnected when the child's standard error closes.
-    stderr_open: Receiver<()>,
+    running: Running,
+    output: Output,
     interrupt: Arc<AtomicBool>,
+}
+
+/// Where a child is.
+#[derive(Debug)]
+enum Running {
+    Here(Local),
+    OnHost(Remote),
+}
+
+impl Running {
+    fn say(&mut self, word: &str) -> io::Result<()> {
+        match self {
+            Running::Here(child) => child.say(word),
+            // Whether it was heard is seen by what comes of it.
+            Running::OnHost(child) => {
+                child.say(word);
+                Ok(())
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        match self {
+            Running::Here(child) => child.close(),
+            Running::OnHost(child) => child.close(),
+        }
+    }
+
+    /// How it ended, in words, if it has.
+    fn ended(&mut self) -> Option<String> {
+        match self {
+            Running::Here(child) => child.ended(),
+            Running::OnHost(child) => child.ended(),
+        }
+    }
+
+    /// Ends it as a crash would. How it ended, where that is known at once.
+    fn kill(&mut self) -> Option<String> {
+        match self {
+            Running::Here(child) => child.kill(),
+            Running::OnHost(child) => {
+                child.kill();
+                child.ended()
+            }
+        }
+    }
+
+    /// The host that was lost with it, and how.
+    fn lost(&self) -> Option<(String, String)> {
+        match self {
+            Running::Here(_) => None,
+            Running::OnHost(child) => child.lost(),
+        }
+    }
 }
 
 impl Supervised {
@@ -97,52 +163,43 @@ impl Supervised {
     /// harness alone, which then ends its children in order.
     pub fn start(
         role: impl Into<String>,
-        mut command: Command,
+        command: Command,
         interrupt: &Arc<AtomicBool>,
     ) -> Result<Self, ChildError> {
         let role = role.into();
-        let started = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn();
-        let mut process = match started {
-            Ok(process) => process,
-            Err(reason) => return Err(ChildError::Start { role, reason }),
+        let (Source { lines, tail, errors_open }, output) = output();
+        let on_error = move |line: String| {
+            let _open = &errors_open;
+            tail.push(&line);
         };
-        let (send, lines) = channel();
-        let (open, stderr_open) = channel();
-        let stderr = Arc::new(Mutex::new(VecDeque::new()));
-        let mut child = Supervised {
-            role,
-            stdin: process.stdin.take(),
-            lines,
-            stderr: Arc::clone(&stderr),
-            stderr_open,
-            interrupt: Arc::clone(interrupt),
-            process,
-        };
-        // From here on the child is reaped by `drop`, whatever fails.
-        let (out, err) = (child.process.stdout.take(), child.process.stderr.take());
-        let threads = || -> io::Result<()> {
-            std::thread::Builder::new().name("stdout".into()).spawn(move || {
-                let lines = out.into_iter().flat_map(|out: ChildStdout| BufReader::new(out).lines());
-                for line in lines.map_while(Result::ok) {
-                    if send.send(line).is_err() {
-                        break;
-                    }
-                }
-            })?;
-            std::thread::Builder::new().name("stderr".into()).spawn(move || {
-                err.into_iter().for_each(|err| keep_tail(err, &stderr));
-                drop(open);
-            })?;
-            Ok(())
-        };
-        match threads() {
-            Ok(()) => Ok(child),
-            Err(reason) => Err(ChildError::Start { role: child.role.clone(), reason }),
+        match Local::start(command, move |line| lines.send(line).is_ok(), on_error) {
+            Ok(child) => Ok(Supervised {
+                role,
+                running: Running::Here(child),
+                output,
+                interrupt: Arc::clone(interrupt),
+            }),
+            Err(reason) => Err(ChildError::Start { role, reason }),
+        }
+    }
+
+    /// Has the agent that `link` leads to start its own program with `args`.
+    pub(crate) fn start_on(
+        link: &Arc<Link>,
+        role: impl Into<String>,
+        args: Vec<String>,
+        interrupt: &Arc<AtomicBool>,
+    ) -> Result<Self, ChildError> {
+        let role = role.into();
+        let (source, output) = output();
+        match link.start(args, source, interrupt) {
+            Ok(child) => Ok(Supervised {
+                role,
+                running: Running::OnHost(child),
+                output,
+                interrupt: Arc::clone(interrupt),
+            }),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -158,7 +215,7 @@ impl Supervised {
                 return Err(ChildError::Interrupted);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left.min(POLL_INTERVAL)) {
+            match self.output.lines.recv_timeout(left.min(POLL_INTERVAL)) {
                 Ok(line) => {
                     return serde_json::from_str(&line).map_err(|error| ChildError::Nonsense {
                         role: self.role.clone(),
@@ -168,7 +225,7 @@ impl Supervised {
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(self.died()),
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => {
-                    let stderr = self.stderr_tail();
+                    let stderr = self.output.tail.told();
                     return Err(ChildError::Silent { role: self.role.clone(), what, within, stderr });
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -178,12 +235,8 @@ impl Supervised {
 
     /// Says one word to the child.
     pub fn say(&mut self, word: &str) -> Result<(), ChildError> {
-        let said = match &mut self.stdin {
-            Some(stdin) => stdin.write_all(format!("{word}\n").as_bytes()),
-            None => Ok(()),
-        };
         // Only a child that no longer reads can make this fail.
-        said.map_err(|_| self.died())
+        self.running.say(word).map_err(|_| self.died())
     }
 
     /// What the child has used so far.
@@ -194,94 +247,78 @@ impl Supervised {
 
     /// How the child ended, if it has.
     pub fn exit_report(&mut self) -> Option<ChildError> {
-        match self.process.try_wait() {
-            Ok(None) => None,
-            _ => Some(self.died()),
-        }
+        let is_gone = self.running.ended().is_some() || self.running.lost().is_some();
+        is_gone.then(|| self.died())
     }
 
     /// Ends the child as a crash would, and reaps it.
     pub(crate) fn kill(mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
+        self.running.kill();
     }
 
-    /// The child's process id.
+    /// The child's process id, on its host.
     pub(crate) fn pid(&self) -> u32 {
-        self.process.id()
+        match &self.running {
+            Running::Here(child) => child.pid(),
+            Running::OnHost(child) => child.pid(),
+        }
     }
 
-    /// Ends the child and reaps it.
-    fn end(&mut self) -> Option<ExitStatus> {
-        drop(self.stdin.take());
-        let deadline = Instant::now() + GRACE;
+    /// When it said a time of its host's monotonic clock, that time by the clock of this process, to within half a round trip to
+    /// the host, nanoseconds.
+    pub(crate) fn here_ns(&self, there_ns: u64) -> Option<i128> {
+        match &self.running {
+            Running::Here(_) => Some(there_ns.into()),
+            Running::OnHost(child) => child.here_ns(there_ns),
+        }
+    }
+
+    /// Ends the child and reaps it. How it ended, in words, where that is known.
+    fn end(&mut self) -> Option<String> {
+        self.running.close();
+        self.wait_for_the_end(GRACE).or_else(|| {
+            let ended = self.running.kill();
+            ended.or_else(|| self.wait_for_the_end(GRACE))
+        })
+    }
+
+    fn wait_for_the_end(&mut self, within: Duration) -> Option<String> {
+        let deadline = Instant::now() + within;
         // Its standard output closes as it ends: no need to poll.
         while let Ok(_) | Err(RecvTimeoutError::Timeout) =
-            self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            self.output.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))
         {
             if Instant::now() >= deadline {
                 break;
             }
         }
-        while Instant::now() < deadline {
-            match self.process.try_wait() {
-                Ok(Some(status)) => return Some(status),
-                Ok(None) => std::thread::sleep(Duration::from_millis(1)),
-                Err(_) => return None,
+        loop {
+            let ended = self.running.ended();
+            if ended.is_some() || self.running.lost().is_some() || Instant::now() >= deadline {
+                return ended;
             }
+            std::thread::sleep(Duration::from_millis(1));
         }
-        drop(self.process.kill());
-        self.process.wait().ok()
     }
 
     fn died(&mut self) -> ChildError {
-        let ended_by_itself = self.process.try_wait().ok().flatten();
-        let how = match ended_by_itself.or_else(|| self.end()) {
+        let ended = self.running.ended();
+        if let (None, Some((host, how))) = (&ended, self.running.lost()) {
+            return ChildError::HostLost { host, how };
+        }
+        let how = match ended.or_else(|| self.end()) {
             Some(status) => format!("ended unasked ({status})"),
             None => "ended unasked".to_owned(),
         };
         // The last lines of standard error may still be on their way.
-        let _ = self.stderr_open.recv_timeout(GRACE);
-        ChildError::Died { role: self.role.clone(), how, stderr: self.stderr_tail() }
-    }
-
-    fn stderr_tail(&self) -> String {
-        let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        match tail.len() {
-            0 => "; it wrote nothing to standard error".to_owned(),
-            _ => {
-                format!("; its standard error ends: {}", tail.iter().cloned().collect::<Vec<_>>().join(" / "))
-            }
-        }
+        let _ = self.output.errors_open.recv_timeout(GRACE);
+        ChildError::Died { role: self.role.clone(), how, stderr: self.output.tail.told() }
     }
 }
 
 impl Drop for Supervised {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-fn keep_tail(err: ChildStderr, tail: &Mutex<VecDeque<String>>) {
-    let mut reader = BufReader::new(err);
-    let mut line = Vec::new();
-    while let Ok(1..) = reader.read_until(b'\n', &mut line) {
-        let text = String::from_utf8_lossy(&line);
-        if !text.trim().is_empty() {
-            let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-            if tail.len() == TAIL_LINES {
-                tail.pop_front();
-            }
-            tail.push_back(shortened(text.trim()));
-        }
-        line.clear();
-    }
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(TAIL_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::topology::Share;
+use crate::load::Part;
 use crate::plan::{Accept, Arrivals, Competitor, Condition, Connections, Kind, backend_name};
 
 /// How long a window or a warm-up may take, whatever its length…
@@ -18,8 +19,8 @@ pub(crate) enum Role<'a> {
     Backend(u32),
     /// A balancer before these backends.
     Balancer(&'a Competitor, &'a [SocketAddr]),
-    /// The load generator, against one balancer or the backends themselves.
-    Load(&'a [SocketAddr], Detail),
+    /// A load generator, against one balancer or the backends themselves.
+    Load(&'a [SocketAddr], Detail, Part),
 }
 
 /// What the load generator tells of its requests.
@@ -50,7 +51,8 @@ impl Role<'_> {
         match self {
             Role::Backend(number) => format!("backend {}", backend_name(*number)),
             Role::Balancer(competitor, _) => format!("the balancer ({competitor})"),
-            Role::Load(..) => "the load generator".to_owned(),
+            Role::Load(_, _, part) if part.is_whole() => "the load generator".to_owned(),
+            Role::Load(_, _, part) => format!("load generator {}", part.number()),
         }
     }
 
@@ -136,13 +138,16 @@ impl Role<'_> {
                     word(&"reuseport");
                 }
             }
-            Role::Load(targets, detail) => {
+            Role::Load(targets, detail, part) => {
                 word(&"load");
-                targets.iter().for_each(|target| word(&format_args!("http://{target}/")));
+                // Each goes on in the turns where the one before it stops.
+                let first = part.before(condition.requests).checked_rem(targets.len() as u64).unwrap_or(0);
+                let (last, first) = targets.split_at(usize::try_from(first).unwrap_or(0));
+                first.iter().chain(last).for_each(|target| word(&format_args!("http://{target}/")));
                 for (option, value) in [
-                    ("-n", condition.requests),
-                    ("-c", condition.concurrency.into()),
-                    ("--warmup", condition.warmup),
+                    ("-n", part.share(condition.requests)),
+                    ("-c", part.share(condition.concurrency.into())),
+                    ("--warmup", part.share(condition.warmup)),
                     ("--expect-body-bytes", condition.body_bytes),
                 ] {
                     word(&option);
@@ -151,6 +156,10 @@ impl Role<'_> {
                 if let Some(rate) = condition.rate {
                     word(&"--rate");
                     word(&rate);
+                    if !part.is_whole() {
+                        word(&"--part");
+                        word(&part);
+                    }
                 }
                 for surge in condition.fault.iter().flat_map(|faults| faults.script.surges()) {
                     word(&"--surge");
@@ -176,6 +185,9 @@ impl Role<'_> {
                     word(&"--timeout");
                     word(&format_args!("{timeout_ms}ms"));
                     word(&"--record");
+                }
+                if targets.iter().any(|target| !target.ip().to_canonical().is_loopback()) {
+                    word(&"--allow-remote");
                 }
                 word(&"--json");
             }
@@ -242,11 +254,43 @@ mod tests {
             "floor floor --close --backend 127.0.0.1:1 --supervised"
         );
         assert_eq!(
-            line(&Role::Load(&[at(7)], Detail::Summed), &condition),
+            line(&Role::Load(&[at(7)], Detail::Summed, Part::WHOLE), &condition),
             "load http://127.0.0.1:7/ -n 100 -c 5 --warmup 10 --expect-body-bytes 16 --rate 500 -k --json --supervised"
         );
-        let recording = Role::Load(&[at(7)], Detail::EachRequest { timeout_ms: 5000 });
+        let recording = Role::Load(&[at(7)], Detail::EachRequest { timeout_ms: 5000 }, Part::WHOLE);
         assert!(line(&recording, &condition).ends_with(" -k --timeout 5000ms --record --json --supervised"));
+    }
+
+    #[test]
+    fn load_generators_share_a_load_and_go_on_with_its_turns() {
+        let condition = Condition { requests: 101, concurrency: 5, warmup: 3, ..Condition::default() };
+        let targets = [1, 2, 3].map(|port| SocketAddr::from(([10, 0, 0, 1], port)));
+        let of = |number, condition: &Condition| {
+            let part = Part::each(2).nth(number).unwrap();
+            line(&Role::Load(&targets, Detail::Summed, part), condition)
+        };
+        let [one, two, three] = targets.map(|target| format!("http://{target}/"));
+        assert_eq!(
+            of(0, &condition),
+            format!(
+                "load {one} {two} {three} -n 51 -c 3 --warmup 2 --expect-body-bytes 1024 --allow-remote --json --supervised"
+            )
+        );
+        assert_eq!(
+            of(1, &condition),
+            format!(
+                "load {one} {two} {three} -n 50 -c 2 --warmup 1 --expect-body-bytes 1024 --allow-remote --json --supervised"
+            )
+        );
+        let more = Condition { requests: 102, rate: Some(500), ..condition };
+        assert!(
+            of(1, &more).starts_with(&format!("load {one} {two} {three} -n 51 -c 2 ")),
+            "{}",
+            of(1, &more)
+        );
+        assert!(of(1, &more).contains(" --rate 500 --part 2/2 "), "{}", of(1, &more));
+        let odd = Condition { requests: 100, ..more };
+        assert!(of(1, &odd).starts_with(&format!("load {three} {one} {two} -n 50 ")), "{}", of(1, &odd));
     }
 
     #[test]

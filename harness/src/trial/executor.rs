@@ -18,7 +18,7 @@ use crate::testbed::role::{Detail, patience};
 use crate::testbed::{Server, Testbed};
 use crate::trial::faults::{self, FaultTrialError};
 use crate::trial::runner::{Attempt, Executor, Interrupted};
-use crate::trial::window::{Window, WindowError};
+use crate::trial::window::{Window, WindowError, reason};
 
 /// Starts, measures and ends the processes of a run.
 #[derive(Debug)]
@@ -97,6 +97,7 @@ impl TestbedExecutor {
 
         let names: Vec<_> = (1..=condition.backends).map(backend_name).collect();
         let mut trial = Window {
+            testbed: &self.testbed,
             load,
             balancer: balancer.as_mut().map(|server| &mut server.process),
             backends: backends.iter_mut().map(|server| &mut server.process).collect(),
@@ -106,10 +107,16 @@ impl TestbedExecutor {
             Ok(measured) => Ok(measured.judge(cell, &self.gates, &names, trial.exit_reports())),
             Err(WindowError::Child(ChildError::Interrupted)) => Err(ChildError::Interrupted.into()),
             Err(error) => {
-                let mut reasons = vec![Reason::Words(error.to_string())];
+                let mut reasons = vec![match error {
+                    WindowError::Child(error) => reason(error),
+                    WindowError::Host(error) => Reason::Words(error.to_string()),
+                }];
                 // One death is often the cause of another: told once, in the order of the roles.
-                let others = trial.exit_reports().into_iter();
-                reasons.extend(others.filter(|report| report.to_string() != error.to_string()));
+                for report in trial.exit_reports() {
+                    if !reasons.contains(&report) {
+                        reasons.push(report);
+                    }
+                }
                 Ok(Outcome::Invalid { reasons })
             }
         }
@@ -127,6 +134,7 @@ impl Executor for TestbedExecutor {
         let (came_up, outcome) = match self.serve(cell, &mut warnings, &mut started_unix_ms) {
             Ok(outcome) => (true, outcome),
             Err(FaultTrialError::Child(ChildError::Interrupted)) => return Err(Interrupted),
+            Err(FaultTrialError::Child(error)) => (false, Outcome::Invalid { reasons: vec![reason(error)] }),
             Err(error) => (false, Outcome::Invalid { reasons: vec![Reason::Words(error.to_string())] }),
         };
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

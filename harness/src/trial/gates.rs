@@ -32,9 +32,14 @@ pub struct Seen {
     pub listen_overflows: u64,
     /// Share of the processors' time that the hypervisor gave to others, percent.
     pub steal_percent: f64,
+    /// How long after the first the last load generator began, nanoseconds.
+    pub began_apart_ns: u64,
     /// How a rate was kept; absent in the closed loop.
     pub open_loop: Option<OpenLoop>,
 }
+
+/// Load generators that began further apart than this share of the window did not measure the same, percent.
+const APART_PERCENT: u64 = 5;
 
 /// What a trial was to be.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +103,11 @@ pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<Reason> {
     gate(seen.steal_percent <= f64::from(steal_limit_percent), &|| Reason::Steal {
         per_mille: (seen.steal_percent * 10.0).round() as u64,
         limit_percent: steal_limit_percent,
+    });
+    let (apart_ns, of_ns) = (seen.began_apart_ns, seen.elapsed_ns);
+    gate(apart_ns.saturating_mul(100) <= of_ns.saturating_mul(APART_PERCENT), &|| Reason::BeganApart {
+        apart_ns,
+        of_ns,
     });
     let kept = seen.open_loop.as_ref();
     let driven = kept.map(|open| open.rate);
@@ -253,6 +263,18 @@ mod tests {
             seen.failed = vec![("no connection", 2), ("not HTTP", 0), ("wrong content", 1)];
         });
         assert_eq!(reason, "3 of 10 requests failed (no connection 2, wrong content 1)");
+    }
+
+    #[test]
+    fn load_generators_that_began_apart_measured_different_times() {
+        let apart = |began_apart_ns| said(&Seen { began_apart_ns, elapsed_ns: 1_000_000_000, ..fine() });
+        assert_eq!(apart(50_000_000), Vec::<String>::new());
+        assert_eq!(
+            apart(51_000_000),
+            [
+                "the load generators began 51.0 ms apart in a window of 1000.0 ms: what they did is not of one time"
+            ]
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod executor;
 pub mod faults;
 pub mod gates;
+mod machines;
 pub mod progress;
 pub mod rate_search;
 pub mod runner;

@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::plan::schedule::{Forecast, Job, Schedule};
 use crate::plan::{Cell, Condition};
 use crate::record::store::{Store, StoreError};
-use crate::record::{Outcome, SCHEMA, Trial, in_words};
+use crate::record::{Outcome, Reason, SCHEMA, Trial, in_words};
 
 /// Failures to start, one after another, that end a run.
 pub const MOST_START_FAILURES: u32 = 3;
@@ -77,6 +77,21 @@ pub enum RunError {
         /// The run's folder.
         dir: PathBuf,
     },
+    /// A host is gone: what is left cannot be measured without it.
+    #[error(
+        "host {host} was lost ({how}); {stored} trials are kept: see to it that the host can be reached and the program there be \
+         started, then go on with `roundtable run --resume {}`, or with other hosts and `--hosts FILE` behind it", .dir.display()
+    )]
+    HostLost {
+        /// Its name.
+        host: String,
+        /// What became of its agent.
+        how: String,
+        /// How many trials there are, the one in hand included.
+        stored: usize,
+        /// The run's folder.
+        dir: PathBuf,
+    },
     /// Processes do not come up.
     #[error(
         "{MOST_START_FAILURES} trials in a row could not be started, the last because {reason}; \
@@ -112,7 +127,7 @@ pub fn run(
         if let Err(reason) = store.append(&trial) {
             return Err(RunError::NotStored {
                 reason,
-                stored: crate::record::store::read(store.dir()).map_or(0, |run| run.trials.len()),
+                stored: stored(store),
                 dir: store.dir().to_path_buf(),
             });
         }
@@ -121,6 +136,10 @@ pub fn run(
             observer.warn(&format!("invalid trial ({}): {}", place(&trial), in_words(reasons)));
         }
         observer.ended(&trial, &schedule.forecast());
+        if let Some((host, how)) = lost(&trial) {
+            let (stored, dir) = (stored(store), store.dir().to_path_buf());
+            return Err(RunError::HostLost { host, how, stored, dir });
+        }
 
         start_failures = if came_up { 0 } else { start_failures + 1 };
         if start_failures == MOST_START_FAILURES {
@@ -132,6 +151,19 @@ pub fn run(
         }
     }
     Ok(Ending::Complete)
+}
+
+/// Trials that are kept.
+fn stored(store: &Store) -> usize {
+    crate::record::store::read(store.dir()).map_or(0, |run| run.trials.len())
+}
+
+/// The host that was lost during `trial`, and how.
+fn lost(trial: &Trial) -> Option<(String, String)> {
+    trial.outcome.reasons().iter().find_map(|reason| match reason {
+        Reason::HostLost { host, how } => Some((host.clone(), how.clone())),
+        _ => None,
+    })
 }
 
 /// A trial's cell, block and attempt in words.

@@ -1,25 +1,25 @@
 //! The timed window of one trial: what every role used in it, and whether its numbers may be believed.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
 use thiserror::Error;
 
-use crate::host::{Counters, HostError};
-use crate::host::{HostWindow, Usage, unix_ms};
-use crate::load::LoadReport;
+use crate::host::{HostError, Usage, unix_ms};
 use crate::load::latency;
 use crate::plan::{Cell, Gates};
 use crate::record::timeline::Observation;
 use crate::record::{Outcome, Reason, Sample};
+use crate::testbed::Testbed;
+use crate::testbed::generators::{Finished, Generators};
 use crate::testbed::peers::Turns;
 use crate::testbed::process::{ChildError, Supervised};
 use crate::trial::gates::{Asked, Seen, reasons};
+use crate::trial::machines::{CountError, Machines, Moment};
 
 /// The processes of one trial.
 pub(super) struct Window<'a> {
-    pub(super) load: Supervised,
+    pub(super) testbed: &'a Testbed,
+    pub(super) load: Generators,
     /// None in the direct row.
     pub(super) balancer: Option<&'a mut Supervised>,
     pub(super) backends: Vec<&'a mut Supervised>,
@@ -29,11 +29,11 @@ pub(super) struct Window<'a> {
 
 /// What a window showed.
 pub(crate) struct Measured {
-    pub(crate) report: LoadReport,
+    pub(crate) finished: Finished,
     pub(crate) client: Usage,
     pub(crate) balancer: Option<Usage>,
     pub(crate) backends: Usage,
-    pub(crate) host: HostWindow,
+    pub(crate) machines: Machines,
     /// What clients saw of the faults, where there were any.
     pub(crate) timeline: Option<Box<Observation>>,
 }
@@ -47,6 +47,23 @@ pub(super) enum WindowError {
     Host(#[from] HostError),
 }
 
+impl From<CountError> for WindowError {
+    fn from(error: CountError) -> Self {
+        match error {
+            CountError::Host(error) => WindowError::Host(error),
+            CountError::Child(error) => WindowError::Child(error),
+        }
+    }
+}
+
+/// `error` as a trial's reason: one that the run does not outlive is told from all others.
+pub(crate) fn reason(error: ChildError) -> Reason {
+    match error {
+        ChildError::HostLost { host, how } => Reason::HostLost { host, how },
+        error => Reason::Words(error.to_string()),
+    }
+}
+
 struct Snapshot {
     client: Usage,
     balancer: Option<Usage>,
@@ -56,20 +73,20 @@ struct Snapshot {
 impl Window<'_> {
     /// Lets the load generator warm up, opens the window and reads every counter around it.
     pub(super) fn measure(&mut self, started: &mut u64) -> Result<Measured, WindowError> {
-        self.load.read::<IgnoredAny>("warm up", self.patience)?;
+        self.load.warm_up(self.patience)?;
         let before = self.snapshot()?;
-        let host = Counters::now()?;
+        let moment = Moment::now(self.testbed)?;
         *started = unix_ms();
-        self.load.say("go")?;
-        let report = self.load.read("finish its requests", self.patience)?;
-        let host = host.until(&Counters::now()?);
+        self.load.go()?;
+        let finished = self.load.finish(self.patience)?;
+        let machines = moment.until(&Moment::now(self.testbed)?);
         let after = self.snapshot()?;
         Ok(Measured {
-            report,
+            finished,
             client: used(&before.client, &after.client),
             balancer: before.balancer.zip(after.balancer).map(|(before, after)| used(&before, &after)),
             backends: used(&before.backends, &after.backends),
-            host,
+            machines,
             timeline: None,
         })
     }
@@ -78,14 +95,11 @@ impl Window<'_> {
     pub(super) fn exit_reports(&mut self) -> Vec<Reason> {
         let balancer = self.balancer.iter_mut();
         let servers = balancer.chain(&mut self.backends);
-        servers.filter_map(|server| Some(Reason::Words(server.exit_report()?.to_string()))).collect()
+        servers.filter_map(|server| Some(reason(server.exit_report()?))).collect()
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, ChildError> {
-        let mut backends = Usage::default();
-        for backend in &mut self.backends {
-            backends = sum(&backends, &backend.usage()?);
-        }
+        let backends = self.backends.iter_mut().map(|backend| backend.usage()).sum::<Result<_, _>>()?;
         let balancer = self.balancer.as_mut().map(|balancer| balancer.usage()).transpose()?;
         Ok(Snapshot { client: self.load.usage()?, balancer, backends })
     }
@@ -101,7 +115,7 @@ impl Measured {
         exit_reports: Vec<Reason>,
     ) -> Outcome {
         let Cell { competitor, condition } = cell;
-        let report = self.report;
+        let Finished { report, began_apart_ns } = self.finished;
         let recorded = |text: &str| latency::decode(text).map_or(0, |histogram| histogram.len());
         let open_loop = report.open_loop.as_ref();
         let seen = Seen {
@@ -123,8 +137,9 @@ impl Measured {
             elapsed_ns: report.elapsed_ns,
             per_backend: report.per_backend,
             left_open: report.closed_by_client,
-            listen_overflows: self.host.listen_overflows,
-            steal_percent: share_of_processors(self.host.steal_ns, report.elapsed_ns) * 100.0,
+            listen_overflows: self.machines.listen_overflows(),
+            steal_percent: self.machines.steal_percent(report.elapsed_ns),
+            began_apart_ns,
             open_loop: report.open_loop,
         };
         let asked = Asked {
@@ -155,16 +170,11 @@ impl Measured {
             client: self.client,
             balancer: self.balancer,
             backends: self.backends,
-            host: self.host,
+            host: self.machines.host,
+            hosts: self.machines.each,
             timeline: self.timeline,
         }))
     }
-}
-
-/// What part `spent_ns` is of all that the processors had to give in `elapsed_ns`.
-fn share_of_processors(spent_ns: u64, elapsed_ns: u64) -> f64 {
-    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    spent_ns as f64 / (elapsed_ns.max(1) as f64 * processors as f64)
 }
 
 /// Counters add up from the process's start; threads and peak memory are as they are at the end.
@@ -176,16 +186,5 @@ pub(crate) fn used(before: &Usage, after: &Usage) -> Usage {
         involuntary_switches: after.involuntary_switches.saturating_sub(before.involuntary_switches),
         threads: after.threads,
         peak_rss_bytes: after.peak_rss_bytes,
-    }
-}
-
-pub(crate) fn sum(a: &Usage, b: &Usage) -> Usage {
-    Usage {
-        user_ns: a.user_ns + b.user_ns,
-        system_ns: a.system_ns + b.system_ns,
-        voluntary_switches: a.voluntary_switches + b.voluntary_switches,
-        involuntary_switches: a.involuntary_switches + b.involuntary_switches,
-        threads: a.threads + b.threads,
-        peak_rss_bytes: a.peak_rss_bytes + b.peak_rss_bytes,
     }
 }

@@ -52,6 +52,9 @@ pub(crate) struct Args {
     pub(super) aa: Option<String>,
     #[command(flatten)]
     pub(super) factors: FactorArgs,
+    /// Play the roles on the hosts of this TOML file, each of which an agent is launched on (examples/several-machines)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cross_check", "system_calls"])]
+    pub(super) hosts: Option<PathBuf>,
     /// A trial during which the hypervisor took more than this share of the processors' time is invalid [default: 25]
     #[arg(long, value_name = "PERCENT", value_parser = number::whole::<u32>(0..=100))]
     pub(super) steal_limit: Option<u32>,

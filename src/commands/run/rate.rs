@@ -4,10 +4,9 @@
 //! a search that ends early leaves nothing behind.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use roundtable_harness::plan::Plan;
+use roundtable_harness::testbed::Testbed;
 use roundtable_harness::trial::executor::TestbedExecutor;
 use roundtable_harness::trial::progress::{Bar, Lines};
 use roundtable_harness::trial::rate_search::{self, Found, RateError, Shares, Watch};
@@ -18,28 +17,28 @@ use crate::console::tell;
 const SECONDS_A_CELL: usize = 2;
 
 /// A rate that every row of `plan` sustains at every condition.
-pub(super) fn find(plan: &Plan, interrupt: &Arc<AtomicBool>) -> Result<Found, RateError> {
+pub(super) fn find(plan: &Plan, testbed: &Testbed) -> Result<Found, RateError> {
     let cells = plan.cells();
     tell(format_args!(
         "looking for a rate that every row sustains at every condition: {} short trials or more, about {} s",
         2 * cells.len(),
         SECONDS_A_CELL * cells.len()
     ));
-    let mut executor = TestbedExecutor::new(super::testbed(interrupt), plan);
+    let mut executor = TestbedExecutor::new(testbed.clone(), plan);
     let found = rate_search::find(&cells, &mut executor, watch().as_mut())?;
     tell(format_args!("{found}"));
     Ok(found)
 }
 
 /// The rates that are so many percent of what the slowest row of `plan` answers in a closed loop.
-pub(super) fn shares(plan: &Plan, percent: &[u32], interrupt: &Arc<AtomicBool>) -> Result<Shares, RateError> {
+pub(super) fn shares(plan: &Plan, percent: &[u32], testbed: &Testbed) -> Result<Shares, RateError> {
     let cells = plan.cells();
     let trials = cells.len();
     tell(format_args!(
         "looking for what the slowest row answers: {trials} short trials, about {} s",
         SECONDS_A_CELL * trials / 2
     ));
-    let mut executor = TestbedExecutor::new(super::testbed(interrupt), plan);
+    let mut executor = TestbedExecutor::new(testbed.clone(), plan);
     let found = rate_search::shares(&cells, percent, &mut executor, watch().as_mut())?;
     tell(format_args!("{found}"));
     Ok(found)

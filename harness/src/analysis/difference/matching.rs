@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::analysis::grid::Grid;
 use crate::plan::{Competitor, Condition, FACTORS, Factor, Plan};
-use crate::record::Environment;
+use crate::record::{Environment, Hosts};
 
 /// Something in which two runs differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,6 +83,8 @@ pub(super) fn mismatches(base: &Environment, new: &Environment) -> Vec<Mismatch>
     ] {
         differs(Weight::ChangesTheMeaning, what, a, b);
     }
+    let hosts = |of: &Environment| of.hosts.as_ref().map_or("one machine".to_owned(), Hosts::roles);
+    differs(Weight::ChangesTheMeaning, "hosts", hosts(base), hosts(new));
     let is_another = series(&a.kernel) != series(&b.kernel);
     let weight = if is_another { Weight::ChangesTheMeaning } else { Weight::WorthKnowing };
     differs(weight, "kernel", a.kernel.clone(), b.kernel.clone());

@@ -64,8 +64,12 @@ fn sure(source: &Source<'_>) -> String {
         Loop::Closed => "closed loop".to_owned(),
         load @ Loop::Open { .. } => prose::load::name(load).unwrap_or_default(),
     };
+    let network = match &source.stored.environment.hosts {
+        None => "loopback".to_owned(),
+        Some(hosts) => counted(hosts.each.len(), "host"),
+    };
     let place: Vec<_> =
-        fixed.chain([kind, counted(host.processors as usize, "processor"), "loopback".to_owned()]).collect();
+        fixed.chain([kind, counted(host.processors as usize, "processor"), network]).collect();
     format!(
         "{}: {noise}. It holds for: {}.",
         capitalised(&prose::blocks(&analysis.summary)),

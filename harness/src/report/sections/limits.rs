@@ -81,12 +81,13 @@ fn closed_loop(summary: &Summary) -> String {
     };
     format!(
         "Client, balancer and backends: processors used, CPU time over elapsed time; idle and stolen: of {} processors' time; \
-         all medians over blocks. A cell is bound by the client when its one thread used at least {SATURATED} of a processor,\
+         all medians over blocks. A cell is bound by the client when {}{SATURATED} of a processor,\
          {direct} by the balancer or the backends when they used that share of the processors that they can be on, by the \
          host when at most {:.0} % was idle or at least {:.0} % stolen; else it was waiting. What the client bounds is not \
          ranked: a faster client would have shown more. X·R / c is Little's law: near 1 where the client kept c requests \
          outstanding ({} to {} pass).",
         summary.processors(),
+        threads(summary),
         IDLE * 100.0,
         STOLEN * 100.0,
         LITTLE.0,
@@ -94,16 +95,27 @@ fn closed_loop(summary: &Summary) -> String {
     )
 }
 
+/// The client's threads, as the beginning of a sentence that goes on with a share of a processor.
+fn threads(summary: &Summary) -> String {
+    match summary.generators(u32::MAX) {
+        1 => "its one thread used at least ".to_owned(),
+        several => {
+            format!("its {several} load generators, of one thread each, used at least {several} times ")
+        }
+    }
+}
+
 fn open_loop(summary: &Summary) -> String {
     format!(
         "Client, balancer and backends: processors used, CPU time over elapsed time; idle and stolen: of {} processors' time; \
          all medians over blocks. At a rate that all sustain, nobody need be at a limit. A cell is bound by the client when \
-         its one thread used at least {SATURATED} of a processor (part of the response times may then be its own), by the \
+         {}{SATURATED} of a processor (part of the response times may then be its own), by the \
          balancer or the backends when they used that share of the processors that they can be on, by the host when at most \
          {:.0} % was idle or at least {:.0} % stolen, and else by nobody. Waited: requests that came due while every \
          connection was busy. Sent late: how long after it was due a request was sent, because it waited so or because of \
          the load generator's own timer and scheduling; both are in the response times.",
         summary.processors(),
+        threads(summary),
         IDLE * 100.0,
         STOLEN * 100.0,
     )

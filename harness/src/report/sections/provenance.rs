@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Source;
 use crate::plan::{FACTORS, Factor, Length};
-use crate::record::Environment;
+use crate::record::{Environment, Hosts, RunHost};
 use crate::report::section::{Section, Table};
 use crate::text::counted;
 
@@ -31,6 +31,7 @@ fn facts(environment: &Environment) -> Table {
     let listed = |map: &BTreeMap<String, String>| {
         map.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
     };
+    let of_hosts = environment.hosts.as_ref().map(hosts).unwrap_or_default();
     let mut facts = vec![
         ("begun", created.clone()),
         ("command line", command_line.join(" ")),
@@ -52,10 +53,47 @@ fn facts(environment: &Environment) -> Table {
             plan.precision_percent.map_or("not asked for".into(), |percent| format!("±{percent} %")),
         ),
     ];
+    facts.splice(2..2, of_hosts);
     let values =
         |factor: &Factor| -> Vec<_> { plan.values(factor).iter().map(|value| factor.told(value)).collect() };
     facts.extend(FACTORS.iter().map(|factor| (factor.title, values(factor).join(", "))));
     Table::of_facts(facts)
+}
+
+/// Who played what, and how far they are from each other. Beside them stand the machine's facts, which are the balancer's host's.
+fn hosts(hosts: &Hosts) -> Vec<(&'static str, String)> {
+    let listed = |facts: &mut dyn Iterator<Item = String>| facts.collect::<Vec<_>>().join("; ");
+    let ms = |ns: u64| format!("{:.3} ms", ns as f64 / 1e6);
+    let host = |host: &RunHost| {
+        let count = |names: &[String]| names.iter().filter(|name| **name == host.name).count();
+        let roles = [
+            (count(&hosts.load), "load generator"),
+            (usize::from(hosts.balancer == host.name), "balancer"),
+            (count(&hosts.backends), "turn of backends"),
+        ];
+        let roles = roles.into_iter().filter(|(count, _)| *count > 0);
+        let roles =
+            roles.map(|(count, role)| if count == 1 { role.to_owned() } else { format!("{count} {role}s") });
+        let from_harness = host.round_trip_ns.map_or("unknown".to_owned(), ms);
+        format!(
+            "{} at {} ({}): {}, {} usable, Linux {}, round trip from the harness {from_harness}",
+            host.name,
+            host.address,
+            roles.collect::<Vec<_>>().join(", "),
+            host.host.cpu,
+            counted(host.processors.len(), "processor"),
+            host.host.kernel,
+        )
+    };
+    let connects =
+        hosts.connects.iter().map(|way| format!("{} to {} {}", way.from, way.to, ms(way.fastest_ns)));
+    let program = hosts.each.first().map_or("", |host| host.sha256.as_str());
+    vec![
+        ("hosts", listed(&mut hosts.each.iter().map(host))),
+        ("time to connect, the shortest", listed(&mut connects.into_iter())),
+        ("launched by", format!("{} {}", hosts.launch.join(" "), hosts.program)),
+        ("program on every host, SHA-256", program.to_owned()),
+    ]
 }
 
 /// What a reader must be warned of before the figures.
@@ -89,6 +127,25 @@ mod tests {
             ["steal limit", "10 % of the processors' time"],
         ] {
             assert!(rows.iter().any(|row| row[0] == fact && row[1].contains(value)), "{fact}: {rows:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_named_with_their_roles_and_the_ways_between_them() {
+        let mut environment = Run::new().blocks(0).build().environment;
+        let plain = facts(&environment).rows.len();
+        environment.hosts = Some(crate::fixtures::hosts());
+        let table = facts(&environment);
+        let rows: Vec<_> = (0..table.rows.len()).map(|row| table.plain_row(row).join(": ")).collect();
+        assert_eq!(rows.len(), plain + 4);
+        for told in [
+            "a at 10.0.0.1 (2 load generators, turn of backends)",
+            "b at 10.0.0.2 (balancer)",
+            "2 processors usable, Linux k, round trip from the harness 0.200 ms",
+            "time to connect, the shortest: a to b 0.051 ms",
+            "launched by: ssh {host} /opt/roundtable",
+        ] {
+            assert!(rows.iter().any(|row| row.contains(told)), "{told}: {rows:?}");
         }
     }
 

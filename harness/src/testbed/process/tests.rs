@@ -1,6 +1,8 @@
 //! Facts about children, with shell scripts in the part of the child.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -9,23 +9,23 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
 use socket2::Socket;
 use thiserror::Error;
 
 use super::observe::observe;
 use super::script::{EventTarget, carry_out, since};
-use crate::host::{Counters, HostError, Usage, monotonic_ns, unix_ms};
-use crate::load::{LoadReport, Recording};
+use crate::host::{HostError, Usage, monotonic_ns, unix_ms};
 use crate::plan::fault::{Act, Event, SLOW_BY};
 use crate::plan::{Cell, Condition, Faults, Gates, backend_name};
 use crate::record::{Outcome, Reason};
 use crate::testbed::Testbed;
 use crate::testbed::control::Order;
+use crate::testbed::generators::Generators;
 use crate::testbed::port::reserve;
 use crate::testbed::process::{ChildError, Supervised};
 use crate::testbed::role::{Detail, patience};
-use crate::trial::window::{Measured, sum, used};
+use crate::trial::machines::{CountError, Moment};
+use crate::trial::window::{Measured, reason, used};
 
 /// Between two looks at the interrupt and at the processes while an event is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -41,11 +41,20 @@ pub(crate) enum FaultTrialError {
     #[error("{0}")]
     Invalid(Reason),
     #[error(
-        "a fault run tells times of one process by the clock of another: run it with every role on one host"
+        "a fault run tells times of one process by the clock of another, and holds ports of this machine: run it without --hosts"
     )]
-    Clocks,
+    Hosts,
     #[error("no port could be reserved for a backend ({0}); wait a minute until the kernel has ports again")]
     Port(io::Error),
+}
+
+impl From<CountError> for FaultTrialError {
+    fn from(error: CountError) -> Self {
+        match error {
+            CountError::Host(error) => FaultTrialError::Host(error),
+            CountError::Child(error) => FaultTrialError::Child(error),
+        }
+    }
 }
 
 /// One trial of `cell`, whose condition has `faults`. `started` is set when the window opens. An error is a process that did
@@ -57,8 +66,8 @@ pub(crate) fn serve(
     faults: &Faults,
     started: &mut u64,
 ) -> Result<Outcome, FaultTrialError> {
-    if !testbed.topology().is_one_host() {
-        return Err(FaultTrialError::Clocks);
+    if !testbed.links().is_empty() {
+        return Err(FaultTrialError::Hosts);
     }
     let Cell { competitor, condition } = cell;
     let backends = (1..=condition.backends).map(|number| Backend::start(testbed, condition, number));
@@ -86,7 +95,7 @@ pub(crate) fn serve(
 
 /// The processes of one trial. Ended in the order of the fields: nobody is left without what it needs.
 struct Processes<'a> {
-    load: Supervised,
+    load: Generators,
     /// None in the direct row.
     balancer: Option<Supervised>,
     backends: Vec<Backend<'a>>,
@@ -101,36 +110,35 @@ impl Processes<'_> {
         faults: &Faults,
         started: &mut u64,
     ) -> Result<Measured, FaultTrialError> {
-        self.load.read::<IgnoredAny>("warm up", patience(condition))?;
+        self.load.warm_up(patience(condition))?;
         let client = self.load.usage()?;
         let balancer = self.balancer.as_mut().map(Supervised::usage).transpose()?;
         for backend in &mut self.backends {
             backend.before = backend.process.as_mut().map(Supervised::usage).transpose()?;
         }
-        let host = Counters::now()?;
+        let moment = Moment::now(self.testbed)?;
         *started = unix_ms();
-        self.load.say("go")?;
+        self.load.go()?;
         let moments = carry_out(&faults.script, self)?;
         let patience = patience(condition) + Duration::from_millis(faults.after_ms + faults.timeout_ms);
-        let report: LoadReport = self.load.read("finish its requests", patience)?;
-        let recording: Recording = self.load.read("tell what became of each request", patience)?;
-        let host = host.until(&Counters::now()?);
+        let finished = self.load.finish(patience)?;
+        let recording = self.load.recording(patience)?;
+        let machines = moment.until(&Moment::now(self.testbed)?);
         let seen = observe(faults, &recording, &since(recording.began_monotonic_ns, &moments))
             .map_err(FaultTrialError::Invalid)?;
-        let mut backends = Usage::default();
-        for backend in &mut self.backends {
-            // The counters of one that a fault ended are gone with it.
-            if let (Some(before), Some(process)) = (backend.before, &mut backend.process) {
-                backends = sum(&backends, &used(&before, &process.usage()?));
-            }
-        }
+        // The counters of one that a fault ended are gone with it.
+        let backends = self.backends.iter_mut().filter_map(|backend| {
+            let (before, process) = (backend.before?, backend.process.as_mut()?);
+            Some(process.usage().map(|after| used(&before, &after)))
+        });
+        let backends = backends.sum::<Result<Usage, _>>()?;
         let after = self.balancer.as_mut().map(Supervised::usage).transpose()?;
         Ok(Measured {
-            report,
+            finished,
             client: used(&client, &self.load.usage()?),
             balancer: balancer.zip(after).map(|(before, after)| used(&before, &after)),
             backends,
-            host,
+            machines,
             timeline: Some(Box::new(seen)),
         })
     }
@@ -139,7 +147,7 @@ impl Processes<'_> {
     fn exit_reports(&mut self) -> Vec<Reason> {
         let backends = self.backends.iter_mut().filter_map(|backend| backend.process.as_mut());
         let servers = self.balancer.iter_mut().chain(backends);
-        servers.filter_map(|server| Some(Reason::Words(server.exit_report()?.to_string()))).collect()
+        servers.filter_map(|server| Some(reason(server.exit_report()?))).collect()
     }
 }
 
@@ -157,10 +165,10 @@ impl EventTarget for Processes<'_> {
             }
             let backends = self.backends.iter_mut().filter_map(|backend| backend.process.as_mut());
             let balancer = self.balancer.iter_mut();
-            for process in std::iter::once(&mut self.load).chain(balancer).chain(backends) {
-                if let Some(died) = process.exit_report() {
-                    return Err(died.into());
-                }
+            let mut others = balancer.chain(backends);
+            let died = self.load.exit_report();
+            if let Some(died) = died.or_else(|| others.find_map(Supervised::exit_report)) {
+                return Err(died.into());
             }
             let left = Duration::from_nanos(ns.saturating_sub(monotonic_ns()));
             if left.is_zero() {
