@@ -178,8 +178,8 @@ impl Cache {
         }
     }
 
-    /// A backend has said by a 304 with this head that `older` is good still (RFC 9111 section 4.3.4): the object that answers. One
-    /// whose entity tag is not the stored one speaks of something else: nothing is updated, and the next request fetches anew.
+    /// A backend has said by a 304 with this head that `older` is good still (RFC 9111 section 4.3.4): the object that answers. None
+    /// where it speaks of something else: what is stored is not what the backend has, so it goes.
     pub(crate) fn validated(
         &self,
         asked: &Asked,
@@ -187,15 +187,15 @@ impl Cache {
         head: &[u8],
         rules: &CacheRules,
         arrival: Arrival,
-    ) -> Arc<Object> {
-        count(&self.counters.validations);
+    ) -> Option<Arc<Object>> {
         if !validation::speaks_of(head, &older) {
             self.invalidate(asked.key());
-            return older;
+            return None;
         }
+        count(&self.counters.validations);
         let newer = Arc::new(storable::updated(&older, head, rules, arrival));
         self.store.replace(asked.key(), &older, &newer);
-        newer
+        Some(newer)
     }
 
     /// A HEAD was answered with this head: what is stored is updated, or goes where it has changed (RFC 9111 section 4.3.5).

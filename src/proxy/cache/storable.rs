@@ -261,9 +261,10 @@ fn is_left_out(name: &[u8]) -> bool {
 
 /// `older` with the fields of a newer head about the same content (section 3.2), and the freshness that these give.
 pub(crate) fn updated(older: &Object, newer: &[u8], rules: &CacheRules, arrival: Arrival) -> Object {
-    // Of the content itself the newer head cannot speak: it is the stored one.
+    // Of the content itself the newer head cannot speak: it is the stored one, and a weak tag of it becomes no strong one.
     let describes_content = |name: &[u8]| {
         ["content-encoding", "content-range"].iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+            || (name.eq_ignore_ascii_case(b"etag") && older.field("etag").is_some())
     };
     let initial_age = Said::read(newer).times.initial_age(arrival.wall, arrival.delay);
     let newer = stored_head(newer);

@@ -11,10 +11,12 @@
 //!             |  +-- wait_for_fetch (a read with a deadline)   |       |
 //!             v                                                |       |
 //!         take a turn -> judge_response: 304 to our condition -+       |
-//!                        |               error, and stale may stand in +
-//!                        +-> record what passes -> store
+//!           ^            |               error, and stale may stand in +
+//!           |            +-> record what passes -> store
+//!           +-- 304 about something else: once, as the client asked (again)
 //! ```
 
+mod again;
 mod unheard;
 
 use std::io;
@@ -54,6 +56,8 @@ pub(super) struct Caching {
     stale: Option<Arc<Object>>,
     /// The backend is asked whether `stale` is still good.
     validates: bool,
+    /// It has answered that of something else: the request goes out once more when its connection is let go.
+    goes_again: bool,
     /// Others may wait for this fetch.
     lead: Option<Lead>,
     recording: Option<Recording>,
@@ -84,6 +88,7 @@ impl Caching {
             has_waited: false,
             stale: None,
             validates: false,
+            goes_again: false,
             lead: None,
             recording: None,
             serving: None,
@@ -307,7 +312,11 @@ impl Session {
                     && let Some(stale) = caching.stale.take()
                 {
                     let object = cache.validated(&caching.asked, stale, head, &caching.rules, arrival);
-                    return Some(self.answer_validated(object, now));
+                    self.note_surplus();
+                    return Some(match object {
+                        Some(object) => self.answer_validated(object, now),
+                        None => self.ask_again(now),
+                    });
                 }
                 let is_error = matches!(status, 500 | 502 | 503 | 504);
                 if is_error
