@@ -193,9 +193,27 @@ impl Cache {
             return None;
         }
         count(&self.counters.validations);
-        let newer = Arc::new(storable::updated(&older, head, rules, arrival));
-        self.store.replace(asked.key(), &older, &newer);
-        Some(newer)
+        Some(self.update(asked, &older, head, rules, arrival))
+    }
+
+    /// Puts `older` with the fields of a newer head in its own place, unless it may not be stored with these: then it goes.
+    fn update(
+        &self,
+        asked: &Asked,
+        older: &Arc<Object>,
+        head: &[u8],
+        rules: &CacheRules,
+        arrival: Arrival,
+    ) -> Arc<Object> {
+        let (newer, objection) = storable::updated(asked, older, head, rules, arrival);
+        let newer = Arc::new(newer);
+        match objection {
+            None => self.store.replace(asked.key(), older, &newer),
+            // Nothing of this exchange is stored, and nothing is said of what is.
+            Some(Unstorable::RequestSaysNoStore) => {}
+            Some(_) => self.invalidate(asked.key()),
+        }
+        newer
     }
 
     /// A HEAD was answered with this head: what is stored is updated, or goes where it has changed (RFC 9111 section 4.3.5).
@@ -215,8 +233,7 @@ impl Cache {
             return;
         }
         if validation::is_same(head, &older) {
-            let newer = Arc::new(storable::updated(&older, head, rules, arrival));
-            self.store.replace(asked.key(), &older, &newer);
+            self.update(asked, &older, head, rules, arrival);
         } else {
             self.invalidate(asked.key());
         }

@@ -295,12 +295,17 @@ impl Session {
             delay: now.saturating_duration_since(caching.sent),
         };
         let head = self.reply.window();
+        let hides_fields = self.exchange.response.hides_cache_fields;
         let stored = match caching.asked.uses {
             Use::Invalidate => {
                 if (200..400).contains(&status) {
                     self.invalidate();
                 }
                 Err(Unstorable::Method)
+            }
+            Use::Head if hides_fields => {
+                cache.invalidate(caching.asked.key());
+                Err(Unstorable::HiddenFields)
             }
             Use::Head => {
                 cache.heard_of(&caching.asked, status, head, &caching.rules, arrival);
@@ -311,7 +316,12 @@ impl Session {
                     && status == 304
                     && let Some(stale) = caching.stale.take()
                 {
-                    let object = cache.validated(&caching.asked, stale, head, &caching.rules, arrival);
+                    let object = if hides_fields {
+                        cache.invalidate(caching.asked.key());
+                        None
+                    } else {
+                        cache.validated(&caching.asked, stale, head, &caching.rules, arrival)
+                    };
                     self.note_surplus();
                     return Some(match object {
                         Some(object) => self.answer_validated(object, now),
@@ -330,7 +340,7 @@ impl Session {
                 let decodes = framing == Framing::Chunked && self.exchange.asked.is_1_1;
                 let draft = Draft::judge(&caching.asked, status, head, &caching.rules, arrival);
                 let recording = draft.and_then(|draft| match framing {
-                    _ if self.exchange.response.hides_cache_fields => Err(Unstorable::HiddenFields),
+                    _ if hides_fields => Err(Unstorable::HiddenFields),
                     Framing::UntilClose => Err(Unstorable::EndsWithTheConnection),
                     _ => cache.record(draft, framing.length(), decodes, &caching.rules),
                 });
