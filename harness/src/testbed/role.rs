@@ -11,6 +11,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// …and for each of its requests: fifty a second is slower than anything worth measuring, also under a tracer.
 const PATIENCE_A_REQUEST: Duration = Duration::from_millis(20);
 
+/// How long an answer may be kept by a cache: longer than any trial.
+const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A part that a process of a trial plays.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Role<'a> {
@@ -89,6 +92,10 @@ impl Role<'_> {
                     word(&"--at-a-time");
                     word(&at_a_time);
                 }
+                if condition.hit_ratio_percent.is_some() {
+                    word(&"--max-age");
+                    word(&FRESH.as_secs());
+                }
             }
             Role::Balancer(competitor, backends) => {
                 match competitor.kind {
@@ -130,6 +137,10 @@ impl Role<'_> {
                     word(&"--backlog");
                     word(&backlog);
                 }
+                if let Some(mib) = condition.cache_mib.filter(|_| competitor.kind == Kind::Model) {
+                    word(&"--cache");
+                    word(&format_args!("{mib}MiB"));
+                }
                 // A product has its own way, and a floor one thread.
                 if condition.accept == Accept::Reuseport && competitor.kind == Kind::Model {
                     word(&"--accept");
@@ -168,6 +179,10 @@ impl Role<'_> {
                 if condition.upload_bytes > 0 {
                     word(&"--upload-bytes");
                     word(&condition.upload_bytes);
+                }
+                if let Some(percent) = condition.hit_ratio_percent {
+                    word(&"--hit-ratio");
+                    word(&percent);
                 }
                 if condition.connections == Connections::Keepalive {
                     word(&"-k");
@@ -247,6 +262,21 @@ mod tests {
         );
         let recording = Role::Load(&[at(7)], Detail::EachRequest { timeout_ms: 5000 });
         assert!(line(&recording, &condition).ends_with(" -k --timeout 5000ms --record --json --supervised"));
+    }
+
+    #[test]
+    fn a_cache_is_the_models_and_what_it_can_answer_is_said_to_client_and_backends() {
+        let condition =
+            Condition { hit_ratio_percent: Some(90), cache_mib: Some(64), ..Condition::default() };
+        let at = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert!(line(&Role::Backend(1), &condition).contains(" --max-age 86400 "));
+        assert!(line(&Role::Load(&[at], Detail::Summed), &condition).contains(" --hit-ratio 90 "));
+        let balancer = |competitor: &Competitor| line(&Role::Balancer(competitor, &[at]), &condition);
+        assert!(balancer(&Competitor::of("mio")).contains(" --cache 64MiB "));
+        assert!(!balancer(&Competitor::floor("floor")).contains("cache"));
+        let [backend, load] = [Role::Backend(1), Role::Load(&[at], Detail::Summed)]
+            .map(|role| line(&role, &Condition::default()));
+        assert!(!backend.contains("max-age") && !load.contains("hit-ratio"));
     }
 
     #[test]

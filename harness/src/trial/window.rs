@@ -8,9 +8,9 @@ use thiserror::Error;
 
 use crate::host::{Counters, HostError};
 use crate::host::{HostWindow, Usage, unix_ms};
-use crate::load::LoadReport;
 use crate::load::latency;
-use crate::plan::{Cell, Gates};
+use crate::load::{LoadReport, repeated};
+use crate::plan::{Cell, Gates, Kind};
 use crate::record::timeline::Observation;
 use crate::record::{Outcome, Reason, Sample};
 use crate::testbed::peers::Turns;
@@ -122,14 +122,19 @@ impl Measured {
                 .min(recorded(&report.latency_ns_hdr)),
             elapsed_ns: report.elapsed_ns,
             per_backend: report.per_backend,
+            from_cache: report.from_cache,
             left_open: report.closed_by_client,
             listen_overflows: self.host.listen_overflows,
             steal_percent: share_of_processors(self.host.steal_ns, report.elapsed_ns) * 100.0,
             open_loop: report.open_loop,
         };
+        // A window that its duration ends holds as many as it lets through.
+        let requests = condition.duration_ms.map_or(condition.requests, |_| report.requests);
+        let has_cache = condition.cache_mib.is_some() && competitor.kind == Kind::Model;
+        let hit_ratio = condition.hit_ratio_percent.filter(|_| has_cache);
         let asked = Asked {
-            // A window that its duration ends holds as many as it lets through.
-            requests: condition.duration_ms.map_or(condition.requests, |_| report.requests),
+            requests,
+            from_cache: hit_ratio.map_or(0, |percent| repeated(requests, percent)),
             rate: condition.rate,
             backends,
             turns: Turns::of(competitor),
@@ -152,6 +157,7 @@ impl Measured {
             latency_ns_hdr: report.latency_ns_hdr,
             open_loop: seen.open_loop,
             per_backend: seen.per_backend,
+            from_cache: seen.from_cache,
             client: self.client,
             balancer: self.balancer,
             backends: self.backends,
