@@ -277,12 +277,12 @@ pub static HIT_RATIO: Factor = Factor {
     placeholder: "PERCENT",
     help: "Let backends say that answers may be stored, and so many percent of the requests ask for what was asked for before, the \
            others for what never was: the share that a cache can answer, as in 0,50,90,100 [default: none: all requests ask for the \
-           same, and nothing is said of storing]",
+           same, which no cache keeps]",
     phrase: |n| format!("a hit ratio of {n} %"),
     values: Values::Whole {
         least: 0,
         most: 100,
-        unset: Some((NONE, "answers of which nothing is said of storing")),
+        unset: Some((NONE, "all requests ask for the same, which no cache keeps")),
     },
     get: |c| c.hit_ratio_percent.map_or(Value::word(NONE), Value::from),
     set: |c, value| {
