@@ -110,6 +110,7 @@ pub(crate) fn measured() -> Outcome {
         latency_ns_hdr: String::new(),
         open_loop: None,
         per_backend: BTreeMap::new(),
+        from_cache: 0,
         client: Usage::default(),
         balancer: None,
         backends: Usage::default(),

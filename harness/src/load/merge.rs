@@ -32,6 +32,7 @@ impl LoadReport {
             whole.failed.add(&part.failed);
             whole.first_malformed = whole.first_malformed.take().or_else(|| part.first_malformed.clone());
             whole.non_2xx += part.non_2xx;
+            whole.from_cache += part.from_cache;
             whole.elapsed_ns = whole.elapsed_ns.max(part.elapsed_ns);
             whole.received_bytes += part.received_bytes;
             whole.body_bytes += part.body_bytes;

@@ -139,6 +139,7 @@ impl FaultTrial1 {
                 received_bytes: 0,
                 latency_ns_hdr: latency::encode(&latency::histogram()),
                 open_loop: None,
+                from_cache: 0,
                 per_backend: answered(&seen.buckets),
                 client: Usage::default(),
                 balancer: None,

@@ -6,7 +6,8 @@ use thiserror::Error;
 
 use crate::host::{HostError, Usage, unix_ms};
 use crate::load::latency;
-use crate::plan::{Cell, Gates};
+use crate::load::repeated;
+use crate::plan::{Cell, Gates, Kind};
 use crate::record::timeline::Observation;
 use crate::record::{Outcome, Reason, Sample};
 use crate::testbed::Testbed;
@@ -136,15 +137,20 @@ impl Measured {
                 .min(recorded(&report.latency_ns_hdr)),
             elapsed_ns: report.elapsed_ns,
             per_backend: report.per_backend,
+            from_cache: report.from_cache,
             left_open: report.closed_by_client,
             listen_overflows: self.machines.listen_overflows(),
             steal_percent: self.machines.steal_percent(report.elapsed_ns),
             began_apart_ns,
             open_loop: report.open_loop,
         };
+        // A window that its duration ends holds as many as it lets through.
+        let requests = condition.duration_ms.map_or(condition.requests, |_| report.requests);
+        let has_cache = condition.cache_mib.is_some() && competitor.kind == Kind::Model;
+        let hit_ratio = condition.hit_ratio_percent.filter(|_| has_cache);
         let asked = Asked {
-            // A window that its duration ends holds as many as it lets through.
-            requests: condition.duration_ms.map_or(condition.requests, |_| report.requests),
+            requests,
+            from_cache: hit_ratio.map_or(0, |percent| repeated(requests, percent)),
             rate: condition.rate,
             backends,
             turns: Turns::of(competitor),
@@ -167,6 +173,7 @@ impl Measured {
             latency_ns_hdr: report.latency_ns_hdr,
             open_loop: seen.open_loop,
             per_backend: seen.per_backend,
+            from_cache: seen.from_cache,
             client: self.client,
             balancer: self.balancer,
             backends: self.backends,

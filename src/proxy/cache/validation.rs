@@ -63,13 +63,18 @@ pub(crate) fn write_conditional(asked: &Asked, object: &Object, out: &mut Buf) -
     fits && out.push(b"\r\n")
 }
 
-/// Whether a 304 with this head speaks of `object`: it names no other entity tag (section 4.3.4).
-pub(crate) fn speaks_of(head: &[u8], object: &Object) -> bool {
-    let tag = fields(head).find(|(name, _)| name.eq_ignore_ascii_case(b"etag")).map(|(_, tag)| tag);
-    match (tag, object.field("etag")) {
-        (Some(newer), Some(own)) => weak(newer) == weak(own),
-        _ => true,
+/// Whether a 304 with this head speaks of `object` (section 4.3.4): the validators that it names are those that are stored. One
+/// that names none answers our condition, and that was on this object alone. Entity tags are compared as `If-None-Match` has them
+/// compared, since servers that compress mark a tag as weak in the whole response and not in a 304.
+pub(super) fn speaks_of(head: &[u8], object: &Object) -> bool {
+    let named = |known: &'static str| {
+        fields(head).filter(|(name, _)| name.eq_ignore_ascii_case(known.as_bytes())).map(|(_, value)| value)
+    };
+    if named("etag").next().is_some() {
+        let own = object.field("etag").map(weak);
+        return named("etag").all(|tag| Some(weak(tag)) == own);
     }
+    named("last-modified").all(|time| object.field("last-modified") == Some(time))
 }
 
 /// Whether the answer to a HEAD speaks of what is stored, as far as its validators and its length say.

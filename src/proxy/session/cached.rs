@@ -11,10 +11,12 @@
 //!             |  +-- wait_for_fetch (a read with a deadline)   |       |
 //!             v                                                |       |
 //!         take a turn -> judge_response: 304 to our condition -+       |
-//!                        |               error, and stale may stand in +
-//!                        +-> record what passes -> store
+//!           ^            |               error, and stale may stand in +
+//!           |            +-> record what passes -> store
+//!           +-- 304 about something else: once, as the client asked (again)
 //! ```
 
+mod again;
 mod unheard;
 
 use std::io;
@@ -55,6 +57,8 @@ pub(super) struct Caching {
     stale: Option<Arc<Object>>,
     /// The backend is asked whether `stale` is still good.
     validates: bool,
+    /// It has answered that of something else: the request goes out once more when its connection is let go.
+    goes_again: bool,
     /// Others may wait for this fetch.
     lead: Option<Lead>,
     recording: Option<Recording>,
@@ -85,6 +89,7 @@ impl Caching {
             has_waited: false,
             stale: None,
             validates: false,
+            goes_again: false,
             lead: None,
             recording: None,
             serving: None,
@@ -291,12 +296,17 @@ impl Active {
             delay: now.saturating_duration_since(caching.sent),
         };
         let head = self.reply.window();
+        let hides_fields = self.exchange.response.hides_cache_fields;
         let stored = match caching.asked.uses {
             Use::Invalidate => {
                 if (200..400).contains(&status) {
                     self.invalidate();
                 }
                 Err(Unstorable::Method)
+            }
+            Use::Head if hides_fields => {
+                cache.invalidate(caching.asked.key());
+                Err(Unstorable::HiddenFields)
             }
             Use::Head => {
                 cache.heard_of(&caching.asked, status, head, &caching.rules, arrival);
@@ -307,8 +317,17 @@ impl Active {
                     && status == 304
                     && let Some(stale) = caching.stale.take()
                 {
-                    let object = cache.validated(&caching.asked, stale, head, &caching.rules, arrival);
-                    return Some(self.answer_validated(object, now));
+                    let object = if hides_fields {
+                        cache.invalidate(caching.asked.key());
+                        None
+                    } else {
+                        cache.validated(&caching.asked, stale, head, &caching.rules, arrival)
+                    };
+                    self.note_surplus();
+                    return Some(match object {
+                        Some(object) => self.answer_validated(object, now),
+                        None => self.ask_again(now),
+                    });
                 }
                 let is_error = matches!(status, 500 | 502 | 503 | 504);
                 if is_error
@@ -322,7 +341,7 @@ impl Active {
                 let decodes = framing == Framing::Chunked && self.exchange.asked.is_1_1;
                 let draft = Draft::judge(&caching.asked, status, head, &caching.rules, arrival);
                 let recording = draft.and_then(|draft| match framing {
-                    _ if self.exchange.response.hides_cache_fields => Err(Unstorable::HiddenFields),
+                    _ if hides_fields => Err(Unstorable::HiddenFields),
                     Framing::UntilClose => Err(Unstorable::EndsWithTheConnection),
                     _ => cache.record(draft, framing.length(), decodes, &caching.rules),
                 });
