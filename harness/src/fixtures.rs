@@ -113,6 +113,7 @@ pub(crate) fn measured() -> Outcome {
         from_cache: 0,
         client: Usage::default(),
         balancer: None,
+        connections_by_worker: Vec::new(),
         backends: Usage::default(),
         host: HostWindow::default(),
         hosts: BTreeMap::new(),

@@ -143,6 +143,7 @@ impl FaultTrial1 {
                 per_backend: answered(&seen.buckets),
                 client: Usage::default(),
                 balancer: None,
+                connections_by_worker: Vec::new(),
                 backends: Usage::default(),
                 host: HostWindow::default(),
                 hosts: BTreeMap::new(),

@@ -37,6 +37,9 @@ pub struct Sample {
     pub client: Usage,
     /// What the balancer used; absent in the direct row.
     pub balancer: Option<Usage>,
+    /// Connections that each of the balancer's workers got since it began, where they share nothing; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections_by_worker: Vec<u64>,
     /// What the backends used, summed (threads and peak memory too); of those that no fault ended.
     pub backends: Usage,
     /// What the machine did meanwhile; of several, the balancer's.

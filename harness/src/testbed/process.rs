@@ -18,6 +18,7 @@ use thiserror::Error;
 use super::agent::link::{Link, LinkError, Remote};
 use super::child::{Local, Output, Source, output, shortened};
 use crate::host::Usage;
+use crate::testbed::control::Account;
 
 /// Between two looks at the interrupt while waiting for a line. A line itself is noticed at once.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -241,6 +242,11 @@ impl Supervised {
 
     /// What the child has used so far.
     pub fn usage(&mut self) -> Result<Usage, ChildError> {
+        Ok(self.account()?.usage)
+    }
+
+    /// The same, with whatever else it tells of itself.
+    pub(crate) fn account(&mut self) -> Result<Account, ChildError> {
         self.say("usage")?;
         self.read("tell its usage", USAGE_WITHIN)
     }

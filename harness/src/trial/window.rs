@@ -11,6 +11,7 @@ use crate::plan::{Cell, Gates, Kind};
 use crate::record::timeline::Observation;
 use crate::record::{Outcome, Reason, Sample};
 use crate::testbed::Testbed;
+use crate::testbed::control::Account;
 use crate::testbed::generators::{Finished, Generators};
 use crate::testbed::peers::Turns;
 use crate::testbed::process::{ChildError, Supervised};
@@ -33,6 +34,8 @@ pub(crate) struct Measured {
     pub(crate) finished: Finished,
     pub(crate) client: Usage,
     pub(crate) balancer: Option<Usage>,
+    /// As the balancer tells at the end; empty where its workers share anything.
+    pub(crate) connections_by_worker: Vec<u64>,
     pub(crate) backends: Usage,
     pub(crate) machines: Machines,
     /// What clients saw of the faults, where there were any.
@@ -67,7 +70,7 @@ pub(crate) fn reason(error: ChildError) -> Reason {
 
 struct Snapshot {
     client: Usage,
-    balancer: Option<Usage>,
+    balancer: Option<Account>,
     backends: Usage,
 }
 
@@ -85,7 +88,11 @@ impl Window<'_> {
         Ok(Measured {
             finished,
             client: used(&before.client, &after.client),
-            balancer: before.balancer.zip(after.balancer).map(|(before, after)| used(&before, &after)),
+            balancer: before
+                .balancer
+                .zip(after.balancer.as_ref())
+                .map(|(before, after)| used(&before.usage, &after.usage)),
+            connections_by_worker: after.balancer.map_or_else(Vec::new, |after| after.connections_by_worker),
             backends: used(&before.backends, &after.backends),
             machines,
             timeline: None,
@@ -101,7 +108,7 @@ impl Window<'_> {
 
     fn snapshot(&mut self) -> Result<Snapshot, ChildError> {
         let backends = self.backends.iter_mut().map(|backend| backend.usage()).sum::<Result<_, _>>()?;
-        let balancer = self.balancer.as_mut().map(|balancer| balancer.usage()).transpose()?;
+        let balancer = self.balancer.as_mut().map(|balancer| balancer.account()).transpose()?;
         Ok(Snapshot { client: self.load.usage()?, balancer, backends })
     }
 }
@@ -176,6 +183,7 @@ impl Measured {
             from_cache: seen.from_cache,
             client: self.client,
             balancer: self.balancer,
+            connections_by_worker: self.connections_by_worker,
             backends: self.backends,
             host: self.machines.host,
             hosts: self.machines.each,
