@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use roundtable_harness::load::{
-    LEAST_DURATION, LEAST_TIMEOUT, Load, LoadConfig, LoadError, LoadReport, MAX_CONCURRENCY, MAX_DATA_BYTES,
-    MAX_DURATION, MAX_RATE, MAX_REQUESTS, MOST_TIMEOUT, Part, Surge, bar,
+    LEAST_DURATION, LEAST_TIMEOUT, LoadConfig, LoadError, LoadReport, MAX_CONCURRENCY, MAX_DATA_BYTES,
+    MAX_DURATION, MAX_RATE, MAX_REQUESTS, MOST_TIMEOUT, Part, Surge, ThreadedLoad, bar,
 };
 use roundtable_harness::testbed::control::{Control, ReportLine, announce};
 use serde::Serialize;
@@ -26,6 +26,8 @@ use super::signals;
 use super::usage::OfUsage;
 use crate::console::tell;
 
+/// More threads than this have no machine to run on.
+const MOST_THREADS: u32 = 1024;
 /// Every request was right, but the rate was not sustained.
 const RATE_MISSED: u8 = 3;
 /// A shell's exit code of a command that a signal has ended is this and the signal's number.
@@ -59,6 +61,9 @@ pub(crate) struct Args {
     /// Requests outstanding at any time, as ab's -c; with --rate, at most
     #[arg(short, long, value_name = "C", value_parser = number::whole(1..=MAX_CONCURRENCY))]
     concurrency: u32,
+    /// Threads that drive the load, each a part of it; no more than C [default: 1]
+    #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true, value_parser = number::whole::<u32>(1..=MOST_THREADS))]
+    threads: u32,
     /// Open loop: this many requests per second are due, evenly spaced, on up to C connections; latency counts from
     /// when each was due [default: closed loop, as ab]
     #[arg(long, value_name = "R", value_parser = number::whole(1..=MAX_RATE))]
@@ -144,7 +149,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         (None, None) => args.upload_bytes.filter(|bytes| *bytes > 0).map(roundtable_backends::body),
     };
     let method = args.method.unwrap_or_else(|| if data.is_some() { "POST" } else { "GET" }.to_owned());
-    let load = match Load::prepare(LoadConfig {
+    let config = LoadConfig {
         urls: args.urls,
         requests: args.requests,
         duration: args.duration,
@@ -164,7 +169,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         expected_body: args.expect_body_bytes.map(roundtable_backends::body),
         allow_remote: args.allow_remote,
         record: args.record,
-    }) {
+    };
+    let load = match ThreadedLoad::prepare(config, args.threads) {
         Err(error) if error.is_usage() => Err(error).usage()?,
         load => load?,
     };
@@ -183,7 +189,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// For people: the report, whatever ends the load.
-fn drive(mut load: Load, json: bool) -> anyhow::Result<ExitCode> {
+fn drive(mut load: ThreadedLoad, json: bool) -> anyhow::Result<ExitCode> {
     let signal = stop_on_signals(&mut load)?;
     if !json && io::stderr().is_terminal() {
         load.report_progress_to(bar());
@@ -221,7 +227,7 @@ fn verdict(report: &LoadReport) -> ExitCode {
 }
 
 /// Has the first signal break the load off and a second one end the process. The number of the signal, once one has come.
-fn stop_on_signals(load: &mut Load) -> anyhow::Result<Arc<AtomicUsize>> {
+fn stop_on_signals(load: &mut ThreadedLoad) -> anyhow::Result<Arc<AtomicUsize>> {
     let (stop, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     for signal in signals::that_end() {
         let value = usize::try_from(signal).unwrap_or_default();
@@ -240,7 +246,7 @@ fn signalled(signal: &AtomicUsize) -> ExitCode {
 }
 
 /// For the harness: warms up, waits for its word, and has no more to say than a whole report.
-fn obey(mut load: Load, warmup: u64) -> anyhow::Result<ExitCode> {
+fn obey(mut load: ThreadedLoad, warmup: u64) -> anyhow::Result<ExitCode> {
     let failed = load.warm_up()?;
     announce(&WarmedUp { warmed_up: warmup, failed, pid: std::process::id() })
         .context("cannot write the ready line to standard output; leave it open")?;

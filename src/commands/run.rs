@@ -11,6 +11,7 @@ mod other_runs;
 mod passes;
 mod peers;
 mod rate;
+mod resume;
 mod scenario;
 
 use std::io::IsTerminal;
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn run_or_resume(args: &Args) -> anyhow::Result<ExitCode> {
     let interrupt = interrupt_on_signal()?;
     if let Some(run) = &args.resume {
-        let (store, trials, testbed) = resume(args, run.as_deref(), &interrupt)?;
+        let (store, trials, testbed) = resume::resume(args, run.as_deref(), &interrupt)?;
         return measure(args, store, &trials, None, &testbed);
     }
     // A mistake in the file is told before anything else is done.
@@ -281,81 +282,6 @@ fn leave_out_unavailable(plan: &mut Plan) -> anyhow::Result<()> {
         plan.competitors.push(first.again());
     }
     Ok(())
-}
-
-/// A run that was interrupted, with its trials and where the others are to be measured.
-fn resume(
-    args: &Args,
-    run: Option<&str>,
-    interrupt: &Arc<AtomicBool>,
-) -> anyhow::Result<(Store, Vec<Trial>, Testbed)> {
-    let asked = hosts::asked(args).usage()?;
-    let dir = store::locate(Path::new(RESULTS), run)?;
-    let (mut store, stored) = Store::resume(&dir)?;
-    let plan = stored.environment.plan.clone();
-    if let Err(error) = plan.check() {
-        bail!("{} holds a plan that was altered ({error}); begin a new run without --resume", dir.display());
-    }
-    if let Some(foreign) = schedule::foreign(&plan, &stored.trials) {
-        bail!(
-            "{} holds a trial that its plan does not have ({}); delete that line of trials.jsonl, or begin a new run \
-             without --resume",
-            dir.display(),
-            runner::place(foreign)
-        );
-    }
-    let peers = match &args.peers {
-        Some(list) => peers::asked(Some(list)).usage()?,
-        None => peers::of(&plan),
-    };
-    let known = Candidates { models: &names(), peers: &peers };
-    let contradictions = args.contradictions(&plan, known).usage()?;
-    if !contradictions.is_empty() {
-        return Err(anyhow!(
-        "{} was begun with another plan: {}; leave these options out, or begin a new run without --resume",
-            dir.display(),
-            contradictions.join(", ")
-        ))
-        .usage();
-    }
-    if let Some(gone) = plan.competitors.iter().find(|row| described(row, &plan.base).is_none()) {
-        bail!(
-            "{} measures {gone}, which this roundtable does not have; resume it with the roundtable that began it",
-            dir.display()
-        );
-    }
-    if let Some((name, reason)) = unavailable(&plan).first() {
-        bail!(
-            "{} measures {name}, which is not available on this machine: {reason}, or begin a new run without \
-             --resume",
-            dir.display()
-        );
-    }
-    for peer in peers::of(&plan) {
-        if let Some(absence) = peers::absence(&peer) {
-            let (dir, name) = (dir.display(), &peer.name);
-            bail!("{dir} measures {name}, which {absence}, or begin a new run without --resume");
-        }
-    }
-    let hosts = hosts::of_resumed(asked, &stored.environment).usage()?;
-    if hosts.is_some() {
-        hosts::check(args, &plan).usage()?;
-    } else {
-        check_machine(&plan)?;
-    }
-    check_reports(&args.reports)?;
-    if Schedule::new(&plan, &stored.trials).upcoming().is_none() {
-        tell(format_args!("{} is complete: nothing is left to measure", dir.display()));
-        return Ok((store, stored.trials, hosts::testbed(None, &plan, interrupt)?));
-    }
-    let testbed = hosts::testbed(hosts.as_ref(), &plan, interrupt)?;
-    let now = describe(plan, &testbed, hosts.as_ref())?;
-    for note in environment::differences(&stored.environment, &now) {
-        tell(format_args!("warning: {note}"));
-        store.annotate(note)?;
-    }
-    tell(format_args!("resuming {} after {} trials", dir.display(), stored.trials.len()));
-    Ok((store, stored.trials, testbed))
 }
 
 fn describe(plan: Plan, testbed: &Testbed, hosts: Option<&Hosts>) -> anyhow::Result<Environment> {

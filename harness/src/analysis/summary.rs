@@ -56,9 +56,10 @@ impl Machines {
         let Some(hosts) = hosts else {
             return Machines { generators: 1, beside: None, balancer_has_backends: true };
         };
-        let others = hosts.each.iter().filter(|host| {
-            host.name != hosts.balancer && hosts.backends.iter().any(|backend| *backend == host.name)
-        });
+        let others = hosts
+            .each
+            .iter()
+            .filter(|host| host.name != hosts.balancer && hosts.backends.contains(&host.name));
         let beside: usize = others.map(|host| host.processors.len()).sum();
         Machines {
             generators: u32::try_from(hosts.load.len()).unwrap_or(u32::MAX).max(1),

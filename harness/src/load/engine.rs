@@ -84,7 +84,7 @@ pub struct Load {
 }
 
 /// Is told how far the load is.
-type ProgressObserver = Box<dyn FnMut(&Progress)>;
+type ProgressObserver = Box<dyn FnMut(&Progress) + Send>;
 
 /// One of C: sends a request when its last one is done.
 #[derive(Debug, Clone, Copy)]
@@ -155,7 +155,7 @@ impl Load {
     }
 
     /// Has `observer` told how far the load is, a few times a second; dropped at the end of the window.
-    pub fn report_progress_to(&mut self, observer: impl FnMut(&Progress) + 'static) {
+    pub fn report_progress_to(&mut self, observer: impl FnMut(&Progress) + Send + 'static) {
         self.observer = Some(Box::new(observer));
     }
 

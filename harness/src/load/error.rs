@@ -8,6 +8,7 @@ use humantime::format_duration;
 use thiserror::Error;
 
 use super::bounds::{LEAST_TIMEOUT, MAX_DURATION, MAX_RATE, MOST_TIMEOUT};
+use super::latency::LatencyError;
 
 /// Why no load was driven, or why it was given up.
 #[derive(Debug, Error)]
@@ -74,6 +75,25 @@ pub enum LoadError {
         /// As it was given.
         requests: u64,
     },
+    /// A thread that would have nothing to do.
+    #[error(
+        "{threads} threads are more than a concurrency of {concurrency}: some would send nothing; ask for fewer, or for a higher \
+         concurrency"
+    )]
+    ThreadsAboveConcurrency {
+        /// As it was given.
+        threads: u32,
+        /// As it was given.
+        concurrency: u32,
+    },
+    /// What each request became is told by one thread.
+    #[error("requests are recorded one by one by a single thread; leave --threads out")]
+    ThreadsThatRecord,
+    /// What the threads measured cannot be put together.
+    #[error(
+        "the threads' reports do not fit together ({0}); this is a fault of roundtable: leave --threads out"
+    )]
+    Merge(LatencyError),
     /// Beyond any use.
     #[error("{asked} is more than the {limit} {what} allowed; ask for fewer")]
     TooMany {
@@ -197,6 +217,8 @@ impl LoadError {
             | LoadError::NoRequests
             | LoadError::NoConcurrency
             | LoadError::ConcurrencyAboveRequests { .. }
+            | LoadError::ThreadsAboveConcurrency { .. }
+            | LoadError::ThreadsThatRecord
             | LoadError::TooMany { .. }
             | LoadError::Rate { .. }
             | LoadError::Surges
@@ -206,6 +228,7 @@ impl LoadError {
             LoadError::Unresolvable { .. }
             | LoadError::Descriptors { .. }
             | LoadError::Poll(_)
+            | LoadError::Merge(_)
             | LoadError::Interrupted
             | LoadError::GaveUp { .. } => false,
         }

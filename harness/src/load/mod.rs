@@ -1,8 +1,8 @@
 //! The load generator: one thread that drives a closed loop, with `ab`'s meanings of n, c and k, or an open one, at a
-//! fixed rate, and verifies every response.
+//! fixed rate, and verifies every response; or several, each of which drives a part of the one load.
 //!
 //! In scope: HTTP/1.1 over TCP, persistent or one connection a request, one or more URLs in strict turn, one body for
-//! all requests, a warm-up that is not counted. Out of scope: TLS, more than one thread. Rules: a failed request is counted by
+//! all requests, a warm-up that is not counted. Out of scope: TLS. Rules: a failed request is counted by
 //! what went wrong and never stops the others; every wait is bounded; the parser is its own, so that it shares no
 //! bug with what it measures; targets beyond this machine need explicit consent.
 //!
@@ -54,6 +54,7 @@ mod response;
 mod summary;
 mod tally;
 mod target;
+mod threads;
 mod timer;
 mod verify;
 
@@ -72,3 +73,4 @@ pub use progress::{Phase, Progress, bar};
 pub use record::{End, Recorded, Recording};
 pub use report::{Incomplete, LoadReport, OpenLoop, Percentile, Told};
 pub use response::MAX_HEAD_BYTES;
+pub use threads::ThreadedLoad;

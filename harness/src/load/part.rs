@@ -55,6 +55,11 @@ impl Part {
         index.saturating_mul(self.of).saturating_add(self.number)
     }
 
+    /// This part of another part, as a part of the whole.
+    pub(crate) fn within(self, outer: Part) -> Part {
+        Part { number: self.number * outer.of + outer.number, of: self.of * outer.of }
+    }
+
     /// How many parts there are.
     pub(crate) fn of(self) -> u64 {
         self.of
@@ -100,6 +105,17 @@ mod tests {
             assert!(before.iter().zip(&shares).zip(&before[1..]).all(|((a, b), next)| a + b == *next));
             assert_eq!(Part::each(of).map(|part| part.own(whole)).collect::<Vec<_>>(), shares);
         }
+    }
+
+    #[test]
+    fn the_parts_of_parts_are_parts_of_the_whole() {
+        let of_each = |outer| Part::each(3).map(move |part| part.within(outer));
+        let mut places: Vec<u64> = Part::each(2)
+            .flat_map(of_each)
+            .flat_map(|part| (0..5).map(move |index| part.place(index)))
+            .collect();
+        places.sort_unstable();
+        assert_eq!(places, (0..30).collect::<Vec<_>>());
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Progress {
 
 /// Shows what it is given as a bar on standard error. The bar appears with the first call and is cleared when the
 /// function is dropped.
-pub fn bar() -> impl FnMut(&Progress) {
+pub fn bar() -> impl FnMut(&Progress) + Send {
     let style = ProgressStyle::with_template("{bar:12} {percent:>3}% {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     // Hidden until there is something to show.

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::agent::link::{Link, LinkError, Remote};
+use super::agent::link::{Link, LinkError};
+use super::agent::remote::Remote;
 use super::child::{Local, Output, Source, output, shortened};
 use crate::host::Usage;
 use crate::testbed::control::Account;
@@ -193,7 +194,7 @@ impl Supervised {
     ) -> Result<Self, ChildError> {
         let role = role.into();
         let (source, output) = output();
-        match link.start(args, source, interrupt) {
+        match Remote::start(link, args, source, interrupt) {
             Ok(child) => Ok(Supervised {
                 role,
                 running: Running::OnHost(child),

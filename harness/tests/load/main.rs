@@ -6,6 +6,7 @@ mod bodies;
 mod endings;
 mod open_loop;
 mod scripted;
+mod threads;
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::CompetitorForm;
-use super::report::{Build, Machine};
+use super::machines::Machine;
+use super::report::Build;
 use crate::analysis::faults::{self, FaultRun, ModelFault, Seen};
 use crate::plan::fault::{Act, Event};
 use crate::record::{Trial, in_words};

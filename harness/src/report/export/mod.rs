@@ -7,6 +7,7 @@
 pub mod comparison;
 pub mod families;
 pub mod faults;
+pub mod machines;
 pub mod report;
 pub mod trials;
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::machines::{HostForm, Machine};
 use super::{CompetitorForm, ConditionForm};
 use crate::analysis::Analysis;
 use crate::analysis::bottleneck::Bound;
@@ -10,7 +11,6 @@ use crate::analysis::loop_kind::Loop;
 use crate::analysis::summary::CellSummary;
 use crate::analysis::trial::ValidTrial;
 use crate::analysis::verdicts;
-use crate::host::Host;
 use crate::plan::Family;
 use crate::probes::Passes;
 use crate::probes::{cross_check, system_calls};
@@ -37,8 +37,10 @@ pub struct Report {
     pub seed: u64,
     /// What was measured with.
     pub build: Build,
-    /// What it was measured on.
+    /// What it was measured on; of several hosts, the balancer's.
     pub machine: Machine,
+    /// Its hosts; empty where every role was played on one machine.
+    pub hosts: Vec<HostForm>,
     /// How requests were sent.
     pub load: Load,
     /// The rows.
@@ -76,21 +78,6 @@ pub struct Build {
     pub compiler: String,
     /// Build profile.
     pub profile: String,
-}
-
-/// What it was measured on.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Machine {
-    /// Processor.
-    pub processor: String,
-    /// Processors that could be used.
-    pub processors: u32,
-    /// Hypervisor.
-    pub hypervisor: String,
-    /// Kernel.
-    pub kernel: String,
-    /// Memory.
-    pub memory_bytes: u64,
 }
 
 /// How requests were sent.
@@ -255,18 +242,6 @@ impl From<&record::Build> for Build {
     }
 }
 
-impl From<&Host> for Machine {
-    fn from(host: &Host) -> Self {
-        Machine {
-            processor: host.cpu.clone(),
-            processors: host.processors,
-            hypervisor: host.hypervisor.clone(),
-            kernel: host.kernel.clone(),
-            memory_bytes: host.memory_bytes,
-        }
-    }
-}
-
 impl Report {
     /// Of a run.
     pub fn of(stored: &Stored, analysis: &Analysis, passes: &Passes) -> Self {
@@ -280,6 +255,7 @@ impl Report {
             seed: environment.plan.seed,
             build: Build::from(&environment.build),
             machine: Machine::from(&environment.host),
+            hosts: environment.hosts.as_ref().map(HostForm::all).unwrap_or_default(),
             load: Load {
                 kind: if matches!(load, Loop::Closed) { "closed" } else { "open" },
                 rate_per_second: load.rate(),

@@ -46,6 +46,14 @@ fn a_report_a_comparison_and_a_load_keep_to_their_schemas() {
     assert_eq!(complaints("report.json", &report), [""; 0]);
     assert_eq!(report["cells"].as_array().unwrap().len(), 30);
     assert_eq!(report["invalid_trials"][0]["competitor"]["label"], "mio");
+    assert_eq!(report["hosts"], serde_json::json!([]));
+    let mut on_hosts = stored;
+    on_hosts.environment.hosts = Some(crate::fixtures::hosts());
+    let report = super::report::Report::of(&on_hosts, &Analysis::of(&on_hosts), &Passes::default());
+    let report = serde_json::to_value(report).unwrap();
+    assert_eq!(complaints("report.json", &report), [""; 0]);
+    assert_eq!(report["hosts"][0]["connects"][0], serde_json::json!({"to": "b", "fastest_ns": 51_000}));
+    assert_eq!(report["hosts"][0]["load_generators"], 2);
 
     let [base, new] = halves(|_, _| ());
     let difference = Difference::of(&base, &new, 10, false).unwrap();

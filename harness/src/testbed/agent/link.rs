@@ -1,7 +1,7 @@
 //! The harness's end of the line to one host's agent.
 //!
-//! Owns launching the agent, its beats, and who gets which of its frames; what a child is for is not its affair. Rules: nothing
-//! here waits without a limit; an agent that has ended, or has given no sign of life for [`SILENCE`], is lost once and for all,
+//! Owns launching the agent, its beats, and asking it for something; what becomes of its frames is [`super::hearing`]'s. Rules:
+//! nothing here waits without a limit; an agent that has ended, or has given no sign of life for [`SILENCE`], is lost once and for all,
 //! and every child on its host with it: whoever asks is told so. Round-trip times are those of beats; from the fastest of them
 //! the host's clock is known to within half of it.
 
@@ -11,15 +11,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::frame::{self, Answer, Hello, Order, Question, Report};
+use super::frame::{self, Answer, Hello, Order, Question};
+use super::hearing::{Ear, Entry, Shared, State, beat, lock};
 use super::serve::SILENCE;
-use crate::host::{Counters, monotonic_ns};
-use crate::testbed::child::{Local, Source, Tail, shortened};
+use crate::host::Counters;
+use crate::testbed::child::{Local, Source, Tail};
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_secs(1);
@@ -31,8 +32,6 @@ const ANSWER_WITHIN: Duration = SILENCE;
 const LEAVE_WITHIN: Duration = Duration::from_secs(4);
 /// Between two looks at the interrupt, or at what is still there.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// How long a reading of a host's clock may be used where a newer one is less exact: clocks drift apart.
-const CLOCK_LASTS: Duration = Duration::from_secs(20);
 /// Beats that tell the round-trip time when a run begins.
 const FIRST_BEATS: u64 = 20;
 
@@ -89,61 +88,12 @@ pub struct Link {
     beating: Option<Sender<()>>,
 }
 
-/// What the threads of a link share.
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    /// What the launched process wrote to standard error.
-    tail: Tail,
-}
-
-#[derive(Debug)]
-struct State {
-    /// Why there is nobody any more.
-    lost: Option<String>,
-    heard: Instant,
-    children: BTreeMap<u64, Entry>,
-    answers: BTreeMap<u64, Sender<Answer>>,
-    /// When each beat that is not answered yet was sent.
-    beats: BTreeMap<u64, u64>,
-    clock: Option<Clock>,
-    fastest_ns: Option<u64>,
-}
-
-/// A host's clock beside that of the harness.
-#[derive(Debug, Clone, Copy)]
-struct Clock {
-    read: Instant,
-    round_trip_ns: u64,
-    /// What the host's clock shows when the harness's shows zero.
-    offset_ns: i128,
-}
-
-impl Shared {
-    /// What waits to be told of something is dropped where nobody will tell of it.
-    fn unless_lost(&self, what: impl FnOnce(&mut State)) {
-        let mut state = lock(&self.state);
-        if state.lost.is_none() {
-            what(&mut state);
-        }
-    }
-}
-
-/// A child on the host, as far as frames about it are concerned.
-#[derive(Debug)]
-struct Entry {
-    source: Source,
-    started: Option<Sender<Result<u32, String>>>,
-    status: Arc<Mutex<Option<String>>>,
-}
-
-/// A child on a host.
-#[derive(Debug)]
-pub(crate) struct Remote {
-    link: Arc<Link>,
-    id: u64,
-    pid: u32,
-    status: Arc<Mutex<Option<String>>>,
+/// A child that an agent has started.
+pub(super) struct Started {
+    pub(super) id: u64,
+    pub(super) pid: u32,
+    /// How it ended, once that is known.
+    pub(super) status: Arc<Mutex<Option<String>>>,
 }
 
 impl Link {
@@ -252,22 +202,21 @@ impl Link {
         }
     }
 
-    /// Starts its own program there with `args`; `source` is filled with what it says.
-    pub(crate) fn start(
-        self: &Arc<Self>,
+    /// Has the agent start its own program with `args`; `source` is filled with what it says.
+    pub(super) fn start(
+        &self,
         args: Vec<String>,
         source: Source,
         interrupt: &AtomicBool,
-    ) -> Result<Remote, LinkError> {
+    ) -> Result<Started, LinkError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (send, started) = channel();
-        let status = Arc::default();
+        let status: Arc<Mutex<Option<String>>> = Arc::default();
         let entry = Entry { source, started: Some(send), status: Arc::clone(&status) };
         self.shared.unless_lost(|state| drop(state.children.insert(id, entry)));
         self.send(Order::Start { id, args });
-        let remote = |pid| Remote { link: Arc::clone(self), id, pid, status };
         match wait(&started, ANSWER_WITHIN, interrupt) {
-            Ok(Ok(pid)) => Ok(remote(pid)),
+            Ok(Ok(pid)) => Ok(Started { id, pid, status }),
             Ok(Err(reason)) => Err(self.refusal("start a process".to_owned(), reason)),
             Err(over) => {
                 // It may yet come up.
@@ -306,7 +255,7 @@ impl Link {
         Ok(())
     }
 
-    fn send(&self, order: Order) {
+    pub(super) fn send(&self, order: Order) {
         // When nobody takes it any more, the link is lost, or about to be.
         if let Some(orders) = &self.orders {
             let _ = orders.send(order);
@@ -353,40 +302,6 @@ impl Drop for Link {
     }
 }
 
-impl Remote {
-    pub(crate) fn say(&self, line: &str) {
-        self.link.send(Order::Say { id: self.id, line: line.to_owned() });
-    }
-
-    pub(crate) fn close(&self) {
-        self.link.send(Order::Close { id: self.id });
-    }
-
-    pub(crate) fn kill(&self) {
-        self.link.send(Order::Kill { id: self.id });
-    }
-
-    /// On its host.
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    /// How it ended, in words, if that is known.
-    pub(crate) fn ended(&self) -> Option<String> {
-        lock(&self.status).clone()
-    }
-
-    /// A time of its host's clock by this one's.
-    pub(crate) fn here_ns(&self, there_ns: u64) -> Option<i128> {
-        self.link.here_ns(there_ns)
-    }
-
-    /// Its host, and what became of that host's agent, if it is lost.
-    pub(crate) fn lost(&self) -> Option<(String, String)> {
-        Some((self.link.host.clone(), self.link.lost()?))
-    }
-}
-
 /// Starts the threads that write to the agent and beat.
 fn begin(shared: &Arc<Shared>, process: &mut Local) -> std::io::Result<(Sender<Order>, Sender<()>)> {
     let stdin = process.take_stdin();
@@ -417,122 +332,6 @@ fn begin(shared: &Arc<Shared>, process: &mut Local) -> std::io::Result<(Sender<O
     Ok((orders, beating))
 }
 
-fn beat(shared: &Shared, orders: Option<&Sender<Order>>, number: u64) {
-    let mut state = lock(&shared.state);
-    if state.lost.is_some() {
-        return;
-    }
-    state.beats.insert(number, monotonic_ns());
-    if let Some(orders) = orders {
-        let _ = orders.send(Order::Beat { number });
-    }
-}
-
-/// Hears what the agent says. The agent is lost when this is dropped: its standard output has closed.
-struct Ear {
-    shared: Arc<Shared>,
-    hello: Option<Sender<Hello>>,
-}
-
-impl Ear {
-    /// Whether to go on listening.
-    fn hear(&mut self, line: &str) -> bool {
-        let mut state = lock(&self.shared.state);
-        state.heard = Instant::now();
-        let report = match frame::parse::<Report>(line) {
-            Ok(report) => report,
-            // A shell on the way may greet.
-            Err(_) if self.hello.is_some() => {
-                self.shared.tail.push(line);
-                return true;
-            }
-            Err(error) => {
-                state.lose(format!("it said what is no frame ({error}): {}", shortened(line)));
-                return false;
-            }
-        };
-        match report {
-            Report::Hello(hello) => {
-                if let Some(to) = self.hello.take() {
-                    let _ = to.send(*hello);
-                }
-            }
-            report => state.take(report),
-        }
-        state.lost.is_none()
-    }
-}
-
-impl Drop for Ear {
-    fn drop(&mut self) {
-        lock(&self.shared.state).lose("its agent ended".to_owned());
-        self.hello = None;
-    }
-}
-
-impl State {
-    /// From now on there is nobody: who waits for something is told by the end of what it waits at.
-    fn lose(&mut self, how: String) {
-        if self.lost.is_none() {
-            self.lost = Some(how);
-        }
-        self.children.clear();
-        self.answers.clear();
-        self.beats.clear();
-    }
-
-    fn take(&mut self, report: Report) {
-        match report {
-            Report::Hello(_) => {}
-            Report::Started { id, pid } => self.started(id, Ok(pid)),
-            Report::NotStarted { id, reason } => {
-                self.started(id, Err(reason));
-                self.children.remove(&id);
-            }
-            // Whoever does not listen any more has no use for it.
-            Report::Line { id, line } => {
-                if let Some(child) = self.children.get(&id) {
-                    let _ = child.source.lines.send(line);
-                }
-            }
-            Report::Error { id, line } => {
-                if let Some(child) = self.children.get(&id) {
-                    child.source.tail.push(&line);
-                }
-            }
-            Report::Ended { id, status } => {
-                if let Some(child) = self.children.remove(&id) {
-                    *lock(&child.status) = Some(status);
-                }
-            }
-            Report::Beat { number, monotonic_ns: there } => {
-                let Some(sent) = self.beats.remove(&number) else { return };
-                let round_trip_ns = monotonic_ns().saturating_sub(sent);
-                let middle = i128::from(sent) + i128::from(round_trip_ns / 2);
-                let clock =
-                    Clock { read: Instant::now(), round_trip_ns, offset_ns: i128::from(there) - middle };
-                let is_better =
-                    |known: Clock| round_trip_ns < known.round_trip_ns || known.read.elapsed() > CLOCK_LASTS;
-                if self.clock.is_none_or(is_better) {
-                    self.clock = Some(clock);
-                }
-                self.fastest_ns = Some(self.fastest_ns.unwrap_or(u64::MAX).min(round_trip_ns));
-            }
-            Report::Answered { id, answer } => {
-                if let Some(to) = self.answers.remove(&id) {
-                    let _ = to.send(answer);
-                }
-            }
-        }
-    }
-
-    fn started(&mut self, id: u64, how: Result<u32, String>) {
-        if let Some(to) = self.children.get_mut(&id).and_then(|child| child.started.take()) {
-            let _ = to.send(how);
-        }
-    }
-}
-
 enum Waited {
     Interrupted,
     Over,
@@ -554,8 +353,4 @@ fn wait<T>(receiver: &Receiver<T>, within: Duration, interrupt: &AtomicBool) -> 
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with a panic")]
 
+mod walks;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -256,7 +258,7 @@ fn no_product_outlives_a_peer_process_that_was_killed() {
     for args in ["", "--hosts hosts.toml"] {
         let hosts = Hosts::new("[\"a\"]");
         // So long that it does not end by itself while this looks.
-        let args = format!("{args} --peers nginx {GRID} --out out --requests 200000 --blocks 1");
+        let args = format!("{args} --peers nginx {GRID} --out out --requests 30000 --blocks 1");
         let mut run = hosts.run(&args).spawn().unwrap();
         let peer = || below(run.id()).into_iter().find(|process| process.line.contains(" peer nginx "));
         let product = || peer().map_or(Vec::new(), |peer| below(u32::try_from(peer.pid).unwrap()));
@@ -351,12 +353,11 @@ fn a_host_with_another_program_is_refused_by_its_name() {
     // Host b's agent is another program, whatever it is asked to start.
     let script = hosts.path("launch");
     let text = format!(
-        "#!/bin/sh\nhost=$1; shift\n[ $host = b ] && {{ shift; set -- {:?} \"$@\"; }}\nexec \"$@\"\n",
-        other
+        "#!/bin/sh\nhost=$1; shift\n[ $host = b ] && {{ shift; set -- {other:?} \"$@\"; }}\nexec \"$@\"\n"
     );
     fs::write(&script, text).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    hosts.write("[\"a\"]", &format!("[{:?}, \"{{host}}\"]", script), "");
+    hosts.write("[\"a\"]", &format!("[{script:?}, \"{{host}}\"]"), "");
     let args = format!("--hosts hosts.toml {GRID} --out out");
     is_refused(
         &hosts,
@@ -409,7 +410,7 @@ fn kubectl_is_given_the_pod_and_the_program_as_words_of_their_own() {
                 echo \"$3\" >> \"$(dirname \"$0\")/pods\"\nshift 4\nexec \"$@\"\n";
     fs::write(&kubectl, text).unwrap();
     fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).unwrap();
-    hosts.write("[\"a\"]", &format!("[{:?}, \"exec\", \"-i\", \"{{host}}\", \"--\"]", kubectl), "");
+    hosts.write("[\"a\"]", &format!("[{kubectl:?}, \"exec\", \"-i\", \"{{host}}\", \"--\"]"), "");
     let done = hosts.output(&format!("--hosts hosts.toml {GRID} --out out --requests 100 --blocks 1"));
     assert!(done.status.success(), "{}", stderr(&done));
     let mut pods: Vec<_> =
