@@ -5,6 +5,8 @@
 
 mod cache;
 mod cache_fetches;
+mod cache_history;
+mod cache_rules;
 mod cache_simulation;
 mod connections;
 mod corpus;
