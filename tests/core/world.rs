@@ -230,10 +230,15 @@ impl World {
 
     /// The same where routes change targets and locations, so that no strict reader can tell what they should be.
     pub fn run_rewriting(self, proxy: &Arc<Proxy>) -> Outcome {
+        let later = self.later;
+        self.run_from(proxy, Instant::now() + later)
+    }
+
+    /// The same, beginning at that time.
+    pub fn run_from(self, proxy: &Arc<Proxy>, start: Instant) -> Outcome {
         internals::stock_buffers(proxy, STOCK);
         let stock = internals::free_buffers(proxy);
-        let later = self.later;
-        let outcome = self.serve_one(proxy, Instant::now() + later);
+        let outcome = self.serve_one(proxy, start);
         assert_eq!(internals::free_buffers(proxy), stock, "buffers were lost");
         assert_eq!(proxy.in_flight(), 0, "an exchange was left in flight");
         let status = proxy.status(Instant::now());
