@@ -2,10 +2,7 @@
 //!
 //! Owns the contract with the drivers ([`Op`], [`Done`]) and the two forms of a connection: one that waits for a request is
 //! the few bytes of `idle`, since a balancer may have ten thousand of them, and one with work in hand is `active`, which
-//! has the dispatch. What is done with a request stands in `request`, with connections to backends in `attempt`, with a
-//! response in `response`, with refusals in `ending`, how long anybody is waited for in `waiting`, what the cache has to do
-//! with it in `cached`, and what is counted and told of it in `accounts`. What belongs to one exchange is one value, in
-//! `exchange`.
+//! has the dispatch.
 //!
 //! ```text
 //!            +--------------------------- next request ---------------------------+
@@ -22,16 +19,8 @@
 //! that comes during an upload is noticed and ends it; after any byte of a response has gone to the client nothing is
 //! ever retried.
 
-mod accounts;
 mod active;
-mod attempt;
-mod cached;
-mod ending;
-mod exchange;
 mod idle;
-mod request;
-mod response;
-mod waiting;
 
 use std::io;
 use std::net::SocketAddr;

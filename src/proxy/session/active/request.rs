@@ -3,14 +3,14 @@
 use std::io;
 use std::time::Instant;
 
-use super::active::{Active, Paused, State};
 use super::exchange::Exchange;
-use super::idle::ReadingHead;
-use super::{CloseReason, Op, Peer};
+use super::{Active, Paused, State};
 use crate::proxy::body::Body;
 use crate::proxy::buf::{LARGE, SMALL};
 use crate::proxy::error::Error;
 use crate::proxy::head::{self, Context, RequestHead};
+use crate::proxy::session::idle::ReadingHead;
+use crate::proxy::session::{CloseReason, Op, Peer};
 
 impl Active {
     /// Waits for the next request on a persistent connection, or begins with what was pipelined.

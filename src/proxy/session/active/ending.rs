@@ -6,10 +6,10 @@
 use std::io;
 use std::time::Instant;
 
-use super::active::{Active, State};
-use super::{CloseReason, Op, Peer};
+use super::{Active, State};
 use crate::proxy::error::Error;
 use crate::proxy::reply::{Connection, Reply};
+use crate::proxy::session::{CloseReason, Op, Peer};
 
 impl Active {
     /// Answers with the error's status. The backend in hand, if any, is let go first.

@@ -6,10 +6,10 @@
 
 use std::time::Instant;
 
-use super::super::Op;
-use super::super::active::Active;
+use super::super::Active;
 use crate::proxy::body::Body;
 use crate::proxy::buf::Buf;
+use crate::proxy::session::Op;
 
 impl Active {
     /// What is stored is not what the backend speaks of: it is not used, and the request goes out as the client asked, when the

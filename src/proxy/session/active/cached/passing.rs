@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::Op;
-use super::super::active::Active;
+use super::super::Active;
 use crate::proxy::body::{Body, Framing};
 use crate::proxy::cache::{self, Arrival, Draft, Object, Told, Unstorable, Use};
 use crate::proxy::field::begins_with;
+use crate::proxy::session::Op;
 
 impl Active {
     /// The final head of a backend's answer stands in the reply: it is answered from the cache instead, or marked, and its body

@@ -6,10 +6,10 @@
 
 use std::time::Instant;
 
-use super::super::active::Active;
-use super::super::{CloseReason, Op};
+use super::super::Active;
 use crate::proxy::body::Body;
 use crate::proxy::cache::{self, Lead};
+use crate::proxy::session::{CloseReason, Op};
 
 /// An exchange with nobody to be told of it.
 #[derive(Debug)]

@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use super::active::{Active, Paused, State};
 use super::request::is_worth_parsing;
-use super::{CloseReason, Op, Peer};
+use super::{Active, Paused, State};
 use crate::proxy::body::{Body, Framing};
 use crate::proxy::buf::{LARGE, LONG};
 use crate::proxy::chunk::Output;
@@ -13,6 +12,7 @@ use crate::proxy::error::Error;
 use crate::proxy::head::{self, Answer, Response};
 use crate::proxy::limits::ADDED;
 use crate::proxy::location::LocationMap;
+use crate::proxy::session::{CloseReason, Op, Peer};
 
 /// Room for a chunk's size line before data: eight digits and CRLF.
 const CHUNK_HEAD: usize = 10;

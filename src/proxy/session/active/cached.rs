@@ -25,8 +25,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::active::{Active, State};
-use super::{CloseReason, Op};
+use super::{Active, State};
 use crate::proxy::body::Body;
 use crate::proxy::buf::Buf;
 use crate::proxy::cache::{
@@ -34,6 +33,7 @@ use crate::proxy::cache::{
 };
 use crate::proxy::config::CacheRules;
 use crate::proxy::error::{Blame, Error};
+use crate::proxy::session::{CloseReason, Op};
 use unheard::Unheard;
 
 /// The first pause before a fetch that is waited for is looked at again; each is twice as long as the last.

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::active::Active;
+use super::Active;
 use crate::proxy::backend::count;
 use crate::proxy::cache::Told;
 use crate::proxy::error::{Blame, Error};

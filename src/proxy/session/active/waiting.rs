@@ -11,8 +11,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::active::{Active, Paused, State};
-use super::{CloseReason, Op};
+use super::{Active, Paused, State};
+use crate::proxy::session::{CloseReason, Op};
 
 /// How often a wait for an answer is interrupted by a look at whether the client is still there.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);

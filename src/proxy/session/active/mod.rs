@@ -1,22 +1,33 @@
 //! A client connection with work in hand: its state, and the step from the outcome of one operation to the next one.
 //!
-//! Owns the dispatch and what all steps need: deadlines, reading from the client, the end. What each step decides stands in
-//! the files beside this one. Rule: what it has of the proxy's (buffers, a place in the count of exchanges, a slot at a
+//! Owns the dispatch and what all steps need: deadlines, reading from the client, the end. What is done with a request stands
+//! in `request`, with connections to backends in `attempt`, with a response in `response`, with refusals in `ending`, how
+//! long anybody is waited for in `waiting`, what the cache has to do with it in `cached`, and what is counted and told of it in
+//! `accounts`. What belongs to one exchange is one value, in `exchange`. Rule: what it has of the proxy's (buffers, a place in the count of exchanges, a slot at a
 //! backend) goes back when it becomes idle and when its session is dropped ([`Active::give_back`]).
+
+mod accounts;
+mod attempt;
+mod cached;
+mod ending;
+mod exchange;
+mod request;
+mod response;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::exchange::Exchange;
 use super::idle::{ClientName, Idle, ReadingHead};
 use super::{CloseReason, Done, Op, Peer};
 use crate::proxy::buf::{Buf, Pool};
 use crate::proxy::observer::Notes;
 use crate::proxy::shared::Proxy;
+use exchange::Exchange;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+enum State {
     ReadHead,
     /// Waiting for another one's fetch.
     AwaitFetch,
@@ -43,7 +54,7 @@ pub(super) enum State {
 
 /// What goes on after a look at both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Paused {
+enum Paused {
     /// Sending the request: the backend may have answered already.
     Upload,
     /// Waiting for the answer's head.
@@ -55,29 +66,29 @@ pub(super) enum Paused {
 /// A client connection with a request in hand, or that has just had one.
 #[derive(Debug)]
 pub(super) struct Active {
-    pub(super) proxy: Arc<Proxy>,
-    pub(super) address: SocketAddr,
-    pub(super) client: ClientName,
+    proxy: Arc<Proxy>,
+    address: SocketAddr,
+    client: ClientName,
     /// The last step's time.
-    pub(super) now: Instant,
-    pub(super) state: State,
-    pub(super) deadline: Option<Instant>,
+    now: Instant,
+    state: State,
+    deadline: Option<Instant>,
     /// When the wait in hand is over for good; [`Op::Look`] interrupts it before.
-    pub(super) wait_until: Instant,
+    wait_until: Instant,
     /// While a request is on its way: when both sides are looked at again, however busy they are.
-    pub(super) next_look: Instant,
+    next_look: Instant,
     /// From the client: the head and body being read, and what was pipelined behind them.
-    pub(super) inbox: Buf,
+    inbox: Buf,
     /// To a backend: kept whole until it answers, to be sent again.
-    pub(super) outbox: Buf,
+    outbox: Buf,
     /// From a backend.
-    pub(super) answer: Buf,
+    answer: Buf,
     /// To the client: the head of a response with what comes of its body at once, or a refusal.
-    pub(super) reply: Buf,
-    pub(super) head: ReadingHead,
-    pub(super) exchange: Exchange,
+    reply: Buf,
+    head: ReadingHead,
+    exchange: Exchange,
     /// Taken while somebody wants to know.
-    pub(super) notes: Option<Box<Notes>>,
+    notes: Option<Box<Notes>>,
 }
 
 impl Active {
@@ -222,12 +233,12 @@ impl Active {
         self.deadline
     }
 
-    pub(super) fn within(&mut self, timeout: Duration, now: Instant) {
+    fn within(&mut self, timeout: Duration, now: Instant) {
         self.deadline = Some(now + timeout);
     }
 
     /// Reads from the client, with room made for it.
-    pub(super) fn read_client(&mut self, state: State) -> Op {
+    fn read_client(&mut self, state: State) -> Op {
         self.state = state;
         let mut inbox = std::mem::take(&mut self.inbox);
         if inbox.room() == 0 {
@@ -242,7 +253,7 @@ impl Active {
         Op::Read(Peer::Client, inbox)
     }
 
-    pub(super) fn finish(&mut self, reason: CloseReason) -> Op {
+    fn finish(&mut self, reason: CloseReason) -> Op {
         self.report(false);
         self.state = State::Finished;
         self.deadline = None;
@@ -250,7 +261,7 @@ impl Active {
     }
 
     /// The exchange is over, one way or the other.
-    pub(super) fn leave(&mut self) {
+    fn leave(&mut self) {
         if std::mem::take(&mut self.exchange.is_counted) {
             self.proxy.leave();
         }

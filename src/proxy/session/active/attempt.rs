@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::active::{Active, Paused, State};
 use super::exchange::{Attempts, Connection};
-use super::{Op, Peer};
+use super::{Active, Paused, State};
 use crate::proxy::error::Error;
 use crate::proxy::rotation::{NoTurn, Turn};
+use crate::proxy::session::{Op, Peer};
 use crate::proxy::vocabulary::BackendId;
 
 impl Active {
