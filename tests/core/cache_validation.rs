@@ -253,6 +253,29 @@ fn a_stale_answer_is_given_while_it_is_validated() {
 }
 
 #[test]
+fn behind_an_answer_all_is_fetched_whatever_part_the_client_wants() {
+    let stale = "Cache-Control: max-age=10, stale-while-revalidate=20\r\n";
+    let news = response("Cache-Control: max-age=10\r\n", "news");
+    for tag in ["", "ETag: \"1\"\r\n"] {
+        for own in [
+            "If-None-Match: \"0\"\r\n",
+            "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n",
+            "Range: bytes=0-0\r\n",
+        ] {
+            let proxy = caching_proxy(1);
+            ask(&proxy, 0, &get(""), &response(&format!("{stale}{tag}"), "old"));
+            let script = Script::says(unchanged("ETag: \"2\"\r\n")).and_then_says(&news);
+            let script = if tag.is_empty() { Script::says(&news) } else { script };
+            let outcome = World::new(get(own)).backend(script).later(12).run_rewriting(&proxy);
+            let sent = outcome.backend_text(0);
+            let last = sent.trim_end().rsplit("\r\n\r\n").next().unwrap();
+            assert!(!last.contains("If-") && !last.contains("Range") && last.contains("Via: "), "{sent}");
+            assert!(ask(&proxy, 13, &get(""), "").client_text().ends_with("\r\n\r\nnews"), "{own}");
+        }
+    }
+}
+
+#[test]
 fn a_failed_validation_behind_an_answer_disturbs_nobody() {
     for failure in [
         Script::refuses(ErrorKind::ConnectionRefused),

@@ -74,7 +74,7 @@ pub(crate) use recording::Recording;
 pub(crate) use status::{Forward, Told};
 pub(crate) use storable::{Arrival, Draft, Unstorable};
 pub(crate) use target::{key, on_host, references};
-pub(crate) use validation::write_conditional;
+pub(crate) use validation::{write_conditional, write_for_all};
 
 /// Longest time that a request waits for another one's fetch.
 pub(crate) const MOST_WAIT: Duration = Duration::from_secs(5);

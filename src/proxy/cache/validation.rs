@@ -46,14 +46,7 @@ pub(crate) fn write_conditional(asked: &Asked, object: &Object, out: &mut Buf) -
     if !object.has_validator() {
         return false;
     }
-    let mut fits = true;
-    let first = lines(asked.head()).next().unwrap_or_default();
-    fits &= out.push_all(&[first, b"\r\n"]);
-    for (name, value) in fields(asked.head()) {
-        if !CONDITIONS.iter().any(|condition| name.eq_ignore_ascii_case(condition.as_bytes())) {
-            fits &= out.push_all(&[name, b": ", value, b"\r\n"]);
-        }
-    }
+    let mut fits = begin(asked, out);
     if let Some(tag) = object.field("etag") {
         fits &= out.push_all(&[b"If-None-Match: ", tag, b"\r\n"]);
     }
@@ -61,6 +54,23 @@ pub(crate) fn write_conditional(asked: &Asked, object: &Object, out: &mut Buf) -
         fits &= out.push_all(&[b"If-Modified-Since: ", time, b"\r\n"]);
     }
     fits && out.push(b"\r\n")
+}
+
+/// Writes the request for all of what there is: without conditions and ranges. It fits where the request did.
+pub(crate) fn write_for_all(asked: &Asked, out: &mut Buf) -> bool {
+    begin(asked, out) && out.push(b"\r\n")
+}
+
+/// The request without the client's conditions and without its end.
+fn begin(asked: &Asked, out: &mut Buf) -> bool {
+    let first = lines(asked.head()).next().unwrap_or_default();
+    let mut fits = out.push_all(&[first, b"\r\n"]);
+    for (name, value) in fields(asked.head()) {
+        if !CONDITIONS.iter().any(|condition| name.eq_ignore_ascii_case(condition.as_bytes())) {
+            fits &= out.push_all(&[name, b": ", value, b"\r\n"]);
+        }
+    }
+    fits
 }
 
 /// Whether a 304 with this head speaks of `object` (section 4.3.4): the validators that it names are those that are stored. One

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::super::Active;
 use crate::proxy::body::Body;
 use crate::proxy::buf::Buf;
+use crate::proxy::cache;
 use crate::proxy::session::Op;
 
 impl Active {
@@ -33,11 +34,14 @@ impl Active {
         }
     }
 
-    /// The request as the client asked it.
+    /// The request as the client asked it; where nobody is to be told, for all of what there is.
     pub(super) fn as_asked(&self) -> Buf {
         let mut request = self.proxy.pool.large();
-        let head = self.exchange.caching.as_ref().map_or(b"".as_slice(), |caching| caching.asked.head());
-        let fits = request.push(head);
+        let Some(caching) = &self.exchange.caching else { return request };
+        let fits = match caching.unheard {
+            Some(_) => cache::write_for_all(&caching.asked, &mut request),
+            None => request.push(caching.asked.head()),
+        };
         debug_assert!(fits, "it was written into such a buffer");
         request
     }
