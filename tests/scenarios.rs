@@ -88,6 +88,33 @@ fn uploads_are_verified_by_the_backends_and_short_queues_may_overflow() {
 }
 
 #[test]
+fn a_cache_is_measured_at_the_hit_ratios_that_were_asked_for_and_products_are_left_out() {
+    let dir = tempdir().unwrap();
+    let asked = "run --scenario cache --models mio,threads --peers floor --requests 400 --warmup 20 --blocks 1 --steal-limit 100 \
+                 --out out";
+    let run = roundtable(&dir, &asked.split_whitespace().collect::<Vec<_>>());
+    let told = text(&run.stderr);
+    assert!(run.status.success() && told.contains("products and floors are left out of cache"), "{told}");
+    let answered = text(&run.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(answered.contains("- mio, a hit ratio of 90 %: "), "{answered}");
+    let trials = store::read(&dir.path().join("out")).unwrap().trials;
+    // Two models, one of them twice, and none: at four ratios, without a cache and with one.
+    assert_eq!(trials.iter().filter(|trial| trial.outcome.sample().is_some()).count(), 4 * 4 * 2);
+    for trial in &trials {
+        let Some(sample) = trial.outcome.sample() else { continue };
+        let condition = &trial.cell.condition;
+        let has_cache = condition.cache_mib.is_some() && !trial.cell.competitor.is_direct();
+        let hits = u64::from(condition.hit_ratio_percent.unwrap()) * sample.completed / 100;
+        let given = if has_cache { hits } else { 0 };
+        assert_eq!(sample.from_cache, given, "{:?}", trial.cell);
+        assert_eq!(sample.per_backend.values().sum::<u64>(), sample.completed - given);
+    }
+    let refused = roundtable(&dir, &["run", "--models", "mio", "--peers", "floor", "--cache", "64MiB"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("leave --cache out"), "{}", text(&refused.stderr));
+}
+
+#[test]
 fn a_mistake_in_a_scenario_is_told_with_its_line_and_nothing_is_run() {
     let dir = tempdir().unwrap();
     fs::write(dir.path().join("own.toml"), OWN.replace("backends = [1, 2]", "backends = [1, 200]")).unwrap();

@@ -46,12 +46,14 @@ struct Prebuilt {
 }
 
 impl Responses {
-    /// The responses of the server `name` with `body`.
-    pub(crate) fn new(name: &str, body: Vec<u8>) -> Self {
+    /// The responses of the server `name` with `body`, which a cache may keep for so many seconds, if for any.
+    pub(crate) fn new(name: &str, body: Vec<u8>, max_age: Option<u32>) -> Self {
         let inline = &body[..body.len().min(INLINE_BYTES)];
+        let fresh = max_age.map_or(String::new(), |age| format!("Cache-Control: max-age={age}\r\n"));
         let ok = |connection: &str| {
             let length = body.len();
-            Prebuilt::new(name, "200 OK", &format!("Content-Length: {length}\r\n{connection}"), inline)
+            let fields = format!("Content-Length: {length}\r\n{fresh}{connection}");
+            Prebuilt::new(name, "200 OK", &fields, inline)
         };
         let refusal = |status: &str| {
             let text = format!("{status}\n");
@@ -213,7 +215,7 @@ mod tests {
         let request = Request { old: false, head_only: false, persistent: true };
         for len in [0, 1, INLINE_BYTES - 1, INLINE_BYTES, INLINE_BYTES + 1, 3 * INLINE_BYTES + 7] {
             let body = crate::body(len);
-            let responses = Responses::new("b", body.clone());
+            let responses = Responses::new("b", body.clone(), None);
             let bytes = written(&responses, Outgoing::answer(request), 4097);
             let head = format!("Content-Length: {len}\r\n\r\n");
             let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
@@ -224,15 +226,27 @@ mod tests {
 
     #[test]
     fn head_has_the_length_and_no_body() {
-        let responses = Responses::new("b", crate::body(100));
+        let responses = Responses::new("b", crate::body(100), None);
         let request = Request { old: true, head_only: true, persistent: true };
         let text = String::from_utf8(written(&responses, Outgoing::answer(request), 10)).unwrap();
         assert!(text.ends_with("Content-Length: 100\r\nConnection: keep-alive\r\n\r\n"), "{text}");
     }
 
     #[test]
+    fn a_cache_may_keep_what_it_is_told_to_and_no_refusal() {
+        let kept = Responses::new("b", crate::body(10), Some(60));
+        for persistent in [true, false] {
+            let request = Request { old: false, head_only: false, persistent };
+            let text = String::from_utf8(written(&kept, Outgoing::answer(request), 1000)).unwrap();
+            assert_eq!(text.matches("\r\nCache-Control: max-age=60\r\n").count(), 1, "{text}");
+        }
+        let refused = String::from_utf8(written(&kept, Outgoing::refuse(Refusal::Malformed), 1000)).unwrap();
+        assert!(!refused.contains("Cache-Control"), "{refused}");
+    }
+
+    #[test]
     fn every_refusal_closes() {
-        let responses = Responses::new("b", crate::body(100_000));
+        let responses = Responses::new("b", crate::body(100_000), None);
         for (refusal, status) in [
             (Refusal::Malformed, "400"),
             (Refusal::HeadTooLarge, "431"),

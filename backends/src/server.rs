@@ -49,6 +49,8 @@ pub struct Config {
     pub name: Option<String>,
     /// What it answers with.
     pub content: Content,
+    /// A cache may keep [`Content::Body`] for so many seconds; `None`: nothing is said of it.
+    pub max_age: Option<u32>,
     /// Each request is to have the first so many bytes of [`crate::body()`] as its body, and is refused otherwise; 0: whatever
     /// comes is right.
     pub upload_bytes: usize,
@@ -170,7 +172,7 @@ impl Server {
             lingers: Deadlines::new(LINGER),
             unfinished: Vec::new(),
             shared: Shared {
-                responses: Responses::new(&name, body),
+                responses: Responses::new(&name, body, config.max_age),
                 site,
                 upload,
                 delayed: service.takes_time(),

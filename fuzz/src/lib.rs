@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a target complains with a panic")]
 
+#[path = "../../tests/core/cache_history.rs"]
+pub mod cache_history;
+#[path = "../../tests/core/cache_rules.rs"]
+pub mod cache_rules;
 #[path = "../../tests/core/encoding.rs"]
 pub mod encoding;
 #[path = "../../tests/core/grammar.rs"]

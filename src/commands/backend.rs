@@ -18,6 +18,8 @@ use crate::models::{BACKLOG, MOST_BACKLOG};
 
 /// More requests at a time than this bound nothing.
 const MOST_AT_A_TIME: u32 = 100_000;
+/// The longest time that caches are let keep a response, seconds: a year.
+const MOST_AGE: u32 = 365 * 24 * 60 * 60;
 
 /// Arguments of `roundtable backend`.
 #[derive(Debug, clap::Args)]
@@ -35,6 +37,9 @@ pub(crate) struct Args {
     /// otherwise [default: any body will do]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = number::whole(0..=MAX_BODY_BYTES))]
     upload_bytes: usize,
+    /// Let caches keep each response for so many seconds (Cache-Control: max-age) [default: nothing is said of it]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "root", value_parser = number::whole::<u32>(0..=MOST_AGE))]
+    max_age: Option<u32>,
     /// Serve the files in DIR instead: index.html or a listing for a directory, nothing under a name that begins with
     /// a dot, and no link leads out of DIR
     #[arg(long, value_name = "DIR", conflicts_with = "body_bytes")]
@@ -61,6 +66,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = Config {
         name: args.name,
         content,
+        max_age: args.max_age,
         upload_bytes: args.upload_bytes,
         delay: args.delay,
         at_a_time: args.at_a_time.and_then(NonZeroU32::new),

@@ -99,7 +99,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .context("cannot start a thread; raise the thread limit")?;
     announce(&Ready::at(listening)).context("cannot write the ready line")?;
     if args.supervised {
-        Control::start().context("cannot listen on standard input")?;
+        let shares_nothing = model.workers == Workers::EventLoops;
+        let counted = Arc::clone(&server);
+        let connections = move || if shares_nothing { counted.spread.counts() } else { Vec::new() };
+        Control::start_counting(connections).context("cannot listen on standard input")?;
     }
     for signal in signals.forever() {
         match signal {
@@ -112,7 +115,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         log.flush(LOG_PATIENCE);
     }
     if model.workers == Workers::EventLoops {
-        tell(format_args!("roundtable: connections by worker: {}", server.spread.to_words()));
+        let counts: Vec<String> = server.spread.counts().iter().map(ToString::to_string).collect();
+        tell(format_args!("roundtable: connections by worker: {}", counts.join(", ")));
     }
     Ok(code)
 }

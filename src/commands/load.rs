@@ -100,6 +100,10 @@ pub(crate) struct Args {
     /// same --upload-bytes verifies
     #[arg(long, value_name = "N", conflicts_with_all = ["data", "data_file"], value_parser = number::whole(0..=MAX_DATA_BYTES))]
     upload_bytes: Option<usize>,
+    /// So many percent of the requests ask for a URL as it is, which a cache may have; the others ask for it with a query that was
+    /// never asked before [default: all ask for it as it is]
+    #[arg(long, value_name = "PERCENT", value_parser = number::whole::<u32>(0..=100))]
+    hit_ratio: Option<u32>,
     /// Basic authentication; other users of this machine can see it in the list of processes
     #[arg(short = 'A', long, value_name = "USER:PASSWORD")]
     auth: Option<String>,
@@ -161,6 +165,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         method,
         data,
         auth: args.auth,
+        hit_ratio: args.hit_ratio,
         expected_body: args.expect_body_bytes.map(roundtable_backends::body),
         allow_remote: args.allow_remote,
         record: args.record,

@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use async_global_executor::GlobalExecutorConfig;
-use async_std::io::{Read, WriteExt};
+use async_std::io::{Read, Write};
 use async_std::net::{TcpListener, TcpStream};
 use smol::Timer;
 
@@ -86,8 +86,8 @@ impl Runtime for AsyncStd {
         Pin::new(stream).poll_read(context, room)
     }
 
-    async fn write(stream: &mut TcpStream, data: &[u8]) -> io::Result<usize> {
-        stream.write(data).await
+    fn poll_write(stream: &mut TcpStream, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(stream).poll_write(context, data)
     }
 
     /// The reactor hears nothing of a socket that no task waits for.

@@ -9,7 +9,7 @@
 
 use std::future::{Future, pending};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,8 +17,7 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Instant;
 
-use smol::io::{AsyncRead, AsyncWriteExt};
-use smol::net::{TcpListener, TcpStream};
+use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Async, Executor, Timer};
 
 use super::drivers::futures::{self, Runtime};
@@ -56,8 +55,8 @@ fn work() {
 struct Smol;
 
 impl Runtime for Smol {
-    type Listener = TcpListener;
-    type Stream = TcpStream;
+    type Listener = Async<TcpListener>;
+    type Stream = Async<TcpStream>;
     type Timer = Timer;
     const RETRIES_WRITES: bool = true;
 
@@ -65,11 +64,11 @@ impl Runtime for Smol {
         EXECUTOR.spawn(task).detach();
     }
 
-    fn listener(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-        Ok(Async::new(listener)?.into())
+    fn listener(listener: TcpListener) -> io::Result<Async<TcpListener>> {
+        Async::new(listener)
     }
 
-    async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn accept(listener: &Async<TcpListener>) -> io::Result<(Async<TcpStream>, SocketAddr)> {
         listener.accept().await
     }
 
@@ -81,26 +80,30 @@ impl Runtime for Smol {
         timer.get_mut().set_at(at);
     }
 
-    async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+    async fn connect(address: SocketAddr) -> io::Result<Async<TcpStream>> {
+        let stream = Async::<TcpStream>::connect(address).await?;
+        stream.get_ref().set_nodelay(true)?;
         Ok(stream)
     }
 
     fn poll_read(
-        stream: &mut TcpStream,
+        stream: &mut Async<TcpStream>,
         context: &mut Context<'_>,
         room: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(stream).poll_read(context, room)
     }
 
-    async fn write(stream: &mut TcpStream, data: &[u8]) -> io::Result<usize> {
-        stream.write(data).await
+    fn poll_write(
+        stream: &mut Async<TcpStream>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(stream).poll_write(context, data)
     }
 
     /// The reactor hears nothing of a socket that no task waits for.
-    fn has_told(_: &TcpStream) -> bool {
+    fn has_told(_: &Async<TcpStream>) -> bool {
         true
     }
 }

@@ -30,11 +30,9 @@ impl Spread {
         }
     }
 
-    /// The counts in words, as in `3, 4`.
-    pub(crate) fn to_words(&self) -> String {
-        let counts: Vec<String> =
-            self.0.iter().map(|count| count.load(Ordering::Relaxed).to_string()).collect();
-        counts.join(", ")
+    /// The counts, by worker.
+    pub(crate) fn counts(&self) -> Vec<u64> {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed)).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep_until};
 
@@ -82,8 +82,8 @@ impl Runtime for Tokio {
         Pin::new(stream).poll_read(context, &mut room).map_ok(|()| room.filled().len())
     }
 
-    async fn write(stream: &mut TcpStream, data: &[u8]) -> io::Result<usize> {
-        stream.write(data).await
+    fn poll_write(stream: &mut TcpStream, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(stream).poll_write(context, data)
     }
 
     /// A read of nothing only asks the reactor.

@@ -62,3 +62,35 @@ fn what_was_fetched_once_is_given_to_everybody_and_many_at_once_cost_one_fetch()
         assert!(!stage.is_asked(0), "{model}: there was more than one fetch");
     });
 }
+
+#[test]
+fn a_304_about_something_else_is_followed_by_the_request_as_it_was_asked() {
+    for_every_model(|model| {
+        let stage = Stage::new(model, &["--cache", "2MiB"]);
+        for delivery in DELIVERIES {
+            let request = request(&format!("/{delivery:?}"));
+            let stored = "HTTP/1.1 200 OK\r\nCache-Control: max-age=0\r\nETag: \"1\"\r\nConnection: close\r\n\
+                          Content-Length: 3\r\n\r\nold";
+            let mut client = stage.client_sending(&request, Delivery::Whole);
+            let mut backend = stage.backend();
+            read_head(&mut backend);
+            Delivery::Whole.send(&backend, stored.as_bytes());
+            drop(backend);
+            read_head(&mut client);
+            assert_eq!(next_bytes(&mut client, 3), b"old");
+            Delivery::Whole.send(&client, request.as_bytes());
+            let mut backend = stage.backend();
+            let asked = read_head(&mut backend);
+            assert!(asked.contains("\r\nIf-None-Match: \"1\"\r\n"), "{model}: {asked}");
+            delivery.send(&backend, b"HTTP/1.1 304 Not Modified\r\nETag: \"2\"\r\nConnection: close\r\n\r\n");
+            let mut backend = stage.backend();
+            let asked = read_head(&mut backend);
+            assert!(asked.starts_with("GET /") && !asked.contains("If-None-Match"), "{model}: {asked}");
+            let news = "HTTP/1.1 200 OK\r\nETag: \"2\"\r\nConnection: close\r\nContent-Length: 4\r\n\r\nnews";
+            delivery.send(&backend, news.as_bytes());
+            let head = read_head(&mut client);
+            assert!(head.contains("\r\nCache-Status: roundtable; fwd=stale; stored\r\n"), "{model}: {head}");
+            assert_eq!(next_bytes(&mut client, 4), b"news", "{model}");
+        }
+    });
+}

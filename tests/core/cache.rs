@@ -16,12 +16,12 @@ pub fn response(fields: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn get(fields: &str) -> String {
+pub fn get(fields: &str) -> String {
     format!("GET /x HTTP/1.1\r\nHost: a\r\n{fields}Connection: close\r\n\r\n")
 }
 
 /// Asks, so many seconds from now, with a backend that would answer like this on whichever connection.
-fn ask(proxy: &Arc<Proxy>, later: u64, request: &str, answer: &str) -> Outcome {
+pub fn ask(proxy: &Arc<Proxy>, later: u64, request: &str, answer: &str) -> Outcome {
     World::new(request).backend(Script::says(answer)).later(later).run_rewriting(proxy)
 }
 
@@ -226,54 +226,6 @@ fn what_a_backend_is_told_of_the_client_selects_a_variant_too() {
 }
 
 #[test]
-fn a_stale_answer_is_validated_and_updated() {
-    let proxy = caching_proxy(1);
-    let fields = "Cache-Control: max-age=10\r\nETag: \"1\"\r\nLast-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\nX-Old: 1\r\nX-Both: old\r\n";
-    ask(&proxy, 0, &get(""), &response(fields, "hello"));
-    let unchanged =
-        "HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=100\r\nETag: \"1\"\r\nX-Both: new\r\n\r\n";
-    let validated =
-        ask(&proxy, 10, &get("If-None-Match: \"0\"\r\nRange: bytes=0-0\r\nX-Mine: 1\r\n"), unchanged);
-    let asked = validated.backend_text(0);
-    assert!(
-        asked.contains("If-None-Match: \"1\"\r\nIf-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
-        "{asked}"
-    );
-    assert!(
-        !asked.contains("\"0\"") && !asked.contains("Range") && asked.contains("X-Mine: 1\r\n"),
-        "{asked}"
-    );
-    assert!(
-        validated.client_text().starts_with("HTTP/1.1 206 "),
-        "the client's own range is cut from what is stored"
-    );
-    let again = ask(&proxy, 100, &get(""), "").client_text();
-    assert!(
-        again.contains("X-Old: 1\r\n")
-            && again.contains("X-Both: new\r\n")
-            && again.ends_with("\r\n\r\nhello"),
-        "{again}"
-    );
-    assert_eq!((again.matches("ETag").count(), again.matches("X-Both").count()), (1, 1), "{again}");
-    let changed =
-        ask(&proxy, 110, &get(""), &response("Cache-Control: max-age=10\r\nETag: \"2\"\r\n", "news"));
-    assert!(
-        changed.client_text().contains("fwd=stale; stored") && changed.client_text().ends_with("news"),
-        "{changed:?}"
-    );
-    assert!(ask(&proxy, 111, &get(""), "").client_text().ends_with("news"));
-}
-
-#[test]
-fn a_304_about_something_else_updates_nothing() {
-    let proxy = caching_proxy(1);
-    ask(&proxy, 0, &get(""), &response("Cache-Control: max-age=10\r\nETag: \"1\"\r\n", "hello"));
-    let other = "HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=100\r\nETag: \"2\"\r\n\r\n";
-    assert!(ask(&proxy, 10, &get(""), other).client_text().ends_with("hello"));
-    assert!(ask(&proxy, 11, &get(""), &response("", "news")).client_text().ends_with("news"));
-}
-
-#[test]
 fn a_client_that_has_it_already_is_told_so() {
     let proxy = caching_proxy(1);
     let fields = "Cache-Control: max-age=60\r\nETag: W/\"a,b\"\r\nLast-Modified: Thu, 01 Jan 1970 00:01:00 GMT\r\nContent-Type: text/plain\r\n";
@@ -379,53 +331,6 @@ fn a_stale_answer_stands_in_for_an_error_within_its_bound() {
             assert_eq!(text.contains("detail=stale-if-error"), stands_in, "{text}");
             assert_eq!(outcome.status().starts_with('5'), !stands_in, "{text}");
         }
-    }
-}
-
-#[test]
-fn a_stale_answer_is_given_while_it_is_validated() {
-    let proxy = caching_proxy(1);
-    ask(
-        &proxy,
-        0,
-        &get(""),
-        &response("Cache-Control: max-age=10, stale-while-revalidate=20\r\nETag: \"1\"\r\n", "old"),
-    );
-    for request in [get(""), "GET /x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned()] {
-        let unchanged =
-            "HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=0, stale-while-revalidate=20\r\n\r\n";
-        let outcome = ask(&proxy, 12, &request, unchanged);
-        let text = outcome.client_text();
-        assert!(text.ends_with("\r\n\r\nold") && text.contains("hit; ttl="), "{text}");
-        assert!(
-            outcome.backend_text(0).contains("If-None-Match: \"1\"\r\n"),
-            "it is validated behind the answer"
-        );
-        assert_eq!(text.matches("HTTP/1.1").count(), 1, "{text}");
-    }
-    let news = ask(&proxy, 13, &get(""), &response("Cache-Control: max-age=10\r\n", "new"));
-    assert!(news.client_text().ends_with("\r\n\r\nold"), "{news:?}");
-    assert!(ask(&proxy, 14, &get(""), "").client_text().ends_with("\r\n\r\nnew"));
-    assert!(
-        ask(&proxy, 60, &get(""), &response("", "late")).client_text().ends_with("late"),
-        "the window is over"
-    );
-}
-
-#[test]
-fn a_failed_validation_behind_an_answer_disturbs_nobody() {
-    for failure in [
-        Script::refuses(ErrorKind::ConnectionRefused),
-        Script::says("").then(Then::Close),
-        Script::says("HTTP/1.1 500 Oh\r\n\r\noh").then(Then::Close),
-    ] {
-        let proxy = caching_proxy(1);
-        let fields = "Cache-Control: max-age=10, stale-while-revalidate=100\r\n";
-        ask(&proxy, 0, &get(""), &response(fields, "old"));
-        let two = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
-        let outcome =
-            World::new(two).backend(failure.clone()).backend(failure).later(12).run_rewriting(&proxy);
-        assert_eq!(outcome.client_text().matches("\r\n\r\nold").count(), 2, "{outcome:?}");
     }
 }
 
@@ -540,7 +445,9 @@ proptest! {
             for size in chunks.iter().cycle() {
                 if rest.is_empty() { break; }
                 let (chunk, behind) = rest.split_at(rest.len().min(*size));
-                answer.extend_from_slice(format!("{:x};a=b\r\n", chunk.len()).as_bytes());
+                // Many extensions are refused.
+                let extension = if rest.len() == body.len() { ";a=b" } else { "" };
+                answer.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
                 answer.extend_from_slice(chunk);
                 answer.extend_from_slice(b"\r\n");
                 rest = behind;

@@ -1,10 +1,11 @@
 //! How a client's connection begins, waits and ends.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use roundtable::proxy::CloseReason;
+use roundtable::proxy::{CloseReason, Limits, Op, Peer, Session, internals};
 
-use crate::world::{Script, World};
+use crate::world::{Script, World, proxy};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -80,4 +81,21 @@ fn a_client_that_is_gone_frees_its_backend_long_before_a_timeout() {
             .run();
         assert_eq!((outcome.reason, outcome.elapsed.as_secs()), (CloseReason::ClientGone, 1), "{begun:?}");
     }
+}
+
+/// Ten thousand of them must cost little: what a driver adds has to fit beside it in a KiB.
+#[test]
+fn an_idle_connection_holds_no_buffer_however_often_it_is_looked_at_in_vain() {
+    let proxy = proxy(1, Limits::default());
+    let now = Instant::now();
+    let (mut session, op) = Session::start(Arc::clone(&proxy), ([192, 0, 2, 7], 4711).into(), now);
+    let Op::Read(Peer::Client, mut buf) = op else { panic!("{op:?}") };
+    let room = buf.spare_mut().len();
+    for _ in 0..3 {
+        session.reclaim(&mut buf);
+        assert_eq!(internals::free_buffers(&proxy), (1, 0));
+        session.lend(&mut buf);
+        assert_eq!(buf.spare_mut().len(), room);
+    }
+    assert!(size_of::<Session>() <= 160, "{}", size_of::<Session>());
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::cache_history;
 use crate::splits;
 use crate::world::World;
 
@@ -43,4 +44,11 @@ fn kept_chunked_bodies_are_scanned_alike_however_they_are_split() {
 #[test]
 fn kept_sessions_leave_nothing_wrong_on_either_side() {
     play("session", |input| splits::session(&World::decode(input)));
+}
+
+#[test]
+fn kept_histories_of_a_cache_give_nobody_what_is_not_for_them() {
+    play("cache", |input| {
+        cache_history::play(input);
+    });
 }

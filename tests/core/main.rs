@@ -5,7 +5,10 @@
 
 mod cache;
 mod cache_fetches;
+mod cache_history;
+mod cache_rules;
 mod cache_simulation;
+mod cache_validation;
 mod connections;
 mod corpus;
 mod early;

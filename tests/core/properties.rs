@@ -3,7 +3,10 @@
 use std::io::ErrorKind;
 
 use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
+use crate::cache_history;
 use crate::splits;
 use crate::world::{Fault, Script, Then, World};
 
@@ -109,8 +112,27 @@ fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![Just(Fault::TimesOut), Just(Fault::Resets), Just(Fault::Ends)]
 }
 
+#[test]
+fn histories_of_a_cache_have_many_answers_from_it() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut from_cache = 0;
+    for _ in 0..500 {
+        let mut history = [0; 8 * 30];
+        rng.fill(&mut history);
+        from_cache += cache_history::play(&history);
+    }
+    assert!(from_cache > 300, "{from_cache} of 15000");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_history_of_a_cache_gives_anybody_what_is_not_for_them(
+        history in proptest::collection::vec(any::<u8>(), 0..320),
+    ) {
+        cache_history::play(&history);
+    }
 
     #[test]
     fn the_same_bytes_go_out_however_the_input_is_split(

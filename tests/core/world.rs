@@ -230,10 +230,15 @@ impl World {
 
     /// The same where routes change targets and locations, so that no strict reader can tell what they should be.
     pub fn run_rewriting(self, proxy: &Arc<Proxy>) -> Outcome {
+        let later = self.later;
+        self.run_from(proxy, Instant::now() + later)
+    }
+
+    /// The same, beginning at that time.
+    pub fn run_from(self, proxy: &Arc<Proxy>, start: Instant) -> Outcome {
         internals::stock_buffers(proxy, STOCK);
         let stock = internals::free_buffers(proxy);
-        let later = self.later;
-        let outcome = self.serve_one(proxy, Instant::now() + later);
+        let outcome = self.serve_one(proxy, start);
         assert_eq!(internals::free_buffers(proxy), stock, "buffers were lost");
         assert_eq!(proxy.in_flight(), 0, "an exchange was left in flight");
         let status = proxy.status(Instant::now());
@@ -275,6 +280,7 @@ impl World {
         };
         let address = SocketAddr::new(CLIENT.parse().unwrap(), 4711);
         let (mut session, mut op) = Session::start(Arc::clone(proxy), address, now);
+        let mut reads = 0;
         // Operations since bytes last went anywhere: without progress a session comes to its end.
         let mut idle_steps: u16 = 0;
         let mut ready = [start; 2];
@@ -282,7 +288,8 @@ impl World {
             idle_steps += 1;
             assert!(idle_steps < 32 + 4 * self.backends, "the session does not end");
             let fault = self.faults.get(&step).copied();
-            let deadline = || session.deadline().expect("an operation that waits has a deadline");
+            let deadline = session.deadline();
+            let deadline = || deadline.expect("an operation that waits has a deadline");
             // A peer that is not ready in time is as if it had nothing to say, and no room.
             let mut fault = fault;
             if let Op::Read(peer, _) | Op::Write(peer, _) = &op {
@@ -312,6 +319,12 @@ impl World {
                     Done::Connected(result)
                 }
                 Op::Read(peer, mut buf) => {
+                    // A driver tries in vain, never or once or more often: what the session has meanwhile makes no difference.
+                    for _ in 0..reads % 3 {
+                        session.reclaim(&mut buf);
+                        session.lend(&mut buf);
+                    }
+                    reads += 1;
                     let room = buf.spare_mut();
                     assert!(!room.is_empty(), "a read with no room would look like the end");
                     let most = room.len().min(piece());

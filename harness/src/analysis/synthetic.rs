@@ -191,9 +191,11 @@ impl Run {
             received_bytes: self.requests * 1_187,
             latency_ns_hdr: latency::encode(&latency),
             open_loop,
+            from_cache: 0,
             per_backend: (0..condition.backends).map(|i| (format!("backend-{i}"), share)).collect(),
             client: usage(9.0, 40.0, &mut rng),
             balancer: (!competitor.is_direct()).then(|| usage(user * slowed, system * slowed, &mut rng)),
+            connections_by_worker: Vec::new(),
             backends: usage(6.0, 35.0, &mut rng),
             host: HostWindow {
                 steal_ns: (elapsed_ns as f64 * 0.05 * rng.random::<f64>()) as u64,

@@ -47,6 +47,8 @@ pub struct ValidTrial {
     pub adherence: Option<RateAdherence>,
     /// Share of the machine's time that the hypervisor gave to others, 0 to 1.
     pub steal: f64,
+    /// How the balancer's connections were spread over its workers; `None` where these share anything.
+    pub shares: Option<WorkerShares>,
     /// Connections that met a full accept queue.
     pub listen_overflows: u64,
     /// Retransmission timers that fired.
@@ -62,6 +64,23 @@ pub struct Used {
     pub balancer: Option<f64>,
     /// The backends, summed.
     pub backends: f64,
+}
+
+/// Connections of workers that share nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WorkerShares {
+    /// How many workers.
+    pub workers: usize,
+    /// Share of the connections that the busiest worker got: 1 of `workers` where they were even, to 1.
+    pub busiest: f64,
+}
+
+impl WorkerShares {
+    fn of(connections: &[u64]) -> Option<Self> {
+        let all: u64 = connections.iter().sum();
+        let busiest = connections.iter().max().filter(|_| all > 0)?;
+        Some(WorkerShares { workers: connections.len(), busiest: *busiest as f64 / all as f64 })
+    }
 }
 
 /// How the load generator adhered to the rate of an open loop.
@@ -226,6 +245,7 @@ impl ValidTrial {
             latency: fitting,
             adherence,
             steal: sample.host.steal_ns as f64 / whole,
+            shares: WorkerShares::of(&sample.connections_by_worker),
             listen_overflows: sample.host.listen_overflows,
             tcp_timeouts: sample.host.tcp_timeouts,
         })

@@ -22,23 +22,30 @@ struct Content {
     status: u16,
     /// Where the backend that answers is counted.
     backend: Option<usize>,
+    is_from_cache: bool,
     may_have_body: bool,
     body_bytes: u64,
 }
 
 impl Answer {
     pub(crate) fn new() -> Self {
-        let content =
-            Content { check: Check::new(), status: 0, backend: None, may_have_body: false, body_bytes: 0 };
+        let content = Content {
+            check: Check::new(),
+            status: 0,
+            backend: None,
+            is_from_cache: false,
+            may_have_body: false,
+            body_bytes: 0,
+        };
         Answer { parser: Parser::new(), content }
     }
 
     /// Nothing has been read yet of the response to a request, which was HEAD or not.
     pub(crate) fn begin(&mut self, head_only: bool, reference: &mut Reference) {
         self.parser.begin(head_only);
-        let Content { check, status, backend, may_have_body, body_bytes } = &mut self.content;
+        let Content { check, status, backend, is_from_cache, may_have_body, body_bytes } = &mut self.content;
         check.begin(reference);
-        (*status, *backend, *may_have_body, *body_bytes) = (0, None, false, 0);
+        (*status, *backend, *is_from_cache, *may_have_body, *body_bytes) = (0, None, false, false, 0);
     }
 
     /// `bytes` have come.
@@ -72,9 +79,14 @@ impl Answer {
         (200..300).contains(&self.content.status)
     }
 
-    /// Where the backend that answered is counted.
+    /// Where the backend that answered is counted. One whose answer came from a cache has not answered.
     pub(crate) fn backend(&self) -> Option<usize> {
         self.content.backend
+    }
+
+    /// Whether a cache has given it, and no backend was asked.
+    pub(crate) fn is_from_cache(&self) -> bool {
+        self.content.is_from_cache
     }
 
     pub(crate) fn body_bytes(&self) -> u64 {
@@ -98,7 +110,9 @@ impl Sink for Receiver<'_> {
     fn head(&mut self, head: &Head<'_>) {
         self.content.status = head.status;
         self.content.may_have_body = head.may_have_body;
-        self.content.backend = head.backend.and_then(|name| self.tally.per_backend.place(name));
+        self.content.is_from_cache = head.from_cache;
+        let backend = head.backend.filter(|_| !head.from_cache);
+        self.content.backend = backend.and_then(|name| self.tally.per_backend.place(name));
         if self.tally.server_software.is_none() {
             let name = head.server.unwrap_or_default();
             self.tally.server_software = Some(String::from_utf8_lossy(name).into_owned());

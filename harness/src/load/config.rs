@@ -9,6 +9,7 @@ use super::bounds::{
     MOST_TIMEOUT,
 };
 use super::error::LoadError;
+use super::mix::ALL;
 use super::pace::Surge;
 use super::part::Part;
 
@@ -50,6 +51,9 @@ pub struct LoadConfig {
     pub data: Option<Vec<u8>>,
     /// `user:password` of basic authentication.
     pub auth: Option<String>,
+    /// So many percent of the requests repeat: they ask for a URL as it is, which a cache may have. The others ask for it with a
+    /// query that nobody has asked for before. `None`: all ask for URLs as they are.
+    pub hit_ratio: Option<u32>,
     /// What the body of each 2xx response must be; the first one's body when absent.
     pub expected_body: Option<Vec<u8>>,
     /// Whether a target may be another machine.
@@ -77,6 +81,7 @@ impl Default for LoadConfig {
             method: "GET".to_owned(),
             data: None,
             auth: None,
+            hit_ratio: None,
             expected_body: None,
             allow_remote: false,
             record: false,
@@ -123,6 +128,9 @@ impl LoadConfig {
         }
         if let Some(asked) = self.duration.filter(|asked| !(LEAST_DURATION..=MAX_DURATION).contains(asked)) {
             return Err(LoadError::Duration { asked });
+        }
+        if let Some(asked) = self.hit_ratio.filter(|&percent| percent > ALL) {
+            return Err(LoadError::HitRatio { asked });
         }
         if self.data.as_ref().is_some_and(|data| data.len() > MAX_DATA_BYTES) {
             return Err(LoadError::Data { reason: "it is longer than 64 MiB" });
@@ -188,6 +196,8 @@ mod tests {
             let lasting = LoadConfig { duration: Some(timeout), ..config(1, 1) };
             assert!(matches!(lasting.check(), Err(LoadError::Duration { .. })));
         }
+        let unlikely = LoadConfig { hit_ratio: Some(101), ..config(1, 1) };
+        assert!(matches!(unlikely.check(), Err(LoadError::HitRatio { .. })));
         let endless = LoadConfig { requests: None, ..config(1, 1) };
         assert!(matches!(endless.check(), Err(LoadError::NoEnd)));
         let long = LoadConfig { data: Some(vec![0; MAX_DATA_BYTES + 1]), ..config(1, 1) };

@@ -85,6 +85,8 @@ pub(crate) struct Connection {
     generation: u32,
     /// Its connect is not known to have succeeded.
     connecting: bool,
+    /// The request in hand, where it is not its target's.
+    own_request: Vec<u8>,
     sent: usize,
     /// The server takes no more of the request; what it has answered can still be read.
     refused: bool,
@@ -105,6 +107,7 @@ impl Connection {
             due: None,
             generation: 0,
             connecting: false,
+            own_request: Vec::new(),
             sent: 0,
             refused: false,
             took: Duration::ZERO,
@@ -114,12 +117,13 @@ impl Connection {
         }
     }
 
-    /// Sends the request of `target`, which was `due` then, over the open connection if there is one. The connection
-    /// stands at `place`.
+    /// Sends the request of `target`, which was `due` then, over the open connection if there is one: the one that nobody has
+    /// sent before of the number `fresh`, if that is given. The connection stands at `place`.
     pub(crate) fn send(
         &mut self,
         place: usize,
         due: Option<Instant>,
+        fresh: Option<u64>,
         target: &Target,
         reference: &mut Reference,
         shared: &mut Shared,
@@ -128,6 +132,10 @@ impl Connection {
         self.due = due;
         if let Some(due) = due {
             shared.tally.sent(self.since.saturating_duration_since(due));
+        }
+        match fresh {
+            Some(number) => target.write_fresh(number, &mut self.own_request),
+            None => self.own_request.clear(),
         }
         self.sent = 0;
         self.refused = false;
@@ -225,9 +233,13 @@ impl Connection {
         reference: &mut Reference,
         shared: &mut Shared,
     ) -> Step {
-        while self.sent < target.request.len() {
+        loop {
+            let request = if self.own_request.is_empty() { &target.request } else { &self.own_request };
+            if self.sent == request.len() {
+                break;
+            }
             let Some(stream) = &mut self.stream else { return Step::Wait };
-            match stream.write(&target.request[self.sent..]) {
+            match stream.write(&request[self.sent..]) {
                 Ok(bytes) => {
                     self.sent += bytes;
                     shared.tally.connections_opened += u64::from(self.connecting);
@@ -373,6 +385,7 @@ impl Connection {
         if let Some(place) = self.answer.backend() {
             tally.per_backend.count(place);
         }
+        tally.from_cache += u64::from(self.answer.is_from_cache());
     }
 
     fn leave(&mut self, shared: &mut Shared) -> Step {

@@ -18,6 +18,7 @@ use mio::{Events, Poll};
 use super::config::{LoadConfig, allow_descriptors};
 use super::connection::{Connection, Shared, State, Step, place_of};
 use super::error::LoadError;
+use super::mix::repeats;
 use super::pace::Pace;
 use super::progress::{Phase, Progress};
 use super::record::{Recorder, Recording};
@@ -73,6 +74,8 @@ pub struct Load {
     phase: Phase,
     warmup_requests: u64,
     warmup_failed: u64,
+    /// Requests that nobody had sent before, so far, in both phases.
+    fresh: u64,
     /// Set from outside when the load is to be broken off.
     stop: Arc<AtomicBool>,
     /// Who looks at the progress, and when that was last.
@@ -137,6 +140,7 @@ impl Load {
             phase: Phase::WarmUp,
             warmup_requests: 0,
             warmup_failed: 0,
+            fresh: 0,
             stop: Arc::default(),
             observer: None,
             told: now,
@@ -350,8 +354,15 @@ impl Load {
         let place = if self.config.keep_alive { slot * self.targets.len() + target } else { slot };
         self.slots[slot] = Slot { target, place, busy: true };
         let due = self.pace.is_open().then(|| self.began + due);
+        let fresh = match self.config.hit_ratio {
+            Some(percent) if !repeats(index, percent) => {
+                self.fresh += 1;
+                Some(self.fresh)
+            }
+            _ => None,
+        };
         let reference = reference_of(&mut self.references, target);
-        self.connections[place].send(place, due, &self.targets[target], reference, &mut self.shared)
+        self.connections[place].send(place, due, fresh, &self.targets[target], reference, &mut self.shared)
     }
 
     /// Requests are still to be sent, and somebody answers.

@@ -133,6 +133,12 @@ pub enum LoadError {
         /// As it was given.
         asked: Duration,
     },
+    /// More than all requests.
+    #[error("{asked} percent of the requests cannot repeat; give 0 to 100")]
+    HitRatio {
+        /// As it was given.
+        asked: u32,
+    },
     /// No body that can be sent.
     #[error("cannot send this request body ({reason}); send a shorter one, or none, or another method")]
     Data {
@@ -201,6 +207,7 @@ impl LoadError {
             LoadError::NoUrl
             | LoadError::NoEnd
             | LoadError::Duration { .. }
+            | LoadError::HitRatio { .. }
             | LoadError::Data { .. }
             | LoadError::Auth { .. }
             | LoadError::Url { .. }

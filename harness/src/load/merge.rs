@@ -19,32 +19,61 @@ impl LoadReport {
         let latency_ns = together(parts.iter().map(|part| part.latency_ns_hdr.as_str()))?;
         let mut whole = first.clone();
         for part in others {
-            let incomplete = whole.incomplete.take().or_else(|| part.incomplete.clone());
-            whole.incomplete = incomplete;
-            for url in &part.urls {
+            // Every field by name, so that a new one cannot be left out unseen.
+            let LoadReport {
+                incomplete,
+                urls,
+                concurrency,
+                keep_alive: _,
+                requests,
+                completed,
+                failed,
+                first_malformed,
+                non_2xx,
+                elapsed_ns,
+                received_bytes,
+                body_bytes,
+                latency_ns_hdr: _,
+                percentiles: _,
+                per_backend,
+                from_cache,
+                connections_opened,
+                keep_alive_requests,
+                closed_by_client,
+                close_waited_ns,
+                server_software: _,
+                document_bytes: _,
+                warmup_requests,
+                warmup_failed,
+                unsent,
+                open_loop: _,
+            } = part;
+            whole.incomplete = whole.incomplete.take().or_else(|| incomplete.clone());
+            for url in urls {
                 if !whole.urls.contains(url) {
                     whole.urls.push(url.clone());
                 }
             }
-            whole.concurrency += part.concurrency;
-            whole.requests += part.requests;
-            whole.completed += part.completed;
-            whole.failed.add(&part.failed);
-            whole.first_malformed = whole.first_malformed.take().or_else(|| part.first_malformed.clone());
-            whole.non_2xx += part.non_2xx;
-            whole.elapsed_ns = whole.elapsed_ns.max(part.elapsed_ns);
-            whole.received_bytes += part.received_bytes;
-            whole.body_bytes += part.body_bytes;
-            for (name, count) in &part.per_backend {
+            whole.concurrency += concurrency;
+            whole.requests += requests;
+            whole.completed += completed;
+            whole.failed.add(failed);
+            whole.first_malformed = whole.first_malformed.take().or_else(|| first_malformed.clone());
+            whole.non_2xx += non_2xx;
+            whole.elapsed_ns = whole.elapsed_ns.max(*elapsed_ns);
+            whole.received_bytes += received_bytes;
+            whole.body_bytes += body_bytes;
+            for (name, count) in per_backend {
                 *whole.per_backend.entry(name.clone()).or_default() += count;
             }
-            whole.connections_opened += part.connections_opened;
-            whole.keep_alive_requests += part.keep_alive_requests;
-            whole.closed_by_client += part.closed_by_client;
-            whole.close_waited_ns += part.close_waited_ns;
-            whole.warmup_requests += part.warmup_requests;
-            whole.warmup_failed += part.warmup_failed;
-            whole.unsent += part.unsent;
+            whole.from_cache += from_cache;
+            whole.connections_opened += connections_opened;
+            whole.keep_alive_requests += keep_alive_requests;
+            whole.closed_by_client += closed_by_client;
+            whole.close_waited_ns += close_waited_ns;
+            whole.warmup_requests += warmup_requests;
+            whole.warmup_failed += warmup_failed;
+            whole.unsent += unsent;
         }
         if let Some(incomplete) = &mut whole.incomplete {
             incomplete.unanswered =

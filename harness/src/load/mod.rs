@@ -12,6 +12,9 @@
 //! server closes between two responses is opened again and is no failure; one that it closes after the next request
 //! has been written is a `receive` failure.
 //!
+//! Through a cache, a share of the requests repeats (`mix.rs` says which). What a cache says in `Cache-Status` that it has given
+//! itself is counted apart, and is no backend's.
+//!
 //! A window ends with its requests, with its duration, or with whichever comes first; what is then in hand is waited for,
 //! so that the slowest responses are not left out. One that is broken off, by a signal or because nobody answers any
 //! more, is reported with what there is, and says that it is incomplete and why.
@@ -41,6 +44,7 @@ mod error;
 mod failure;
 pub mod latency;
 mod merge;
+mod mix;
 mod pace;
 mod part;
 mod progress;
@@ -62,6 +66,7 @@ pub use config::LoadConfig;
 pub use engine::{CLOSE_PATIENCE, Load};
 pub use error::LoadError;
 pub use failure::{Failure, Failures};
+pub(crate) use mix::repeated;
 pub use pace::{NoSurge, SUSTAINED_PERCENT, Surge};
 pub use part::{NoPart, Part};
 pub use progress::{Phase, Progress, bar};

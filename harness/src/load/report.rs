@@ -57,8 +57,11 @@ pub struct LoadReport {
     /// The percentiles of these times that enough requests lie beyond, and the longest (100).
     #[serde(default)]
     pub percentiles: Vec<Percentile>,
-    /// Completed responses by the name in their `X-Backend` field; those without one are not in it.
+    /// Completed responses by the name in their `X-Backend` field; those without one, and those from a cache, are not in it.
     pub per_backend: BTreeMap<String, u64>,
+    /// Completed responses that a cache gave, and no backend, as their `Cache-Status` field says (RFC 9211).
+    #[serde(default)]
+    pub from_cache: u64,
     /// Connections that were opened in the window.
     pub connections_opened: u64,
     /// Completed requests whose connection stayed open for another (`ab`'s keep-alive requests).
@@ -197,6 +200,7 @@ impl LoadReport {
             latency_ns_hdr: latency::encode(&tally.latency_ns),
             percentiles: percentiles(&tally.latency_ns, pace.is_open().then_some(&tally.since_due_ns)),
             per_backend: tally.per_backend.counts(),
+            from_cache: tally.from_cache,
             connections_opened: tally.connections_opened,
             keep_alive_requests: tally.keep_alive_requests,
             closed_by_client: tally.closed_by_client,

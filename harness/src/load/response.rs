@@ -19,6 +19,8 @@ pub(crate) struct Head<'a> {
     pub(crate) backend: Option<&'a [u8]>,
     /// Value of `Server`.
     pub(crate) server: Option<&'a [u8]>,
+    /// `Cache-Status` says that a cache has given it.
+    pub(crate) from_cache: bool,
     /// Whether a body may follow: not after HEAD, 204 and 304.
     pub(crate) may_have_body: bool,
 }
@@ -215,7 +217,8 @@ impl Parser {
             _ => State::UntilClose,
         };
         self.persistent = self.state != State::UntilClose && !fields.close && (!old || fields.keep_alive);
-        sink.head(&Head { status, backend: fields.backend, server: fields.server, may_have_body });
+        let Fields { backend, server, from_cache, .. } = fields;
+        sink.head(&Head { status, backend, server, from_cache, may_have_body });
         Ok(())
     }
 
@@ -302,6 +305,7 @@ struct Fields<'a> {
     keep_alive: bool,
     backend: Option<&'a [u8]>,
     server: Option<&'a [u8]>,
+    from_cache: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -320,6 +324,7 @@ impl<'a> Fields<'a> {
                     self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
+            12 if name.eq_ignore_ascii_case(b"cache-status") => self.from_cache |= says_hit(value),
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = decimal(value.trim_ascii())?;
                 if self.content_length.replace(length).is_some_and(|before| before != length) {
@@ -336,6 +341,14 @@ impl<'a> Fields<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a `Cache-Status` (RFC 9211) says that a stored response was given, or that of another request's fetch.
+fn says_hit(value: &[u8]) -> bool {
+    let parameters = value.split(|byte| matches!(byte, b';' | b',')).map(<[u8]>::trim_ascii);
+    parameters
+        .into_iter()
+        .any(|parameter| matches!(parameter, b"hit" | b"hit=?1" | b"collapsed" | b"collapsed=?1"))
 }
 
 fn decimal(digits: &[u8]) -> Result<u64, Fault> {

@@ -109,6 +109,9 @@ pub(crate) fn summary(report: &LoadReport, first: &Target) -> String {
     for (name, turns) in &report.per_backend {
         line("Backend", format!("{name}  {turns} requests"));
     }
+    if report.from_cache > 0 {
+        line("From a cache", format!("{} requests", report.from_cache));
+    }
     if !report.percentiles.is_empty() {
         text.push_str("\nPercentage of the requests served within a certain time (ms)\n");
         text.push_str(&percentiles(report));

@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     /// From when each request was due to when it was sent; empty in the closed loop.
     pub(crate) late_ns: Histogram<u64>,
     pub(crate) per_backend: Names,
+    /// Answers that a cache has given.
+    pub(crate) from_cache: u64,
     pub(crate) connections_opened: u64,
     pub(crate) keep_alive_requests: u64,
     pub(crate) closed_by_client: u64,
@@ -49,6 +51,7 @@ impl Tally {
             since_due_ns: latency::histogram(),
             late_ns: latency::histogram(),
             per_backend: Names::default(),
+            from_cache: 0,
             connections_opened: 0,
             keep_alive_requests: 0,
             closed_by_client: 0,

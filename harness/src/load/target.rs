@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::config::LoadConfig;
 use super::error::LoadError;
 
+/// Digits of a number that tells requests from each other.
+const DIGITS: usize = 16;
 /// How long an address of several is given to accept a connection before the next one is tried.
 const PROBE: Duration = Duration::from_secs(1);
 
@@ -25,6 +27,15 @@ pub(crate) struct Target {
     pub(crate) path: String,
     pub(crate) address: SocketAddr,
     pub(crate) request: Vec<u8>,
+    fresh: Option<Fresh>,
+}
+
+/// The same request with a query that nobody has asked for before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fresh {
+    request: Vec<u8>,
+    /// Where the digits stand that tell such requests from each other.
+    at: usize,
 }
 
 impl Target {
@@ -32,9 +43,34 @@ impl Target {
     pub(crate) fn new(url: &str, config: &LoadConfig) -> Result<Self, LoadError> {
         let Parts { host, port, path } = split(url)?;
         let address = resolve(url, &host, port, config.allow_remote)?;
-        let request = request(&host, port, &path, config)?;
-        Ok(Target { url: url.to_owned(), host, port, path, address, request })
+        let plain = request(&host, port, &path, config)?;
+        let fresh = match config.hit_ratio {
+            None => None,
+            Some(_) => {
+                let begin = format!("{path}{}{}", if path.contains('?') { '&' } else { '?' }, never_asked());
+                let request = request(&host, port, &format!("{begin}{:016x}", 0), config)?;
+                Some(Fresh { at: config.method.len() + 1 + begin.len(), request })
+            }
+        };
+        Ok(Target { url: url.to_owned(), host, port, path, address, request: plain, fresh })
     }
+
+    /// Writes request `number` of those that nobody has sent before into `out`.
+    pub(crate) fn write_fresh(&self, mut number: u64, out: &mut Vec<u8>) {
+        out.clear();
+        let Some(Fresh { request, at }) = &self.fresh else { return out.extend_from_slice(&self.request) };
+        out.extend_from_slice(request);
+        for digit in out[*at..*at + DIGITS].iter_mut().rev() {
+            *digit = b"0123456789abcdef"[(number & 15) as usize];
+            number >>= 4;
+        }
+    }
+}
+
+/// The beginning of a query that no other load has: of this process at this time.
+fn never_asked() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("never-asked={:x}-{:x}-", now.as_nanos(), std::process::id())
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -254,6 +290,32 @@ mod tests {
                 "POST /x HTTP/1.1\r\n{agent}\r\nAccept: */*\r\nhost: other\r\nX-Y: z\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             )
         );
+    }
+
+    #[test]
+    fn a_request_that_nobody_has_sent_differs_in_its_query_alone_and_from_every_other() {
+        for (url, joint) in [
+            ("http://127.0.0.1/x", "GET /x?never-asked="),
+            ("http://127.0.0.1/x?y=1", "GET /x?y=1&never-asked="),
+        ] {
+            let config = LoadConfig { hit_ratio: Some(50), ..LoadConfig::default() };
+            let target = Target::new(url, &config).unwrap();
+            let of = |number| {
+                let mut out = b"what was there before".to_vec();
+                target.write_fresh(number, &mut out);
+                String::from_utf8(out).unwrap()
+            };
+            assert!(
+                of(0x1f).starts_with(joint) && of(0x1f).contains("-000000000000001f HTTP/1.1\r\n"),
+                "{}",
+                of(0x1f)
+            );
+            assert!(of(1) != of(2) && of(u64::MAX).contains("-ffffffffffffffff HTTP/1.1"));
+            let rest = |request: &str| request.split_once("\r\n").unwrap().1.to_owned();
+            let plain = String::from_utf8(target.request.clone()).unwrap();
+            assert_eq!(rest(&of(7)), rest(&plain));
+            assert!(!plain.contains("never-asked"));
+        }
     }
 
     #[test]

@@ -85,6 +85,13 @@ pub struct Condition {
     /// Requests that a backend works on at a time; `None`: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_a_time: Option<u32>,
+    /// So many percent of the requests ask for what was asked for before, and answers may be stored; `None`: all ask for the same,
+    /// and nothing is said of storing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hit_ratio_percent: Option<u32>,
+    /// Memory of the models' cache, MiB; `None`: there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_mib: Option<u64>,
     /// Worker threads of the models that have a fixed number of them; `None`: each model's default.
     pub workers: Option<u32>,
     /// Who accepts, for the models whose workers share nothing.
@@ -117,6 +124,8 @@ impl Default for Condition {
             upload_bytes: 0,
             delay: ServiceTime::default(),
             at_a_time: None,
+            hit_ratio_percent: None,
+            cache_mib: None,
             workers: None,
             accept: Accept::Single,
             backlog: None,

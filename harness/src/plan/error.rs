@@ -91,6 +91,14 @@ pub enum PlanError {
     /// A floor cannot tell where a request with a body ends.
     #[error("{0} is no proxy and relays no uploads; leave it out of --peers, or leave --upload-bytes out")]
     FloorUploads(String),
+    /// Only models are measured with a cache.
+    #[error("{0} is measured without a cache; leave it out of --peers, or leave --cache out")]
+    NoCacheOf(String),
+    /// What no cache may keep.
+    #[error(
+        "answers to uploads are not stored, so that there is no --hit-ratio; leave it out, or --upload-bytes"
+    )]
+    HitsOfUploads,
     /// Loops of both kinds.
     #[error("a run is a closed loop or an open one, not both; give --rate numbers alone, or leave it out")]
     MixedLoops,

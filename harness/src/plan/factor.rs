@@ -55,6 +55,8 @@ enum Values {
     Time { least_ms: u64, most_ms: u64, unset: (&'static str, &'static str) },
     /// How long a request is worked on, or the word for no time, with what that means.
     ServiceTime { none: (&'static str, &'static str) },
+    /// An amount of memory from the first to the second, MiB, or the word for none, with what that means.
+    Memory { least_mib: u64, most_mib: u64, none: (&'static str, &'static str) },
     /// A fault script, or the word for none.
     Script,
 }
@@ -121,6 +123,10 @@ impl Factor {
             (Values::ServiceTime { none: (word, _) }, Value::Word(given)) => {
                 word == given || given.parse::<ServiceTime>().is_ok()
             }
+            (Values::Memory { none: (word, _), .. }, Value::Word(given)) if word == given => true,
+            (Values::Memory { least_mib, most_mib, .. }, Value::Word(given)) => {
+                value::memory_mib(given).is_some_and(|mib| (least_mib..=most_mib).contains(&mib))
+            }
             _ => false,
         };
         if is_one { Ok(()) } else { Err(self.refusal(value)) }
@@ -135,9 +141,9 @@ impl Factor {
         matches!(self.values, Values::Whole { .. })
     }
 
-    /// Whether it has a size: a number, or a time.
+    /// Whether it has a size: a number, a time, or an amount of memory.
     pub fn is_quantity(&self) -> bool {
-        matches!(self.values, Values::Whole { .. } | Values::Time { .. } | Values::ServiceTime { .. })
+        !matches!(self.values, Values::Words(_) | Values::Script)
     }
 
     /// The values that `text` names: a list, where ranges may stand for their numbers; of scripts, which have commas of
@@ -205,6 +211,10 @@ impl Factor {
             Values::ServiceTime { none: (word, _) } => format!(
                 "give 0s to 1h, as in 10ms, or exp:10ms for an exponential one of that mean, or {word}"
             ),
+            Values::Memory { least_mib, most_mib, none: (word, _) } => {
+                let [least, most] = [least_mib, most_mib].map(value::of_mib);
+                format!("give {least} to {most}, or {word}, as in 64MiB or 1GiB")
+            }
             Values::Script => format!("give events, as in kill-backend@2s,restore@4s, or {NONE}"),
             Values::Words(words) => {
                 let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
@@ -244,7 +254,8 @@ impl Factor {
             (
                 Values::Whole { unset: Some((word, meaning)), .. }
                 | Values::Time { unset: (word, meaning), .. }
-                | Values::ServiceTime { none: (word, meaning) },
+                | Values::ServiceTime { none: (word, meaning) }
+                | Values::Memory { none: (word, meaning), .. },
                 Value::Word(given),
             ) if word == given => Some(meaning),
             _ => None,
@@ -313,6 +324,7 @@ mod tests {
                 Values::Words(words) => Value::word(words[1].0),
                 Values::Time { .. } => Value::word("2s"),
                 Values::ServiceTime { .. } => Value::word("exp:5ms"),
+                Values::Memory { .. } => Value::word("64MiB"),
                 Values::Script => Value::word("refuse=2@1s,restore=2@3s"),
             };
             let mut condition = Condition::default();
@@ -342,6 +354,8 @@ mod tests {
             arrivals: super::super::Arrivals::Poisson,
             delay: ServiceTime::Fixed(std::time::Duration::from_millis(1)),
             at_a_time: Some(1),
+            hit_ratio_percent: Some(50),
+            cache_mib: Some(64),
             upload_bytes: 1,
             backlog: Some(1),
             duration_ms: Some(1000),
@@ -352,7 +366,11 @@ mod tests {
             .as_object()
             .unwrap()
             .keys()
-            .map(|name| name.trim_end_matches("_ms").replace('_', "-"))
+            .map(|name| {
+                let units = ["_ms", "_mib", "_percent"];
+                let name = units.iter().fold(name.as_str(), |name, unit| name.trim_end_matches(unit));
+                name.replace('_', "-")
+            })
             .collect();
         assert_eq!(fields.len(), FACTORS.len());
         assert!(fields.iter().all(|name| Factor::named(name).is_some()), "{fields:?}");

@@ -180,6 +180,11 @@ impl Plan {
         {
             return Err(PlanError::FloorUploads(floor.name.clone()));
         }
+        if let Some(other) = self.competitors.iter().find(|row| matches!(row.kind, Kind::Peer | Kind::Floor))
+            && conditions.iter().any(|condition| condition.cache_mib.is_some())
+        {
+            return Err(PlanError::NoCacheOf(other.name.clone()));
+        }
         if conditions.iter().any(|of| of.rate.is_some()) && conditions.iter().any(|of| of.rate.is_none()) {
             return Err(PlanError::MixedLoops);
         }
@@ -232,6 +237,9 @@ impl Condition {
         }
         if self.at_a_time.is_some() && self.delay.mean().is_zero() {
             return Err(PlanError::AtATimeWithoutDelay);
+        }
+        if self.hit_ratio_percent.is_some() && self.upload_bytes > 0 {
+            return Err(PlanError::HitsOfUploads);
         }
         for event in self.fault.iter().flat_map(|faults| &faults.script.events) {
             let (backend, backends) = (event.backend, self.backends);

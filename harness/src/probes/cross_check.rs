@@ -106,15 +106,7 @@ pub fn measure(
 ) -> Result<CrossCheck, PassError> {
     let mut check = CrossCheck { versions: Vec::new(), missing: Vec::new(), pairs: Vec::new() };
     let mut tools = installed(&mut check);
-    let conditions = super::each_once(conditions, |asked| Condition {
-        // Each tool has its own connections; a closed loop, whatever the run's: so are theirs.
-        connections: Connections::Close,
-        rate: None,
-        fault: None,
-        requests: REQUESTS,
-        warmup: WARMUP,
-        ..asked.clone()
-    });
+    let conditions = super::each_once(conditions, as_tools_ask);
     for condition in &conditions {
         let setup = Setup::start(testbed, condition)?;
         for number in 0..pairs {
@@ -137,6 +129,20 @@ pub fn measure(
         }
     }
     Ok(check)
+}
+
+/// `asked`, as far as the tools can do so. Each has its own connections; a closed loop, whatever the run's: so are theirs; and they ask
+/// for one URL alone, which a cache has.
+fn as_tools_ask(asked: &Condition) -> Condition {
+    Condition {
+        connections: Connections::Close,
+        rate: None,
+        fault: None,
+        hit_ratio_percent: asked.hit_ratio_percent.map(|_| 100),
+        requests: REQUESTS,
+        warmup: WARMUP,
+        ..asked.clone()
+    }
 }
 
 /// As it is kept now, and as an earlier roundtable kept it: with one backend count and concurrency for all pairs.
@@ -339,6 +345,16 @@ mod tests {
 
     fn check(pairs: Vec<Pair>) -> CrossCheck {
         CrossCheck { versions: Vec::new(), missing: Vec::new(), pairs }
+    }
+
+    #[test]
+    fn tools_ask_for_one_url_so_that_hit_ratios_are_no_conditions_of_theirs() {
+        let of =
+            |hit_ratio_percent| Condition { hit_ratio_percent, cache_mib: Some(64), ..Condition::default() };
+        let asked = super::super::each_once(&[of(Some(0)), of(Some(90)), of(None)], as_tools_ask);
+        let ratios: Vec<_> = asked.iter().map(|condition| condition.hit_ratio_percent).collect();
+        assert_eq!(ratios, [Some(100), None]);
+        assert!(asked.iter().all(|condition| condition.cache_mib == Some(64)));
     }
 
     #[test]

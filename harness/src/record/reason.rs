@@ -65,6 +65,15 @@ pub enum Reason {
         /// Of how many.
         completed: u64,
     },
+    /// A cache gave more or fewer answers than it was asked to.
+    OtherHits {
+        /// How many it gave.
+        hits: u64,
+        /// How many it was to give.
+        expected: u64,
+        /// Of how many.
+        of: u64,
+    },
     /// Connections that were not closed though the client had asked for it.
     LeftOpen {
         /// How many.
@@ -161,6 +170,10 @@ impl fmt::Display for Reason {
             }
             Reason::Unnamed { named, completed } => {
                 write!(f, "the backends named themselves in {named} of {completed} responses")
+            }
+            Reason::OtherHits { hits, expected, of } => {
+                let why = if hits < expected { ": it may have too little room" } else { "" };
+                write!(f, "a cache gave {hits} of {of} answers in place of {expected}{why}")
             }
             Reason::LeftOpen { connections } => {
                 write!(f, "{connections} connections were not closed though the client had asked for it")

@@ -28,12 +28,18 @@ pub struct Sample {
     /// At a fixed rate: how it was kept, and the times from when each request was due. Absent in the closed loop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_loop: Option<OpenLoop>,
-    /// Responses by the backend that named itself in them.
+    /// Responses by the backend that named itself in them, but for those from a cache.
     pub per_backend: BTreeMap<String, u64>,
+    /// Responses that a cache gave, and no backend. Absent where none did.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub from_cache: u64,
     /// What the load generator used.
     pub client: Usage,
     /// What the balancer used; absent in the direct row.
     pub balancer: Option<Usage>,
+    /// Connections that each of the balancer's workers got since it began, where they share nothing; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections_by_worker: Vec<u64>,
     /// What the backends used, summed (threads and peak memory too); of those that no fault ended.
     pub backends: Usage,
     /// What the machine did meanwhile; of several, the balancer's.

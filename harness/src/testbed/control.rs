@@ -1,7 +1,7 @@
 //! The child's side of the wire between the harness and the processes that it starts.
 //!
 //! A supervised child prints one JSON *ready* line, then obeys its standard input, a word a line:
-//! `usage` is answered with one JSON line of [`Usage`], `go` opens the gate that
+//! `usage` is answered with one JSON line of [`Account`], `go` opens the gate that
 //! [`Control::wait_for_go`] waits at, an [`Order`] is carried out and then answered with it, and the end of input ends
 //! the process, so that a killed harness leaves no orphans. Owns nothing of what the child does for a living.
 
@@ -53,6 +53,23 @@ pub enum Order {
     DelayMs(u64),
 }
 
+/// What a child tells when it is asked for its usage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// What it has used so far.
+    #[serde(flatten)]
+    pub usage: Usage,
+    /// Connections that each worker got so far, where a balancer's workers share nothing; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections_by_worker: Vec<u64>,
+}
+
+impl From<Usage> for Account {
+    fn from(usage: Usage) -> Self {
+        Account { usage, ..Account::default() }
+    }
+}
+
 /// Prints `message` as one JSON line on standard output, at once.
 pub fn announce(message: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_string(message)?;
@@ -77,13 +94,19 @@ impl Control {
     /// As [`Control::start`], for a child that has orders to carry out, which `carry_out` has done when it returns.
     pub fn start_obeying(carry_out: impl Fn(Order) + Send + 'static) -> io::Result<Self> {
         // The harness is gone or has no more use for this process.
-        Control::start_for(usage_of_self, carry_out, || std::process::exit(0))
+        Control::start_for(|| Ok(usage_of_self()?.into()), carry_out, || std::process::exit(0))
     }
 
-    /// As [`Control::start_obeying`], for a child that stands for others: `usage` is what they have used, and `at_end` is
+    /// As [`Control::start`], for a balancer that knows how many connections each of its workers got.
+    pub fn start_counting(connections: impl Fn() -> Vec<u64> + Send + 'static) -> io::Result<Self> {
+        let account = move || Ok(Account { usage: usage_of_self()?, connections_by_worker: connections() });
+        Control::start_for(account, |_| {}, || std::process::exit(0))
+    }
+
+    /// As [`Control::start_obeying`], for a child that stands for others: `account` is of what they have used, and `at_end` is
     /// called when the harness is gone or has no more use for them.
     pub(crate) fn start_for(
-        usage: impl Fn() -> io::Result<Usage> + Send + 'static,
+        account: impl Fn() -> io::Result<Account> + Send + 'static,
         carry_out: impl Fn(Order) + Send + 'static,
         at_end: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
@@ -92,7 +115,7 @@ impl Control {
             for word in io::stdin().lock().lines().map_while(Result::ok) {
                 match word.trim() {
                     "usage" => {
-                        let told = usage().and_then(|usage| announce(&usage));
+                        let told = account().and_then(|account| announce(&account));
                         if told.is_err() {
                             break;
                         }

@@ -19,6 +19,7 @@ use super::agent::link::{Link, LinkError};
 use super::agent::remote::Remote;
 use super::child::{Local, Output, Source, output, shortened};
 use crate::host::Usage;
+use crate::testbed::control::Account;
 
 /// Between two looks at the interrupt while waiting for a line. A line itself is noticed at once.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -242,6 +243,11 @@ impl Supervised {
 
     /// What the child has used so far.
     pub fn usage(&mut self) -> Result<Usage, ChildError> {
+        Ok(self.account()?.usage)
+    }
+
+    /// The same, with whatever else it tells of itself.
+    pub(crate) fn account(&mut self) -> Result<Account, ChildError> {
         self.say("usage")?;
         self.read("tell its usage", USAGE_WITHIN)
     }

@@ -12,6 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// …and for each of its requests: fifty a second is slower than anything worth measuring, also under a tracer.
 const PATIENCE_A_REQUEST: Duration = Duration::from_millis(20);
 
+/// How long an answer may be kept by a cache: longer than any trial.
+const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A part that a process of a trial plays.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Role<'a> {
@@ -91,6 +94,10 @@ impl Role<'_> {
                     word(&"--at-a-time");
                     word(&at_a_time);
                 }
+                if condition.hit_ratio_percent.is_some() {
+                    word(&"--max-age");
+                    word(&FRESH.as_secs());
+                }
             }
             Role::Balancer(competitor, backends) => {
                 match competitor.kind {
@@ -131,6 +138,10 @@ impl Role<'_> {
                 if let Some(backlog) = condition.backlog {
                     word(&"--backlog");
                     word(&backlog);
+                }
+                if let Some(mib) = condition.cache_mib.filter(|_| competitor.kind == Kind::Model) {
+                    word(&"--cache");
+                    word(&format_args!("{mib}MiB"));
                 }
                 // A product has its own way, and a floor one thread.
                 if condition.accept == Accept::Reuseport && competitor.kind == Kind::Model {
@@ -177,6 +188,10 @@ impl Role<'_> {
                 if condition.upload_bytes > 0 {
                     word(&"--upload-bytes");
                     word(&condition.upload_bytes);
+                }
+                if let Some(percent) = condition.hit_ratio_percent {
+                    word(&"--hit-ratio");
+                    word(&percent);
                 }
                 if condition.connections == Connections::Keepalive {
                     word(&"-k");
@@ -291,6 +306,23 @@ mod tests {
         assert!(of(1, &more).contains(" --rate 500 --part 2/2 "), "{}", of(1, &more));
         let odd = Condition { requests: 100, ..more };
         assert!(of(1, &odd).starts_with(&format!("load {three} {one} {two} -n 50 ")), "{}", of(1, &odd));
+    }
+
+    #[test]
+    fn a_cache_is_the_models_and_what_it_can_answer_is_said_to_client_and_backends() {
+        let condition =
+            Condition { hit_ratio_percent: Some(90), cache_mib: Some(64), ..Condition::default() };
+        let at = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert!(line(&Role::Backend(1), &condition).contains(" --max-age 86400 "));
+        assert!(
+            line(&Role::Load(&[at], Detail::Summed, Part::WHOLE), &condition).contains(" --hit-ratio 90 ")
+        );
+        let balancer = |competitor: &Competitor| line(&Role::Balancer(competitor, &[at]), &condition);
+        assert!(balancer(&Competitor::of("mio")).contains(" --cache 64MiB "));
+        assert!(!balancer(&Competitor::floor("floor")).contains("cache"));
+        let [backend, load] = [Role::Backend(1), Role::Load(&[at], Detail::Summed, Part::WHOLE)]
+            .map(|role| line(&role, &Condition::default()));
+        assert!(!backend.contains("max-age") && !load.contains("hit-ratio"));
     }
 
     #[test]

@@ -39,6 +39,7 @@ struct Serving {
     delay: ServiceTime,
     at_a_time: Option<u32>,
     backlog: Option<u32>,
+    may_be_stored: bool,
     layout: Layout,
 }
 
@@ -56,7 +57,8 @@ impl TestbedExecutor {
         warnings: &mut Vec<String>,
     ) -> Result<(), ChildError> {
         let Condition { body_bytes, upload_bytes, delay, at_a_time, backlog, layout, .. } = *condition;
-        let serving = Serving { body_bytes, upload_bytes, delay, at_a_time, backlog, layout };
+        let may_be_stored = condition.hit_ratio_percent.is_some();
+        let serving = Serving { body_bytes, upload_bytes, delay, at_a_time, backlog, may_be_stored, layout };
         if self.serving.replace(serving).is_some_and(|before| before != serving) {
             self.backends.iter_mut().for_each(|backend| *backend = None);
         }

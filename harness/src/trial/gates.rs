@@ -9,6 +9,10 @@ use crate::load::OpenLoop;
 use crate::record::Reason;
 use crate::testbed::peers::Turns;
 
+/// One in so many answers may come from a backend although a cache could have had it, where one was asked for: the first one of all,
+/// and what has gone for want of room.
+const HITS_ONE_IN: u64 = 100;
+
 /// What the client saw in the timed window.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Seen {
@@ -24,8 +28,10 @@ pub struct Seen {
     pub timed: u64,
     /// Length of the window, nanoseconds.
     pub elapsed_ns: u64,
-    /// Answers by the backend that named itself in them.
+    /// Answers by the backend that named itself in them, but for those from a cache.
     pub per_backend: BTreeMap<String, u64>,
+    /// Answers that a cache has given: no backend had a turn for them.
+    pub from_cache: u64,
     /// Connections that the server was asked to close and did not: each made the client wait.
     pub left_open: u64,
     /// Increase of the kernel's `ListenOverflows`.
@@ -52,6 +58,8 @@ pub struct Asked<'a> {
     pub backends: &'a [String],
     /// How equal their turns are to be.
     pub turns: Turns,
+    /// Answers that a cache is to have given.
+    pub from_cache: u64,
     /// Share of the processors' time that the hypervisor may take, percent.
     pub steal_limit_percent: u32,
     /// Whether faults befall the backends: then requests may fail, turns differ, and a rate fall behind.
@@ -94,7 +102,19 @@ pub fn reasons(seen: &Seen, asked: &Asked<'_>) -> Vec<Reason> {
         turns: backends.iter().cloned().zip(turns()).collect(),
     });
     let named: u64 = seen.per_backend.values().sum();
-    gate(is_lenient || named == completed, &|| Reason::Unnamed { named, completed });
+    // What came from a cache, no backend had a turn for: the turns above are those of what did not.
+    let hits = seen.from_cache;
+    gate(is_lenient || named + hits == completed, &|| Reason::Unnamed {
+        named,
+        completed: completed.saturating_sub(hits),
+    });
+    let expected = asked.from_cache;
+    let tolerance = if expected == 0 { 0 } else { 1 + requests / HITS_ONE_IN };
+    gate(is_lenient || hits.abs_diff(expected) <= tolerance, &|| Reason::OtherHits {
+        hits,
+        expected,
+        of: requests,
+    });
     gate(is_lenient || seen.left_open == 0, &|| Reason::LeftOpen { connections: seen.left_open });
     let overflows = seen.listen_overflows;
     gate(overload_allowed || asked.queues_may_overflow || overflows == 0, &|| Reason::ListenOverflows {
@@ -157,6 +177,7 @@ mod tests {
             rate: None,
             backends: &backends,
             turns: Turns::Equal,
+            from_cache: 0,
             steal_limit_percent: 10,
             under_faults: false,
             overload_allowed: false,
@@ -173,6 +194,7 @@ mod tests {
             rate: Some(2000),
             backends: &backends,
             turns: Turns::Equal,
+            from_cache: 0,
             steal_limit_percent: 10,
             under_faults: false,
             overload_allowed: false,
@@ -215,6 +237,7 @@ mod tests {
                 rate: None,
                 backends: &backends,
                 turns,
+                from_cache: 0,
                 steal_limit_percent: 10,
                 under_faults: false,
                 overload_allowed: false,
@@ -255,6 +278,41 @@ mod tests {
         let reason = only_reason(|seen| seen.steal_percent = 12.34);
         assert_eq!(reason, "the hypervisor took 12.3 % of the processors' time (the limit is 10 %)");
         assert_eq!(only_reason(|seen| seen.elapsed_ns = 0), "the timed window had no length");
+    }
+
+    #[test]
+    fn through_a_cache_backends_take_turns_at_the_rest_and_the_hits_are_as_many_as_were_asked_for() {
+        let backends = backends();
+        let said = |turns, hits, expected| {
+            let seen = Seen {
+                completed: 1000,
+                timed: 1000,
+                per_backend: per_backend(turns),
+                from_cache: hits,
+                ..fine()
+            };
+            let asked = Asked {
+                requests: 1000,
+                rate: None,
+                backends: &backends,
+                turns: Turns::Equal,
+                from_cache: expected,
+                steal_limit_percent: 10,
+                under_faults: false,
+                overload_allowed: false,
+                queues_may_overflow: false,
+            };
+            reasons(&seen, &asked).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(said([33, 34, 33], 900, 900), Vec::<String>::new());
+        assert_eq!(said([0, 0, 0], 1000, 1000), Vec::<String>::new());
+        assert_eq!(said([37, 37, 37], 889, 900), Vec::<String>::new());
+        let told = "a cache gave 860 of 1000 answers in place of 900: it may have too little room";
+        assert_eq!(said([47, 47, 46], 860, 900), [told]);
+        assert_eq!(said([31, 37, 32], 900, 900), ["the backends' turns were not equal: b1 31, b2 37, b3 32"]);
+        assert_eq!(said([30, 30, 30], 900, 900), ["the backends named themselves in 90 of 100 responses"]);
+        // Nobody asked for a cache.
+        assert_eq!(said([333, 333, 333], 1, 0).len(), 1);
     }
 
     #[test]
@@ -330,6 +388,7 @@ mod tests {
             rate: Some(2000),
             backends: &backends,
             turns: Turns::Equal,
+            from_cache: 0,
             steal_limit_percent: 10,
             under_faults: true,
             overload_allowed: false,

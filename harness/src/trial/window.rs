@@ -6,10 +6,12 @@ use thiserror::Error;
 
 use crate::host::{HostError, Usage, unix_ms};
 use crate::load::latency;
-use crate::plan::{Cell, Gates};
+use crate::load::repeated;
+use crate::plan::{Cell, Gates, Kind};
 use crate::record::timeline::Observation;
 use crate::record::{Outcome, Reason, Sample};
 use crate::testbed::Testbed;
+use crate::testbed::control::Account;
 use crate::testbed::generators::{Finished, Generators};
 use crate::testbed::peers::Turns;
 use crate::testbed::process::{ChildError, Supervised};
@@ -32,6 +34,8 @@ pub(crate) struct Measured {
     pub(crate) finished: Finished,
     pub(crate) client: Usage,
     pub(crate) balancer: Option<Usage>,
+    /// As the balancer tells at the end; empty where its workers share anything.
+    pub(crate) connections_by_worker: Vec<u64>,
     pub(crate) backends: Usage,
     pub(crate) machines: Machines,
     /// What clients saw of the faults, where there were any.
@@ -66,7 +70,7 @@ pub(crate) fn reason(error: ChildError) -> Reason {
 
 struct Snapshot {
     client: Usage,
-    balancer: Option<Usage>,
+    balancer: Option<Account>,
     backends: Usage,
 }
 
@@ -84,7 +88,11 @@ impl Window<'_> {
         Ok(Measured {
             finished,
             client: used(&before.client, &after.client),
-            balancer: before.balancer.zip(after.balancer).map(|(before, after)| used(&before, &after)),
+            balancer: before
+                .balancer
+                .zip(after.balancer.as_ref())
+                .map(|(before, after)| used(&before.usage, &after.usage)),
+            connections_by_worker: after.balancer.map_or_else(Vec::new, |after| after.connections_by_worker),
             backends: used(&before.backends, &after.backends),
             machines,
             timeline: None,
@@ -100,7 +108,7 @@ impl Window<'_> {
 
     fn snapshot(&mut self) -> Result<Snapshot, ChildError> {
         let backends = self.backends.iter_mut().map(|backend| backend.usage()).sum::<Result<_, _>>()?;
-        let balancer = self.balancer.as_mut().map(|balancer| balancer.usage()).transpose()?;
+        let balancer = self.balancer.as_mut().map(|balancer| balancer.account()).transpose()?;
         Ok(Snapshot { client: self.load.usage()?, balancer, backends })
     }
 }
@@ -136,15 +144,20 @@ impl Measured {
                 .min(recorded(&report.latency_ns_hdr)),
             elapsed_ns: report.elapsed_ns,
             per_backend: report.per_backend,
+            from_cache: report.from_cache,
             left_open: report.closed_by_client,
             listen_overflows: self.machines.listen_overflows(),
             steal_percent: self.machines.steal_percent(report.elapsed_ns),
             began_apart_ns,
             open_loop: report.open_loop,
         };
+        // A window that its duration ends holds as many as it lets through.
+        let requests = condition.duration_ms.map_or(condition.requests, |_| report.requests);
+        let has_cache = condition.cache_mib.is_some() && competitor.kind == Kind::Model;
+        let hit_ratio = condition.hit_ratio_percent.filter(|_| has_cache);
         let asked = Asked {
-            // A window that its duration ends holds as many as it lets through.
-            requests: condition.duration_ms.map_or(condition.requests, |_| report.requests),
+            requests,
+            from_cache: hit_ratio.map_or(0, |percent| repeated(requests, percent)),
             rate: condition.rate,
             backends,
             turns: Turns::of(competitor),
@@ -167,8 +180,10 @@ impl Measured {
             latency_ns_hdr: report.latency_ns_hdr,
             open_loop: seen.open_loop,
             per_backend: seen.per_backend,
+            from_cache: seen.from_cache,
             client: self.client,
             balancer: self.balancer,
+            connections_by_worker: self.connections_by_worker,
             backends: self.backends,
             host: self.machines.host,
             hosts: self.machines.each,

@@ -81,6 +81,43 @@ fn a_failure_in_the_warm_up_is_told_apart() {
 }
 
 #[test]
+fn a_share_of_the_requests_repeats_and_the_others_were_never_asked_before() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let server = Scripted::start(move |_, mut stream| {
+        while let Some(head) = request(&mut stream) {
+            let target = head.split(' ').nth(1).unwrap().to_owned();
+            let is_plain = target == "/";
+            seen.lock().unwrap().push(target);
+            let status = if is_plain { "a, b; hit; ttl=5" } else { "b; fwd=uri-miss; collapsed=?0; stored" };
+            let answer = OK.replace("Server", &format!("Cache-Status: {status}\r\nServer"));
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    for keep_alive in [true, false] {
+        for percent in [0, 50, 90, 100] {
+            asked.lock().unwrap().clear();
+            let config =
+                LoadConfig { keep_alive, warmup: 10, hit_ratio: Some(percent), ..server.load(200, 3) };
+            let report = drive(config);
+            assert!(report.is_clean(), "{report:?}");
+            let repeated = 2 * u64::from(percent);
+            assert_eq!(report.from_cache, repeated);
+            // What a cache gives is no backend's.
+            let of_backend = report.per_backend.get("b").copied().unwrap_or(0);
+            assert_eq!(of_backend, 200 - repeated);
+            let asked = asked.lock().unwrap();
+            let mut others: Vec<_> = asked.iter().filter(|target| *target != "/").collect();
+            let count = others.len();
+            others.sort();
+            others.dedup();
+            assert_eq!(others.len(), count, "each of the others is a URL of its own");
+            assert!(asked.len() == 210 && count as u64 >= 200 - repeated, "{count}");
+        }
+    }
+}
+
+#[test]
 fn several_urls_take_strict_turns() {
     let servers = [Scripted::persistent(OK), Scripted::persistent(OK), Scripted::persistent(OK)];
     for keep_alive in [true, false] {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use roundtable_harness::host::ensure_descriptors;
 use roundtable_harness::plan::answer::{Answer, Purpose};
 use roundtable_harness::plan::scenario::{self, BUILT_IN, Rates, Scenario, ScenarioError, ScenarioRun};
-use roundtable_harness::plan::{Plan, Value, factor};
+use roundtable_harness::plan::{Condition, Plan, Value, factor};
 use roundtable_harness::record::environment;
 
 use super::{Args, RESULTS};
@@ -85,6 +85,16 @@ fn with(args: &Args, scenario: &Scenario, run: &ScenarioRun) -> Args {
     let mut args = args.clone();
     for (factor, values) in run.factors(args.quick) {
         args.factors.or(factor, values);
+    }
+    let has_cache = args
+        .factors
+        .of(&factor::CACHE)
+        .is_some_and(|sizes| sizes.iter().any(|size| *size != factor::CACHE.get(&Condition::default())));
+    if has_cache && args.peers.take().is_some() {
+        tell(format_args!(
+            "products and floors are left out of {}: models alone are measured with a cache",
+            scenario.name
+        ));
     }
     match &run.rates {
         Some(Rates::Auto) => args.factors.or_rate_to_be_found(),
@@ -167,6 +177,14 @@ mod tests {
         assert_eq!((plan.backends(), plan.concurrency()), (vec![2], vec![2, 5, 10]));
         assert_eq!(plan.base.connections, roundtable_harness::plan::Connections::Keepalive);
         assert!(matches!(plan.length, roundtable_harness::plan::Length::Budget { budget_ms: 10_000, .. }));
+    }
+
+    #[test]
+    fn products_stay_out_where_there_is_a_cache_and_there_alone() {
+        let peers = |line: &str| runs_of(line)[0].peers.clone();
+        assert_eq!(peers("--scenario cache --peers nginx"), None);
+        assert_eq!(peers("--scenario cache --cache none --peers nginx").as_deref(), Some("nginx"));
+        assert_eq!(peers("--scenario keepalive --peers nginx").as_deref(), Some("nginx"));
     }
 
     #[test]

@@ -97,7 +97,8 @@ pub(in crate::models) struct EventLoop {
     worker: usize,
     poll: Poll,
     arrivals: Arrivals,
-    clients: Slab<Client>,
+    /// Each by itself, so that a growing slab moves and leaves behind little.
+    clients: Slab<Box<Client>>,
     backends: Slab<Backend>,
     idle: IdlePool<usize>,
     /// When idle connections that are too old are looked for.
@@ -218,13 +219,13 @@ impl EventLoop {
                     self.server.accepted_by(self.worker, address);
                     let (session, op) = Session::start(Arc::clone(&self.server.proxy), address, self.now);
                     let socket = Socket::unregistered(stream);
-                    let index = self.clients.insert(Client {
+                    let index = self.clients.insert(Box::new(Client {
                         session,
                         op: Some(op),
                         socket,
                         backend: None,
                         queued: false,
-                    });
+                    }));
                     self.resume(index);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

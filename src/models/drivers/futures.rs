@@ -10,8 +10,8 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ use socket2::SockRef;
 use super::{look, timed_out};
 use crate::models::Server;
 use crate::models::common::{abort, lock};
-use crate::models::idle::{self, IdlePool, SharedIdle, is_usable};
+use crate::models::idle::{self, SharedIdle, is_usable};
 use crate::models::listener::{AcceptError, EXHAUSTED_PAUSE};
 
 /// What a runtime has to offer.
@@ -58,7 +58,12 @@ pub(in crate::models) trait Runtime: 'static {
         room: &mut [u8],
     ) -> Poll<io::Result<usize>>;
 
-    fn write(stream: &mut Self::Stream, data: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    /// Writes once, or has the task woken up when there is room.
+    fn poll_write(
+        stream: &mut Self::Stream,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>>;
 
     /// Whether the reactor has told of anything on this idle connection.
     fn has_told(stream: &Self::Stream) -> bool;
@@ -104,114 +109,129 @@ pub(in crate::models) async fn accept<R: Runtime>(
 }
 
 /// Serves a client's connection to its end.
-pub(in crate::models) async fn run<R: Runtime>(
+pub(in crate::models) fn run<R: Runtime>(
     server: Arc<Server>,
     idle: SharedIdle<R::Stream>,
-    mut client: R::Stream,
+    client: R::Stream,
     address: SocketAddr,
-) {
-    let mut backend: Option<R::Stream> = None;
-    let mut now = Instant::now();
-    let (mut session, mut op) = Session::start(Arc::clone(&server.proxy), address, now);
-    let at = session.deadline().unwrap_or(now);
-    let mut timer = Alarm::<R> { timer: pin!(R::timer(at)), at: Some(at) };
-    loop {
-        let deadline = session.deadline();
-        let done = match op {
-            Op::Finish(reason) => {
-                if reason == CloseReason::Aborted {
-                    abort(&client);
+) -> impl Future<Output = ()> {
+    let (session, mut op) = Session::start(Arc::clone(&server.proxy), address, Instant::now());
+    let mut connection = Connection::<R> { server, idle, client, backend: None, session };
+    // What it has stays where it is: a future has room for each place that a value is moved to.
+    async move {
+        let mut now = Instant::now();
+        let at = connection.session.deadline().unwrap_or(now);
+        let mut timer = Alarm::<R> { timer: pin!(R::timer(at)), at: Some(at) };
+        loop {
+            let deadline = connection.session.deadline();
+            let is_late = deadline.is_some_and(|deadline| deadline <= now);
+            let done = match &mut op {
+                Op::Finish(reason) => {
+                    if *reason == CloseReason::Aborted {
+                        abort(&connection.client);
+                    }
+                    return;
                 }
-                return;
-            }
-            // A peer that never lets an operation wait is late too.
-            op if deadline.is_some_and(|deadline| deadline <= now) => timed_out(op),
-            Op::Connect { backend: id, reuse } => {
-                drop(backend.take());
-                let address = server.forwarded(id);
-                backend = if reuse { take_idle::<R>(&server, &idle, id, now) } else { None };
-                let reused = backend.is_some();
-                let outcome = if reused {
-                    Ok(())
-                } else {
-                    // On the heap, so that not every task has room for it.
-                    let connecting = Box::pin(R::connect(address));
-                    within(&mut timer, deadline, connecting).await.map(|stream| backend = Some(stream))
-                };
-                Done::Connected(outcome.map(|()| reused))
-            }
-            Op::Read(peer, mut buf) => {
-                let outcome = match socket(peer, &mut client, &mut backend) {
-                    Ok(socket) => within(&mut timer, deadline, read::<R>(&session, socket, &mut buf)).await,
-                    Err(error) => Err(error),
-                };
-                Done::Transferred(outcome, buf)
-            }
-            Op::Write(peer, buf) => {
-                let outcome = match socket(peer, &mut client, &mut backend) {
-                    Ok(socket) => write_within(&mut timer, deadline, R::write(socket, buf.window())).await,
-                    Err(error) => Err(error),
-                };
-                Done::Transferred(outcome, buf)
-            }
-            Op::Release { backend: id, is_suspect } => {
-                if let Some(stream) = backend.take() {
-                    drop(lock(&idle).put(id, stream, is_suspect, now));
+                // A peer that never lets an operation wait is late too.
+                op if is_late => timed_out(std::mem::replace(op, Op::Discard)),
+                &mut Op::Connect { backend: id, reuse } => {
+                    let address = connection.server.forwarded(id);
+                    let reused = connection.take_idle(id, reuse, now);
+                    let outcome = if reused {
+                        Ok(())
+                    } else {
+                        // On the heap, so that not every task has room for it.
+                        let mut connecting = Box::pin(R::connect(address));
+                        let connected =
+                            timer.within(deadline, move |context| connecting.as_mut().poll(context)).await;
+                        connected.map(|stream| connection.backend = Some(stream))
+                    };
+                    Done::Connected(outcome.map(|()| reused))
                 }
-                Done::Complete
-            }
-            Op::Discard => {
-                backend = None;
-                Done::Complete
-            }
-            Op::Look => look(&client, backend.as_ref()),
-            Op::HalfClose => {
-                // It fails when the client is gone, which the next read tells.
-                let _ = SockRef::from(&client).shutdown(Shutdown::Write);
-                Done::Complete
-            }
-        };
-        now = Instant::now();
-        op = session.step(done, now);
+                Op::Read(peer, buf) => {
+                    let outcome =
+                        timer.within(deadline, |context| connection.poll_read(*peer, context, buf)).await;
+                    Done::Transferred(outcome, std::mem::take(buf))
+                }
+                Op::Write(peer, buf) if R::RETRIES_WRITES => {
+                    let write =
+                        |context: &mut Context<'_>| connection.poll_write(*peer, context, buf.window());
+                    let outcome = timer.tried_once_within(deadline, write).await;
+                    Done::Transferred(outcome, std::mem::take(buf))
+                }
+                Op::Write(peer, buf) => {
+                    let write =
+                        |context: &mut Context<'_>| connection.poll_write(*peer, context, buf.window());
+                    let outcome = timer.within(deadline, write).await;
+                    Done::Transferred(outcome, std::mem::take(buf))
+                }
+                &mut Op::Release { backend: id, is_suspect } => {
+                    if let Some(stream) = connection.backend.take() {
+                        drop(lock(&connection.idle).put(id, stream, is_suspect, now));
+                    }
+                    Done::Complete
+                }
+                Op::Discard => {
+                    connection.backend = None;
+                    Done::Complete
+                }
+                Op::Look => look(&connection.client, connection.backend.as_ref()),
+                Op::HalfClose => {
+                    // It fails when the client is gone, which the next read tells.
+                    let _ = SockRef::from(&connection.client).shutdown(Shutdown::Write);
+                    Done::Complete
+                }
+            };
+            now = Instant::now();
+            op = connection.session.step(done, now);
+        }
     }
 }
 
-/// Reads once. Waits without the buffer's memory.
-fn read<R: Runtime>(
-    session: &Session,
-    stream: &mut R::Stream,
-    buf: &mut Buf,
-) -> impl Future<Output = io::Result<usize>> {
-    std::future::poll_fn(|context| {
-        session.lend(buf);
-        let outcome = R::poll_read(stream, context, buf.spare_mut());
+/// A client's connection and what it holds.
+struct Connection<R: Runtime> {
+    server: Arc<Server>,
+    idle: SharedIdle<R::Stream>,
+    client: R::Stream,
+    backend: Option<R::Stream>,
+    session: Session,
+}
+
+impl<R: Runtime> Connection<R> {
+    /// Reads once. Waits without the buffer's memory.
+    fn poll_read(&mut self, peer: Peer, context: &mut Context<'_>, buf: &mut Buf) -> Poll<io::Result<usize>> {
+        self.session.lend(buf);
+        let outcome = R::poll_read(self.socket(peer)?, context, buf.spare_mut());
         if outcome.is_pending() {
-            session.reclaim(buf);
+            self.session.reclaim(buf);
         }
         outcome
-    })
-}
+    }
 
-fn take_idle<R: Runtime>(
-    server: &Server,
-    idle: &Mutex<IdlePool<R::Stream>>,
-    backend: BackendId,
-    now: Instant,
-) -> Option<R::Stream> {
-    loop {
-        let kept = lock(idle).take(backend, now)?;
-        let stream = kept.connection;
-        // The reactor knows; the socket is asked only where it has told of something, or the connection is suspect.
-        if !(kept.is_suspect || R::has_told(&stream)) || is_usable(&server.proxy, backend, &stream) {
-            return Some(stream);
+    fn poll_write(&mut self, peer: Peer, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        R::poll_write(self.socket(peer)?, context, data)
+    }
+
+    fn socket(&mut self, peer: Peer) -> io::Result<&mut R::Stream> {
+        match peer {
+            Peer::Client => Ok(&mut self.client),
+            Peer::Backend => self.backend.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into()),
         }
     }
-}
 
-fn socket<'a, S>(peer: Peer, client: &'a mut S, backend: &'a mut Option<S>) -> io::Result<&'a mut S> {
-    match peer {
-        Peer::Client => Ok(client),
-        Peer::Backend => backend.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into()),
+    /// Closes the backend in hand, and has an idle one to `backend` if there is one and it may.
+    fn take_idle(&mut self, backend: BackendId, reuse: bool, now: Instant) -> bool {
+        self.backend = None;
+        while reuse && let Some(kept) = lock(&self.idle).take(backend, now) {
+            let stream = kept.connection;
+            // The reactor knows; the socket is asked only where it has told of something, or the connection is suspect.
+            let is_sound = !(kept.is_suspect || R::has_told(&stream));
+            if is_sound || is_usable(&self.server.proxy, backend, &stream) {
+                self.backend = Some(stream);
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -247,46 +267,42 @@ impl<R: Runtime> Alarm<'_, R> {
         }
         Poll::Pending
     }
-}
 
-/// Awaits `operation` until `deadline`.
-async fn within<R: Runtime, T>(
-    timer: &mut Alarm<'_, R>,
-    deadline: Option<Instant>,
-    operation: impl Future<Output = io::Result<T>>,
-) -> io::Result<T> {
-    let mut operation = pin!(operation);
-    std::future::poll_fn(|context| {
-        if let Poll::Ready(outcome) = operation.as_mut().poll(context) {
-            return Poll::Ready(outcome);
-        }
-        let Some(deadline) = deadline else { return Poll::Pending };
-        timer.poll(deadline, context).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    })
-    .await
-}
+    /// Awaits `operation` until `deadline`. A function that is called again and again, and no future: what it works on is the
+    /// caller's, of which a task has room for one.
+    fn within<T>(
+        &mut self,
+        deadline: Option<Instant>,
+        mut operation: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> impl Future<Output = io::Result<T>> {
+        std::future::poll_fn(move |context| {
+            if let Poll::Ready(outcome) = operation(context) {
+                return Poll::Ready(outcome);
+            }
+            let Some(deadline) = deadline else { return Poll::Pending };
+            self.poll(deadline, context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        })
+    }
 
-/// Awaits a write until `deadline`. Where it would be tried again at each wake-up, there is none for the timer but the last,
-/// and no try then: a little may fit before the kernel calls the socket writable, and would begin the time anew.
-async fn write_within<R: Runtime>(
-    timer: &mut Alarm<'_, R>,
-    deadline: Option<Instant>,
-    write: impl Future<Output = io::Result<usize>>,
-) -> io::Result<usize> {
-    let Some(deadline) = deadline.filter(|_| R::RETRIES_WRITES) else {
-        return within(timer, deadline, write).await;
-    };
-    let mut write = pin!(write);
-    let mut waits = false;
-    std::future::poll_fn(|context| {
-        if !waits && let Poll::Ready(outcome) = write.as_mut().poll(context) {
-            return Poll::Ready(outcome);
-        }
-        timer.hold_to(deadline);
-        if timer.poll(deadline, context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        if std::mem::replace(&mut waits, true) { write.as_mut().poll(context) } else { Poll::Pending }
-    })
-    .await
+    /// Awaits a write that would be tried again at each wake-up: there is none for the timer but the last, and no try then. A
+    /// little may fit before the kernel calls the socket writable, and would begin the time anew.
+    fn tried_once_within<T>(
+        &mut self,
+        deadline: Option<Instant>,
+        mut write: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> impl Future<Output = io::Result<T>> {
+        let mut waits = false;
+        std::future::poll_fn(move |context| {
+            if !waits && let Poll::Ready(outcome) = write(context) {
+                return Poll::Ready(outcome);
+            }
+            if let Some(deadline) = deadline {
+                self.hold_to(deadline);
+                if self.poll(deadline, context).is_ready() {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+            if std::mem::replace(&mut waits, true) { write(context) } else { Poll::Pending }
+        })
+    }
 }

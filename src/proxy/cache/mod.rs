@@ -74,7 +74,7 @@ pub(crate) use recording::Recording;
 pub(crate) use status::{Forward, Told};
 pub(crate) use storable::{Arrival, Draft, Unstorable};
 pub(crate) use target::{key, on_host, references};
-pub(crate) use validation::write_conditional;
+pub(crate) use validation::{write_conditional, write_for_all};
 
 /// Longest time that a request waits for another one's fetch.
 pub(crate) const MOST_WAIT: Duration = Duration::from_secs(5);
@@ -178,8 +178,8 @@ impl Cache {
         }
     }
 
-    /// A backend has said by a 304 with this head that `older` is good still (RFC 9111 section 4.3.4): the object that answers. One
-    /// whose entity tag is not the stored one speaks of something else: nothing is updated, and the next request fetches anew.
+    /// A backend has said by a 304 with this head that `older` is good still (RFC 9111 section 4.3.4): the object that answers. None
+    /// where it speaks of something else: what is stored is not what the backend has, so it goes.
     pub(crate) fn validated(
         &self,
         asked: &Asked,
@@ -187,14 +187,32 @@ impl Cache {
         head: &[u8],
         rules: &CacheRules,
         arrival: Arrival,
-    ) -> Arc<Object> {
-        count(&self.counters.validations);
+    ) -> Option<Arc<Object>> {
         if !validation::speaks_of(head, &older) {
             self.invalidate(asked.key());
-            return older;
+            return None;
         }
-        let newer = Arc::new(storable::updated(&older, head, rules, arrival));
-        self.store.replace(asked.key(), &older, &newer);
+        count(&self.counters.validations);
+        Some(self.update(asked, &older, head, rules, arrival))
+    }
+
+    /// Puts `older` with the fields of a newer head in its own place, unless it may not be stored with these: then it goes.
+    fn update(
+        &self,
+        asked: &Asked,
+        older: &Arc<Object>,
+        head: &[u8],
+        rules: &CacheRules,
+        arrival: Arrival,
+    ) -> Arc<Object> {
+        let (newer, objection) = storable::updated(asked, older, head, rules, arrival);
+        let newer = Arc::new(newer);
+        match objection {
+            None => self.store.replace(asked.key(), older, &newer),
+            // Nothing of this exchange is stored, and nothing is said of what is.
+            Some(Unstorable::RequestSaysNoStore) => {}
+            Some(_) => self.invalidate(asked.key()),
+        }
         newer
     }
 
@@ -215,8 +233,7 @@ impl Cache {
             return;
         }
         if validation::is_same(head, &older) {
-            let newer = Arc::new(storable::updated(&older, head, rules, arrival));
-            self.store.replace(asked.key(), &older, &newer);
+            self.update(asked, &older, head, rules, arrival);
         } else {
             self.invalidate(asked.key());
         }

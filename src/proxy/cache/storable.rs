@@ -160,6 +160,49 @@ impl<'a> Said<'a> {
         };
         (freshness, explicit.is_some())
     }
+
+    /// Why what says this may not be stored, whatever it was asked with GET or HEAD.
+    fn objection(
+        &self,
+        asked: &Asked,
+        status: u16,
+        freshness: &Freshness,
+        is_explicit: bool,
+    ) -> Option<Unstorable> {
+        let control = &self.control;
+        if asked.control.no_store {
+            return Some(Unstorable::RequestSaysNoStore);
+        }
+        if matches!(status, 206 | 304) || (control.must_understand && !UNDERSTOOD.contains(&status)) {
+            return Some(Unstorable::Status);
+        }
+        if control.no_store && !control.must_understand {
+            return Some(Unstorable::SaysNoStore);
+        }
+        if control.private {
+            return Some(Unstorable::Private);
+        }
+        // Section 3.5.
+        let is_shared = control.public || control.must_revalidate || control.shared_max_age.is_some();
+        if asked.is_authorized && !is_shared {
+            return Some(Unstorable::Authorized);
+        }
+        if self.vary.contains(&b"*".as_slice()) {
+            return Some(Unstorable::VariesOnEverything);
+        }
+        if self.sets_cookies && !is_explicit {
+            return Some(Unstorable::SetCookie);
+        }
+        if !is_explicit && !control.public && !HEURISTIC.contains(&status) {
+            return Some(Unstorable::Status);
+        }
+        (freshness.lifetime == 0 && !self.has_validator).then_some(Unstorable::NoFreshness)
+    }
+
+    /// The selecting fields that it names, as the request has them.
+    fn selects(&self, asked: &Asked) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        self.vary.iter().map(|name| (name.to_ascii_lowercase(), asked.values(name))).collect()
+    }
 }
 
 impl Draft {
@@ -174,46 +217,15 @@ impl Draft {
         if asked.uses != Use::Get {
             return Err(Unstorable::Method);
         }
-        if asked.control.no_store {
-            return Err(Unstorable::RequestSaysNoStore);
-        }
-        if matches!(status, 206 | 304) {
-            return Err(Unstorable::Status);
-        }
         let said = Said::read(head);
-        let control = &said.control;
-        if control.must_understand && !UNDERSTOOD.contains(&status) {
-            return Err(Unstorable::Status);
-        }
-        if control.no_store && !control.must_understand {
-            return Err(Unstorable::SaysNoStore);
-        }
-        if control.private {
-            return Err(Unstorable::Private);
-        }
-        // Section 3.5.
-        let is_shared = control.public || control.must_revalidate || control.shared_max_age.is_some();
-        if asked.is_authorized && !is_shared {
-            return Err(Unstorable::Authorized);
-        }
-        if said.vary.contains(&b"*".as_slice()) {
-            return Err(Unstorable::VariesOnEverything);
-        }
         let (freshness, is_explicit) = said.freshness(status, rules, arrival);
-        if said.sets_cookies && !is_explicit {
-            return Err(Unstorable::SetCookie);
-        }
-        if !is_explicit && !control.public && !HEURISTIC.contains(&status) {
-            return Err(Unstorable::Status);
-        }
-        if freshness.lifetime == 0 && !said.has_validator {
-            return Err(Unstorable::NoFreshness);
+        if let Some(objection) = said.objection(asked, status, &freshness, is_explicit) {
+            return Err(objection);
         }
         if head.len() > MOST_HEAD {
             return Err(Unstorable::TooLarge);
         }
-        let vary = said.vary.iter().map(|name| (name.to_ascii_lowercase(), asked.values(name))).collect();
-        Ok(Draft { status, head: stored_head(head), vary, freshness })
+        Ok(Draft { status, head: stored_head(head), vary: said.selects(asked), freshness })
     }
 
     /// Bytes that it takes without its body.
@@ -259,11 +271,19 @@ fn is_left_out(name: &[u8]) -> bool {
     .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
-/// `older` with the fields of a newer head about the same content (section 3.2), and the freshness that these give.
-pub(crate) fn updated(older: &Object, newer: &[u8], rules: &CacheRules, arrival: Arrival) -> Object {
-    // Of the content itself the newer head cannot speak: it is the stored one.
+/// `older` with the fields of a newer head about the same content (section 3.2), which answers `asked`, with the freshness that
+/// these give; and why it may not be stored any more, if it may not.
+pub(super) fn updated(
+    asked: &Asked,
+    older: &Object,
+    newer: &[u8],
+    rules: &CacheRules,
+    arrival: Arrival,
+) -> (Object, Option<Unstorable>) {
+    // Of the content itself the newer head cannot speak: it is the stored one, and a weak tag of it becomes no strong one.
     let describes_content = |name: &[u8]| {
         ["content-encoding", "content-range"].iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+            || (name.eq_ignore_ascii_case(b"etag") && older.field("etag").is_some())
     };
     let initial_age = Said::read(newer).times.initial_age(arrival.wall, arrival.delay);
     let newer = stored_head(newer);
@@ -284,14 +304,10 @@ pub(crate) fn updated(older: &Object, newer: &[u8], rules: &CacheRules, arrival:
         head = older.head.to_vec();
     }
     let said = Said::read(&head);
-    let (mut freshness, _) = said.freshness(older.status, rules, arrival);
+    let (mut freshness, is_explicit) = said.freshness(older.status, rules, arrival);
     // `Age` is not among the stored fields.
     freshness.initial_age = initial_age;
-    Object {
-        status: older.status,
-        head: head.into(),
-        body: Arc::clone(&older.body),
-        vary: older.vary.clone(),
-        freshness,
-    }
+    let objection = said.objection(asked, older.status, &freshness, is_explicit);
+    let (vary, body) = (said.selects(asked), Arc::clone(&older.body));
+    (Object { status: older.status, head: head.into(), body, vary, freshness }, objection)
 }

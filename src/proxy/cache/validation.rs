@@ -46,14 +46,7 @@ pub(crate) fn write_conditional(asked: &Asked, object: &Object, out: &mut Buf) -
     if !object.has_validator() {
         return false;
     }
-    let mut fits = true;
-    let first = lines(asked.head()).next().unwrap_or_default();
-    fits &= out.push_all(&[first, b"\r\n"]);
-    for (name, value) in fields(asked.head()) {
-        if !CONDITIONS.iter().any(|condition| name.eq_ignore_ascii_case(condition.as_bytes())) {
-            fits &= out.push_all(&[name, b": ", value, b"\r\n"]);
-        }
-    }
+    let mut fits = begin(asked, out);
     if let Some(tag) = object.field("etag") {
         fits &= out.push_all(&[b"If-None-Match: ", tag, b"\r\n"]);
     }
@@ -63,13 +56,35 @@ pub(crate) fn write_conditional(asked: &Asked, object: &Object, out: &mut Buf) -
     fits && out.push(b"\r\n")
 }
 
-/// Whether a 304 with this head speaks of `object`: it names no other entity tag (section 4.3.4).
-pub(crate) fn speaks_of(head: &[u8], object: &Object) -> bool {
-    let tag = fields(head).find(|(name, _)| name.eq_ignore_ascii_case(b"etag")).map(|(_, tag)| tag);
-    match (tag, object.field("etag")) {
-        (Some(newer), Some(own)) => weak(newer) == weak(own),
-        _ => true,
+/// Writes the request for all of what there is: without conditions and ranges. It fits where the request did.
+pub(crate) fn write_for_all(asked: &Asked, out: &mut Buf) -> bool {
+    begin(asked, out) && out.push(b"\r\n")
+}
+
+/// The request without the client's conditions and without its end.
+fn begin(asked: &Asked, out: &mut Buf) -> bool {
+    let first = lines(asked.head()).next().unwrap_or_default();
+    let mut fits = out.push_all(&[first, b"\r\n"]);
+    for (name, value) in fields(asked.head()) {
+        if !CONDITIONS.iter().any(|condition| name.eq_ignore_ascii_case(condition.as_bytes())) {
+            fits &= out.push_all(&[name, b": ", value, b"\r\n"]);
+        }
     }
+    fits
+}
+
+/// Whether a 304 with this head speaks of `object` (section 4.3.4): the validators that it names are those that are stored. One
+/// that names none answers our condition, and that was on this object alone. Entity tags are compared as `If-None-Match` has them
+/// compared, since servers that compress mark a tag as weak in the whole response and not in a 304.
+pub(super) fn speaks_of(head: &[u8], object: &Object) -> bool {
+    let named = |known: &'static str| {
+        fields(head).filter(|(name, _)| name.eq_ignore_ascii_case(known.as_bytes())).map(|(_, value)| value)
+    };
+    if named("etag").next().is_some() {
+        let own = object.field("etag").map(weak);
+        return named("etag").all(|tag| Some(weak(tag)) == own);
+    }
+    named("last-modified").all(|time| object.field("last-modified") == Some(time))
 }
 
 /// Whether the answer to a HEAD speaks of what is stored, as far as its validators and its length say.

@@ -1,9 +1,8 @@
 //! One client connection as a state machine with exactly one operation outstanding.
 //!
-//! Owns the contract with the drivers ([`Op`], [`Done`]) and the dispatch; what is done with a request stands in
-//! `request`, with connections to backends in `attempt`, with a response in `response`, with refusals in `ending`, how long
-//! anybody is waited for in `waiting`, what the cache has to do with it in `cached`, and what is counted and told of it in
-//! `accounts`. What belongs to one exchange is one value, in `exchange`.
+//! Owns the contract with the drivers ([`Op`], [`Done`]) and the two forms of a connection: one that waits for a request is
+//! the few bytes of `idle`, since a balancer may have ten thousand of them, and one with work in hand is `active`, which
+//! has the dispatch.
 //!
 //! ```text
 //!            +--------------------------- next request ---------------------------+
@@ -20,25 +19,19 @@
 //! that comes during an upload is noticed and ends it; after any byte of a response has gone to the client nothing is
 //! ever retried.
 
-mod accounts;
-mod attempt;
-mod cached;
-mod ending;
-mod exchange;
-mod request;
-mod response;
-mod waiting;
+mod active;
+mod idle;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::buf::Buf;
-use super::observer::Notes;
 use super::shared::Proxy;
 use super::vocabulary::BackendId;
-use exchange::Exchange;
+use active::Active;
+use idle::Idle;
 
 /// The two ends of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,268 +110,87 @@ pub enum CloseReason {
     DriverFault,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    ReadHead,
-    /// Waiting for another one's fetch.
-    AwaitFetch,
-    SendContinue,
-    ReadBody,
-    Connecting,
-    SendRequest,
-    StreamRead,
-    StreamWrite,
-    ReadAnswer,
-    /// A pause in a wait, in which both sides are looked at.
-    Looking(Paused),
-    SendInterim,
-    SendHead,
-    RelayRead,
-    RelayWrite,
-    Releasing,
-    RefuseDiscard,
-    RefuseWrite,
-    HalfClose,
-    Linger,
-    Finished,
-}
-
-/// What goes on after a look at both sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Paused {
-    /// Sending the request: the backend may have answered already.
-    Upload,
-    /// Waiting for the answer's head.
-    Answer,
-    /// Waiting for more of its body.
-    Relay,
-}
-
-/// The head that is being read, or waited for.
-#[derive(Debug)]
-struct ReadingHead {
-    /// When it must be whole.
-    deadline: Instant,
-    /// Length of the inbox when it was last parsed in vain.
-    parsed: usize,
-    /// Nothing of it has come: the deadline begins with its first byte.
-    is_idle: bool,
-}
-
-impl ReadingHead {
-    fn until(deadline: Instant) -> Self {
-        ReadingHead { deadline, parsed: 0, is_idle: false }
-    }
-}
-
 /// One client connection.
 #[derive(Debug)]
 pub struct Session {
-    proxy: Arc<Proxy>,
-    address: SocketAddr,
-    client: ClientName,
-    /// The last step's time.
-    now: Instant,
-    state: State,
-    deadline: Option<Instant>,
-    /// When the wait in hand is over for good; [`Op::Look`] interrupts it before.
-    wait_until: Instant,
-    /// While a request is on its way: when both sides are looked at again, however busy they are.
-    next_look: Instant,
-    /// From the client: the head and body being read, and what was pipelined behind them.
-    inbox: Buf,
-    /// To a backend: kept whole until it answers, to be sent again.
-    outbox: Buf,
-    /// From a backend.
-    answer: Buf,
-    /// To the client: the head of a response with what comes of its body at once, or a refusal.
-    reply: Buf,
-    head: ReadingHead,
-    exchange: Exchange,
-    /// Taken while somebody wants to know.
-    notes: Option<Box<Notes>>,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// Nothing of a request is in hand.
+    Idle(Idle),
+    /// On the heap, so that a driver's room for a connection is that of an idle one.
+    Active(Box<Active>),
+    /// On its way from one form to the other.
+    Between,
 }
 
 impl Session {
     /// A session for a client that has just connected, and its first operation.
     pub fn start(proxy: Arc<Proxy>, client: SocketAddr, now: Instant) -> (Self, Op) {
-        let head = ReadingHead::until(now + proxy.limits.header_timeout);
-        let takes_notes = proxy.observer.is_some() || proxy.routes.map_locations();
-        let mut session = Session {
-            address: client,
-            client: ClientName::new(client),
-            now,
-            state: State::ReadHead,
-            deadline: Some(head.deadline),
-            wait_until: now,
-            next_look: now,
-            inbox: proxy.pool.small(),
-            outbox: Buf::default(),
-            answer: Buf::default(),
-            reply: Buf::default(),
-            head,
-            exchange: Exchange::none(),
-            notes: takes_notes.then(Box::default),
-            proxy,
-        };
-        let op = session.read_client(State::ReadHead);
-        (session, op)
+        let (active, op) = Active::start(proxy, client, now);
+        (Session { form: Form::Active(Box::new(active)) }, op)
     }
 
-    /// A read into `buf` has to wait: its memory goes back to the pool meanwhile, unless it holds something. For drivers that
-    /// can wait without it; before they try again they [`lend`](Self::lend) it some.
-    pub fn reclaim(&self, buf: &mut Buf) {
-        self.proxy.pool.reclaim(buf);
+    /// A read into `buf` has to wait: its memory goes back to the pool meanwhile, unless it holds something, and where a
+    /// request is waited for, the session's own with it. For drivers that can wait without the buffer; before they try
+    /// again they [`lend`](Self::lend) it some.
+    pub fn reclaim(&mut self, buf: &mut Buf) {
+        match &self.form {
+            Form::Idle(idle) => idle.pool().reclaim(buf),
+            Form::Active(active) => {
+                active.pool().reclaim(buf);
+                if buf.capacity() == 0 && active.awaits_request() {
+                    self.become_idle();
+                }
+            }
+            Form::Between => {}
+        }
+    }
+
+    fn become_idle(&mut self) {
+        if let Form::Active(active) = std::mem::replace(&mut self.form, Form::Between) {
+            self.form = Form::Idle(active.into_idle());
+        }
     }
 
     /// Gives `buf` memory again, if it was reclaimed.
     pub fn lend(&self, buf: &mut Buf) {
-        self.proxy.pool.lend(buf);
+        match &self.form {
+            Form::Idle(idle) => idle.pool().lend(buf),
+            Form::Active(active) => active.pool().lend(buf),
+            Form::Between => {}
+        }
     }
 
     /// Takes the outcome of the operation in hand and names the next one. `now` is the time of the outcome.
-    pub fn step(&mut self, mut done: Done, now: Instant) -> Op {
-        self.now = now;
-        if let Done::Transferred(_, buf) = &mut done {
-            // It may have been late while it waited.
-            self.proxy.pool.lend(buf);
+    pub fn step(&mut self, done: Done, now: Instant) -> Op {
+        if let Form::Idle(_) = self.form
+            && let Form::Idle(idle) = std::mem::replace(&mut self.form, Form::Between)
+        {
+            self.form = Form::Active(Box::new(Active::of(idle, now)));
         }
-        match (self.state, done) {
-            (State::ReadHead, Done::Transferred(result, buf)) => {
-                self.inbox = buf;
-                self.on_head_bytes(result, now)
-            }
-            (State::AwaitFetch, Done::Transferred(result, buf)) => {
-                self.inbox = buf;
-                self.on_fetch_awaited(result, now)
-            }
-            (State::SendContinue, Done::Transferred(result, buf)) => {
-                self.answer = buf;
-                self.on_continue_sent(result, now)
-            }
-            (State::ReadBody, Done::Transferred(result, buf)) => {
-                self.inbox = buf;
-                self.on_body_bytes(result, now)
-            }
-            (State::Connecting, Done::Connected(result)) => self.on_connected(result, now),
-            (State::SendRequest, Done::Transferred(result, buf)) => {
-                self.outbox = buf;
-                self.on_request_sent(result, now)
-            }
-            (State::StreamWrite, Done::Transferred(result, buf)) => {
-                self.inbox = buf;
-                self.on_body_streamed(result, now)
-            }
-            (State::StreamRead, Done::Transferred(result, buf)) => {
-                self.inbox = buf;
-                self.on_stream_bytes(result, now)
-            }
-            (State::ReadAnswer, Done::Transferred(result, buf)) => {
-                self.answer = buf;
-                self.on_answer_bytes(result, now)
-            }
-            (State::Looking(paused), Done::Looked { client_is_gone, backend_has_spoken }) => {
-                self.on_looked(paused, client_is_gone, backend_has_spoken, now)
-            }
-            (State::SendInterim, Done::Transferred(result, buf)) => {
-                self.reply = buf;
-                self.on_interim_sent(result, now)
-            }
-            (State::SendHead, Done::Transferred(result, buf)) => {
-                self.reply = buf;
-                self.on_relayed(result, State::SendHead, now)
-            }
-            (State::RelayWrite, Done::Transferred(result, buf)) => {
-                self.answer = buf;
-                self.on_relayed(result, State::RelayWrite, now)
-            }
-            (State::RelayRead, Done::Transferred(result, buf)) => {
-                self.answer = buf;
-                self.on_relay_bytes(result, now)
-            }
-            (State::Releasing, Done::Complete) => self.relay(now),
-            (State::RefuseDiscard, Done::Complete) => self.write_refusal(now),
-            (State::RefuseWrite, Done::Transferred(result, buf)) => {
-                self.reply = buf;
-                self.on_refusal_sent(result, now)
-            }
-            (State::HalfClose, Done::Complete) => self.linger_read(),
-            (State::Linger, Done::Transferred(result, buf)) => {
-                self.inbox = buf;
-                self.on_lingering_bytes(result)
-            }
-            _ => self.finish(CloseReason::DriverFault),
+        match &mut self.form {
+            Form::Active(active) => active.step(done, now),
+            Form::Idle(_) | Form::Between => Op::Finish(CloseReason::DriverFault),
         }
     }
 
     /// When the operation in hand has failed with [`io::ErrorKind::TimedOut`]; `None` if it does not wait.
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    fn within(&mut self, timeout: Duration, now: Instant) {
-        self.deadline = Some(now + timeout);
-    }
-
-    /// Reads from the client, with room made for it.
-    fn read_client(&mut self, state: State) -> Op {
-        self.state = state;
-        let mut inbox = std::mem::take(&mut self.inbox);
-        if inbox.room() == 0 {
-            inbox.compact();
-            if inbox.room() == 0 {
-                let mut larger = self.proxy.pool.large();
-                let moved = larger.push(inbox.window());
-                debug_assert!(moved, "a large buffer is refused before it is full");
-                self.proxy.pool.give(std::mem::replace(&mut inbox, larger));
-            }
-        }
-        Op::Read(Peer::Client, inbox)
-    }
-
-    fn finish(&mut self, reason: CloseReason) -> Op {
-        self.report(false);
-        self.state = State::Finished;
-        self.deadline = None;
-        Op::Finish(reason)
-    }
-
-    /// The exchange is over, one way or the other.
-    fn leave(&mut self) {
-        if std::mem::take(&mut self.exchange.is_counted) {
-            self.proxy.leave();
+        match &self.form {
+            Form::Idle(idle) => Some(idle.deadline),
+            Form::Active(active) => active.deadline(),
+            Form::Between => None,
         }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.leave();
-        self.give_slot();
-        for buf in [&mut self.inbox, &mut self.outbox, &mut self.answer, &mut self.reply] {
-            self.proxy.pool.give(std::mem::take(buf));
+        if let Form::Active(active) = &mut self.form {
+            active.give_back();
         }
-    }
-}
-
-/// The client's address in text, without its port.
-#[derive(Debug, Clone, Copy)]
-struct ClientName {
-    text: [u8; 45],
-    length: usize,
-}
-
-impl ClientName {
-    fn new(client: SocketAddr) -> Self {
-        let mut text = [0; 45];
-        let mut rest = text.as_mut_slice();
-        // The longest address has 45 characters, so this cannot fail.
-        let _ = write!(rest, "{}", client.ip().to_canonical());
-        let length = 45 - rest.len();
-        ClientName { text, length }
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.text[..self.length]).unwrap_or("unknown")
     }
 }

@@ -66,6 +66,11 @@ impl Ask {
         is_idempotent(self.method)
     }
 
+    /// Whether a cache may have the answer.
+    pub fn may_be_kept(&self) -> bool {
+        self.method == "GET" && self.id.is_multiple_of(2)
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         let Ask { id, method, minor, .. } = self;
         let mut bytes = format!("{method} /{id} HTTP/1.{minor}\r\nHost: simulated\r\n").into_bytes();

@@ -11,7 +11,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::client::{ORIGIN_DATE, answer_of, tells_time};
-use crate::oracle;
+use crate::oracle::{self, value};
 use crate::strict::{self, Reading, Request};
 
 /// Whether a backend takes connections.
@@ -162,7 +162,10 @@ impl Wire {
     ) {
         let shown = || String::from_utf8_lossy(&self.inbound);
         let read = strict::request(&self.inbound, Reading::Sent);
-        let Some(request) = read.unwrap_or_else(|fault| panic!("{fault}: {:?}", shown())) else { return };
+        let Some(mut request) = read.unwrap_or_else(|fault| panic!("{fault}: {:?}", shown())) else { return };
+        // A condition is the cache's: clients have none.
+        let condition = value(&request.fields, "if-none-match").map(<[u8]>::to_vec);
+        request.fields.retain(|(name, _)| name != "if-none-match");
         let id = request.start.target[1..].parse().expect("the target is the number");
         if let Err(complaint) = oracle::same_request(&asks[&id], &request) {
             panic!("{complaint}: {:?}", shown());
@@ -179,6 +182,12 @@ impl Wire {
         self.inbound.clear();
         if self.end.is_some() {
             // Nobody is there any more.
+            return;
+        }
+        if condition.is_some_and(|tag| tag == tag_of(id).as_bytes()) && rng.random() {
+            self.ready = now + Duration::from_millis(rng.random_range(0..50));
+            let date = if tells_time(id) { ORIGIN_DATE } else { "" };
+            self.say(format!("HTTP/1.1 304 Not Modified\r\n{date}{}\r\n", kept(id)).as_bytes());
             return;
         }
         if !std::mem::take(&mut self.is_ahead) {
@@ -248,12 +257,28 @@ impl Wire {
     }
 }
 
+/// What the answer to request `id` says of its version.
+fn tag_of(id: u32) -> String {
+    format!("\"{id}\"")
+}
+
+/// What the answer to request `id` says to caches: nothing, how long it may be kept, or that with a version to ask about.
+fn kept(id: u32) -> String {
+    match id % 4 {
+        0 => "Cache-Control: max-age=600\r\n".to_owned(),
+        2 => format!("Cache-Control: max-age=2\r\nETag: {}\r\n", tag_of(id)),
+        _ => String::new(),
+    }
+}
+
 /// The right answer, in one of several forms. From 3 on the connection ends with it, from 4 on without a length.
 fn response(id: u32, style: u32, to_head: bool) -> Vec<u8> {
     let content = if to_head { Vec::new() } else { answer_of(id) };
     let length = answer_of(id).len();
     let date = if tells_time(id) { ORIGIN_DATE } else { "" };
-    let head = |fields: &str| format!("HTTP/1.1 200 OK\r\nX-Id: {id}\r\n{date}{fields}\r\n").into_bytes();
+    let kept = kept(id);
+    let head =
+        |fields: &str| format!("HTTP/1.1 200 OK\r\nX-Id: {id}\r\n{date}{kept}{fields}\r\n").into_bytes();
     let mut bytes = match style {
         0 => head(&format!("Content-Length: {length}\r\n")),
         1 => {

@@ -267,6 +267,57 @@ pub static UPLOAD_BYTES: Factor = Factor {
     set: |c, value| value.number().map(|bytes| c.upload_bytes = bytes),
 };
 
+/// How many of the requests ask for what was asked for before.
+pub static HIT_RATIO: Factor = Factor {
+    name: "hit-ratio",
+    title: "hit ratio",
+    heading: "hit ratio, %",
+    short_heading: "hit\nratio, %",
+    unit: "%",
+    placeholder: "PERCENT",
+    help: "Let backends say that answers may be stored, and so many percent of the requests ask for what was asked for before, the \
+           others for what never was: the share that a cache can answer, as in 0,50,90,100 [default: none: all requests ask for the \
+           same, which no cache keeps]",
+    phrase: |n| format!("a hit ratio of {n} %"),
+    values: Values::Whole {
+        least: 0,
+        most: 100,
+        unset: Some((NONE, "all requests ask for the same, which no cache keeps")),
+    },
+    get: |c| c.hit_ratio_percent.map_or(Value::word(NONE), Value::from),
+    set: |c, value| {
+        c.hit_ratio_percent = match value {
+            Value::Number(_) => Some(value.whole()?),
+            Value::Word(_) => None,
+        };
+        Some(())
+    },
+};
+
+/// Memory of the models' cache.
+pub static CACHE: Factor = Factor {
+    name: "cache",
+    title: "cache",
+    heading: "cache",
+    short_heading: "cache",
+    unit: "a cache of",
+    placeholder: "SIZE",
+    help: "Let each model keep so much of what backends answer in memory, and answer from there, as in 64MiB; backends are then asked \
+           for the rest alone, which --hit-ratio says how much of; the direct row has no cache, and products and floors are not \
+           measured with one [default: none]",
+    phrase: |n| n.to_string(),
+    values: Values::Memory { least_mib: 1, most_mib: 1 << 20, none: (NONE, "no cache") },
+    get: |c| Value::word(&c.cache_mib.map_or(NONE.to_owned(), value::of_mib)),
+    set: |c, given| {
+        c.cache_mib = match given {
+            Value::Word(word) if word == NONE => None,
+            Value::Word(word) => Some(value::memory_mib(word)?),
+            Value::Number(_) => return None,
+        };
+        Some(())
+    },
+};
+
 /// Which processors the roles may use.
 pub static LAYOUT: Factor = Factor {
     name: "layout",
@@ -403,7 +454,7 @@ pub(super) fn draft(value: &Value) -> Result<Draft, FaultError> {
 const MOST_REQUESTS: u64 = 100_000_000;
 
 /// All of them; axes are crossed in this order, the first one outermost.
-pub static FACTORS: [&Factor; 17] = [
+pub static FACTORS: [&Factor; 19] = [
     &BACKENDS,
     &CONCURRENCY,
     &RATE,
@@ -416,6 +467,8 @@ pub static FACTORS: [&Factor; 17] = [
     &UPLOAD_BYTES,
     &DELAY,
     &AT_A_TIME,
+    &HIT_RATIO,
+    &CACHE,
     &LAYOUT,
     &WORKERS,
     &ACCEPT,

@@ -3,7 +3,7 @@
 use super::{Scenario, ScenarioError, parse};
 
 /// Name and text of each, in the order in which they are listed.
-pub const BUILT_IN: [(&str, &str); 11] = [
+pub const BUILT_IN: [(&str, &str); 12] = [
     ("classic", include_str!("../../../scenarios/classic.toml")),
     ("keepalive", include_str!("../../../scenarios/keepalive.toml")),
     ("connections", include_str!("../../../scenarios/connections.toml")),
@@ -12,6 +12,7 @@ pub const BUILT_IN: [(&str, &str); 11] = [
     ("bodies", include_str!("../../../scenarios/bodies.toml")),
     ("churn", include_str!("../../../scenarios/churn.toml")),
     ("backlog", include_str!("../../../scenarios/backlog.toml")),
+    ("cache", include_str!("../../../scenarios/cache.toml")),
     ("faults", include_str!("../../../scenarios/faults.toml")),
     ("scaling", include_str!("../../../scenarios/scaling.toml")),
     ("claims", include_str!("../../../scenarios/claims.toml")),

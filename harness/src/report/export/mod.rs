@@ -62,6 +62,11 @@ pub struct ConditionForm {
     pub service_times_are_exponential: bool,
     /// Requests that a backend works on at a time; null: all.
     pub at_a_time: Option<u32>,
+    /// Percent of the requests that ask for what was asked for before, so that a cache can answer them; null: nothing is said of
+    /// storing.
+    pub hit_ratio_percent: Option<u32>,
+    /// Memory of the models' cache; null: there is none.
+    pub cache_mib: Option<u64>,
     /// Connections that may wait to be accepted, where that was asked about.
     pub backlog: Option<u32>,
     /// Worker threads of the models that have a fixed number of them; null: each model's default.
@@ -95,6 +100,8 @@ impl From<&Condition> for ConditionForm {
             mean_service_time_s: condition.delay.mean().as_secs_f64(),
             service_times_are_exponential: matches!(condition.delay, ServiceTime::Exponential(_)),
             at_a_time: condition.at_a_time,
+            hit_ratio_percent: condition.hit_ratio_percent,
+            cache_mib: condition.cache_mib,
             backlog: condition.backlog,
             workers: condition.workers,
             layout: match condition.layout {

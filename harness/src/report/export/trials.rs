@@ -10,7 +10,7 @@ use crate::load::latency::{self, percentile_ms};
 use crate::record::{Sample, Stored, Trial, in_words};
 
 /// What every trial has.
-const OF_EVERY_TRIAL: [&str; 26] = [
+const OF_EVERY_TRIAL: [&str; 28] = [
     "run",
     "block",
     "position",
@@ -29,6 +29,8 @@ const OF_EVERY_TRIAL: [&str; 26] = [
     "mean_service_time_s",
     "service_times_are_exponential",
     "at_a_time",
+    "hit_ratio_percent",
+    "cache_mib",
     "backlog",
     "workers",
     "layout",
@@ -40,9 +42,10 @@ const OF_EVERY_TRIAL: [&str; 26] = [
 ];
 
 /// What a valid trial has besides, before what each role used.
-const OF_A_VALID_ONE: [&str; 14] = [
+const OF_A_VALID_ONE: [&str; 15] = [
     "completed_requests",
     "non_2xx",
+    "from_cache",
     "elapsed_ns",
     "received_bytes",
     "requests_per_second",
@@ -101,6 +104,8 @@ fn row(run: &str, trial: &Trial) -> Vec<String> {
         condition.mean_service_time_s.to_string(),
         condition.service_times_are_exponential.to_string(),
         or_empty(condition.at_a_time),
+        or_empty(condition.hit_ratio_percent),
+        or_empty(condition.cache_mib),
         or_empty(condition.backlog),
         or_empty(condition.workers),
         condition.layout.to_owned(),
@@ -128,6 +133,7 @@ fn of_sample(sample: &Sample) -> Vec<String> {
     let mut values = vec![
         sample.completed.to_string(),
         sample.non_2xx.to_string(),
+        sample.from_cache.to_string(),
         sample.elapsed_ns.to_string(),
         sample.received_bytes.to_string(),
         rate.to_string(),

@@ -23,6 +23,7 @@ mod noise_floor;
 mod provenance;
 pub(super) mod summary;
 mod whole_grid;
+mod worker_shares;
 
 use super::Beside;
 use super::figures::Figure;
@@ -48,7 +49,7 @@ pub(super) struct Source<'a> {
 type Maker = fn(&Source<'_>) -> Vec<Section>;
 
 /// Every section of a run's report.
-const SECTIONS: [Maker; 18] = [
+const SECTIONS: [Maker; 19] = [
     answers::sections,
     whole_grid::sections,
     summary::sections,
@@ -61,6 +62,7 @@ const SECTIONS: [Maker; 18] = [
     noise_floor::sections,
     limits::sections,
     families::sections,
+    worker_shares::sections,
     system_calls::sections,
     cross_check::sections,
     invalid::sections,

@@ -140,7 +140,7 @@ pub fn serve(peer: &'static Peer, asked: &Asked) -> Result<(), PeerError> {
     let mut running = Running::start(peer, asked)?;
     watch(&running.child, send.clone()).map_err(system("watched over"))?;
     let own = std::process::id();
-    Control::start_for(move || usage_below(own), |_| {}, move || drop(send.send(Event::Stop)))
+    Control::start_for(move || Ok(usage_below(own)?.into()), |_| {}, move || drop(send.send(Event::Stop)))
         .map_err(system("watched over"))?;
     if running.wait_until_it_listens(&events)? {
         announce(&Ready::at(running.address)).map_err(system("announced"))?;

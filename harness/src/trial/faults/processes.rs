@@ -123,11 +123,12 @@ impl Processes<'_> {
             Some(process.usage().map(|after| used(&before, &after)))
         });
         let backends = backends.sum::<Result<Usage, _>>()?;
-        let after = self.balancer.as_mut().map(Supervised::usage).transpose()?;
+        let after = self.balancer.as_mut().map(Supervised::account).transpose()?;
         Ok(Measured {
             finished,
             client: used(&client, &self.load.usage()?),
-            balancer: balancer.zip(after).map(|(before, after)| used(&before, &after)),
+            balancer: balancer.zip(after.as_ref()).map(|(before, after)| used(&before, &after.usage)),
+            connections_by_worker: after.map_or_else(Vec::new, |after| after.connections_by_worker),
             backends,
             machines,
             timeline: Some(Box::new(seen)),

@@ -4,13 +4,15 @@ use std::io;
 use std::time::Instant;
 
 use super::exchange::Exchange;
-use super::{CloseReason, Op, Paused, Peer, ReadingHead, Session, State};
+use super::{Active, Paused, State};
 use crate::proxy::body::Body;
 use crate::proxy::buf::{LARGE, SMALL};
 use crate::proxy::error::Error;
 use crate::proxy::head::{self, Context, RequestHead};
+use crate::proxy::session::idle::ReadingHead;
+use crate::proxy::session::{CloseReason, Op, Peer};
 
-impl Session {
+impl Active {
     /// Waits for the next request on a persistent connection, or begins with what was pipelined.
     pub(super) fn await_request(&mut self, now: Instant) -> Op {
         self.exchange = Exchange::none();

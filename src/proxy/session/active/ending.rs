@@ -6,11 +6,12 @@
 use std::io;
 use std::time::Instant;
 
-use super::{CloseReason, Op, Peer, Session, State};
+use super::{Active, State};
 use crate::proxy::error::Error;
 use crate::proxy::reply::{Connection, Reply};
+use crate::proxy::session::{CloseReason, Op, Peer};
 
-impl Session {
+impl Active {
     /// Answers with the error's status. The backend in hand, if any, is let go first.
     pub(super) fn refuse(&mut self, error: Error, now: Instant) -> Op {
         self.blame_backend_for(&error);

@@ -6,9 +6,10 @@
 
 use std::time::Instant;
 
-use super::super::{CloseReason, Op, Session};
+use super::super::Active;
 use crate::proxy::body::Body;
 use crate::proxy::cache::{self, Lead};
+use crate::proxy::session::{CloseReason, Op};
 
 /// An exchange with nobody to be told of it.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(super) struct Unheard {
     client_persists: Option<bool>,
 }
 
-impl Session {
+impl Active {
     /// Whether nobody is to be told of what comes.
     pub(in crate::proxy::session) fn is_unheard(&self) -> bool {
         self.exchange.caching.as_ref().is_some_and(|caching| caching.unheard.is_some())
@@ -55,6 +56,10 @@ impl Session {
     /// The exchange is at its end: whether something follows that the cache wants.
     pub(in crate::proxy::session) fn end_with_cache(&mut self, now: Instant) -> Option<Op> {
         let caching = self.exchange.caching.as_deref_mut()?;
+        if std::mem::take(&mut caching.goes_again) {
+            let request = self.as_asked();
+            return Some(self.send_again(request, now));
+        }
         if let Some(unheard) = caching.unheard.take() {
             let Some(persists) = unheard.client_persists else {
                 return Some(self.finish(CloseReason::ClientGone));
@@ -66,23 +71,17 @@ impl Session {
         let object = caching.refresh.take().filter(|_| !self.proxy.is_draining())?;
         let mut request = self.proxy.pool.large();
         caching.validates = cache::write_conditional(&caching.asked, &object, &mut request);
-        if !caching.validates {
-            request.clear();
-            let fits = request.push(caching.asked.head());
-            debug_assert!(fits, "it was written into such a buffer");
-        }
+        let validates = caching.validates;
         caching.stale = Some(object);
         caching.serving = None;
-        caching.sent = now;
         caching.unheard = Some(Unheard {
             until: now + self.proxy.limits.backend_timeout,
             client_persists: Some(self.exchange.response.client_persists),
         });
         self.report(true);
-        for buf in [&mut self.outbox, &mut self.answer, &mut self.reply] {
-            self.proxy.pool.give(std::mem::take(buf));
+        if !validates {
+            self.proxy.pool.give(std::mem::replace(&mut request, self.as_asked()));
         }
-        self.outbox = request;
-        Some(self.take_turn(now))
+        Some(self.send_again(request, now))
     }
 }

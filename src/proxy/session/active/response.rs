@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use super::request::is_worth_parsing;
-use super::{CloseReason, Op, Paused, Peer, Session, State};
+use super::{Active, Paused, State};
 use crate::proxy::body::{Body, Framing};
 use crate::proxy::buf::{LARGE, LONG};
 use crate::proxy::chunk::Output;
@@ -12,6 +12,7 @@ use crate::proxy::error::Error;
 use crate::proxy::head::{self, Answer, Response};
 use crate::proxy::limits::ADDED;
 use crate::proxy::location::LocationMap;
+use crate::proxy::session::{CloseReason, Op, Peer};
 
 /// Room for a chunk's size line before data: eight digits and CRLF.
 const CHUNK_HEAD: usize = 10;
@@ -22,7 +23,7 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Interim responses that one request may get.
 const MOST_INTERIMS: u32 = 16;
 
-impl Session {
+impl Active {
     /// The request is sent, or as much of it as could be before the backend spoke or hung up: waits for the first byte
     /// of an answer. The request stays in the outbox until it comes.
     pub(super) fn await_answer(&mut self, now: Instant) -> Op {

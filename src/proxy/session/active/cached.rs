@@ -1,7 +1,7 @@
 //! An exchange with a cache: what is asked of it before a turn is taken, and what passes it on the way back.
 //!
-//! Owns when the cache is asked and who waits for whose fetch; exchanges that go on with nobody to be told stand in
-//! `unheard`. What may be stored and reused is decided in [`cache`]. Rules: without a cache an exchange has no
+//! Owns when the cache is asked and who waits for whose fetch; what becomes of a backend's answer stands in `passing`, a second request
+//! in one exchange in `again`, exchanges that go on with nobody to be told in `unheard`. What may be stored and reused is decided in [`cache`]. Rules: without a cache an exchange has no
 //! [`Caching`] and nothing here is done; an answer from the cache is sent by the same writes as any other; nobody waits
 //! who could be heard from: a request that others were pipelined behind goes by itself.
 //!
@@ -11,10 +11,13 @@
 //!             |  +-- wait_for_fetch (a read with a deadline)   |       |
 //!             v                                                |       |
 //!         take a turn -> judge_response: 304 to our condition -+       |
-//!                        |               error, and stale may stand in +
-//!                        +-> record what passes -> store
+//!           ^            |               error, and stale may stand in +
+//!           |            +-> record what passes -> store
+//!           +-- 304 about something else: once, as the client asked (again)
 //! ```
 
+mod again;
+mod passing;
 mod unheard;
 
 use std::io;
@@ -22,16 +25,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CloseReason, Op, Session, State};
-use crate::proxy::body::{Body, Framing};
+use super::{Active, State};
+use crate::proxy::body::Body;
 use crate::proxy::buf::Buf;
 use crate::proxy::cache::{
-    self, Arrival, Asked, Draft, Forward, Found, Join, Lead, MOST_WAIT, Object, Place, Recording, Told,
-    Unstorable, Use, count,
+    self, Asked, Forward, Found, Join, Lead, MOST_WAIT, Object, Place, Recording, Told, Use, count,
 };
 use crate::proxy::config::CacheRules;
 use crate::proxy::error::{Blame, Error};
-use crate::proxy::field::begins_with;
+use crate::proxy::session::{CloseReason, Op};
 use unheard::Unheard;
 
 /// The first pause before a fetch that is waited for is looked at again; each is twice as long as the last.
@@ -54,6 +56,8 @@ pub(super) struct Caching {
     stale: Option<Arc<Object>>,
     /// The backend is asked whether `stale` is still good.
     validates: bool,
+    /// It has answered that of something else: the request goes out once more when its connection is let go.
+    goes_again: bool,
     /// Others may wait for this fetch.
     lead: Option<Lead>,
     recording: Option<Recording>,
@@ -84,6 +88,7 @@ impl Caching {
             has_waited: false,
             stale: None,
             validates: false,
+            goes_again: false,
             lead: None,
             recording: None,
             serving: None,
@@ -101,7 +106,7 @@ impl Caching {
     }
 }
 
-impl Session {
+impl Active {
     /// Asks the cache, if there is one for this request; `None` goes on to a backend.
     pub(super) fn ask_cache(&mut self, now: Instant) -> Option<Op> {
         let route = self.exchange.asked.route;
@@ -276,120 +281,6 @@ impl Session {
         let fits = self.reply.push(object.piece(left.start..left.start + count));
         debug_assert!(fits, "no more than there is room for");
         left.start += count;
-    }
-
-    /// The final head of a backend's answer stands in the reply: it is answered from the cache instead, or marked, and its body
-    /// recorded if it may be stored.
-    pub(super) fn judge_response(&mut self, now: Instant) -> Option<Op> {
-        let status = self.exchange.response.status;
-        let caching = self.exchange.caching.as_deref_mut()?;
-        let cache = self.proxy.cache.as_ref()?;
-        let arrival = Arrival {
-            now,
-            wall: self.proxy.date.seconds(),
-            delay: now.saturating_duration_since(caching.sent),
-        };
-        let head = self.reply.window();
-        let stored = match caching.asked.uses {
-            Use::Invalidate => {
-                if (200..400).contains(&status) {
-                    self.invalidate();
-                }
-                Err(Unstorable::Method)
-            }
-            Use::Head => {
-                cache.heard_of(&caching.asked, status, head, &caching.rules, arrival);
-                Err(Unstorable::Method)
-            }
-            Use::Get => {
-                if caching.validates
-                    && status == 304
-                    && let Some(stale) = caching.stale.take()
-                {
-                    let object = cache.validated(&caching.asked, stale, head, &caching.rules, arrival);
-                    return Some(self.answer_validated(object, now));
-                }
-                let is_error = matches!(status, 500 | 502 | 503 | 504);
-                if is_error
-                    && let Some(stale) = caching.stale.take_if(|stale| stale.freshness.may_stand_in(now))
-                {
-                    self.exchange.response.persistent = false;
-                    let left = stale.freshness.left(now);
-                    return Some(self.answer_validated_or(stale, Told::InsteadOfError { left }, now));
-                }
-                let framing = self.exchange.response.framing;
-                let decodes = framing == Framing::Chunked && self.exchange.asked.is_1_1;
-                let draft = Draft::judge(&caching.asked, status, head, &caching.rules, arrival);
-                let recording = draft.and_then(|draft| match framing {
-                    _ if self.exchange.response.hides_cache_fields => Err(Unstorable::HiddenFields),
-                    Framing::UntilClose => Err(Unstorable::EndsWithTheConnection),
-                    _ => cache.record(draft, framing.length(), decodes, &caching.rules),
-                });
-                match recording {
-                    Ok(recording) => {
-                        caching.recording = Some(recording);
-                        Ok(())
-                    }
-                    Err(reason) => {
-                        if reason.is_the_responses() {
-                            cache.fetches.refuse(caching.asked.key(), now);
-                        }
-                        caching.give_up();
-                        Err(reason)
-                    }
-                }
-            }
-        };
-        let caching = self.exchange.caching.as_deref_mut()?;
-        let told = Told::Forwarded { why: caching.why, waited: caching.has_waited, stored };
-        caching.told = caching.told.or(Some(told));
-        self.reply.retract(2);
-        told.write(&mut self.reply);
-        let fits = self.reply.push(b"\r\n");
-        debug_assert!(fits, "there was room for it before");
-        None
-    }
-
-    fn answer_validated(&mut self, object: Arc<Object>, now: Instant) -> Op {
-        self.answer_validated_or(object, Told::Validated, now)
-    }
-
-    fn answer_validated_or(&mut self, object: Arc<Object>, told: Told, now: Instant) -> Op {
-        if self.is_unheard() {
-            self.exchange.download = Body::Length(0);
-            return self.relay(now);
-        }
-        // The backend has to send nothing more of use: it is let go by the relay.
-        self.answer_stored(object, told, now)
-    }
-
-    /// An unsafe request has succeeded (RFC 9111 section 4.4).
-    fn invalidate(&self) {
-        let (Some(cache), Some(caching)) = (&self.proxy.cache, &self.exchange.caching) else { return };
-        cache.invalidate(caching.asked.key());
-        let host = caching.asked.host();
-        for reference in cache::references(self.reply.window()) {
-            let Some(target) = cache::on_host(reference, host, caching.asked.target()) else { continue };
-            let Some(route) = self.proxy.routes.find(host, &target) else { continue };
-            let taken_off = self.proxy.routes.taken_off(route);
-            let rest = if begins_with(&target, taken_off) { &target[taken_off.len()..] } else { &target };
-            cache.invalidate(&cache::key(route.index(), host, rest));
-        }
-    }
-
-    /// A piece of a body passes, `has_surplus`: with more than was promised behind it.
-    pub(super) fn feed_cache(&mut self, has_surplus: bool) {
-        let (Some(cache), Some(caching)) = (&self.proxy.cache, &mut self.exchange.caching) else { return };
-        let Some(recording) = &mut caching.recording else { return };
-        if has_surplus || !recording.feed(self.answer.window()) {
-            return caching.give_up();
-        }
-        if self.exchange.download.is_done() {
-            if let Some(recording) = caching.recording.take() {
-                cache.keep(&caching.asked, recording.finish());
-            }
-            caching.lead = None;
-        }
     }
 
     /// Something is refused: whether the cache has something better to say, or there is nobody to be told.

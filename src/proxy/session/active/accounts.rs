@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::Session;
+use super::Active;
 use crate::proxy::backend::count;
 use crate::proxy::cache::Told;
 use crate::proxy::error::{Blame, Error};
@@ -51,7 +51,7 @@ impl Account {
     }
 }
 
-impl Session {
+impl Active {
     /// The final response has this status, and its head this length on the way to the client.
     pub(super) fn answers(&mut self, status: u16, head_bytes: usize) {
         let account = &mut self.exchange.account;

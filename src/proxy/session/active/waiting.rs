@@ -11,7 +11,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CloseReason, Op, Paused, Session, State};
+use super::{Active, Paused, State};
+use crate::proxy::session::{CloseReason, Op};
 
 /// How often a wait for an answer is interrupted by a look at whether the client is still there.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -19,7 +20,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// length of one wait.
 const UPLOAD_LOOK_INTERVAL: Duration = Duration::from_millis(150);
 
-impl Session {
+impl Active {
     /// The operation that comes next may take so long.
     pub(super) fn wait(&mut self, patience: Duration, now: Instant) {
         self.wait_until = now + patience;

@@ -11,12 +11,13 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use super::exchange::{Attempts, Connection};
-use super::{Op, Paused, Peer, Session, State};
+use super::{Active, Paused, State};
 use crate::proxy::error::Error;
 use crate::proxy::rotation::{NoTurn, Turn};
+use crate::proxy::session::{Op, Peer};
 use crate::proxy::vocabulary::BackendId;
 
-impl Session {
+impl Active {
     /// The request is whole, or fills its buffer: it takes its turn.
     pub(super) fn take_turn(&mut self, now: Instant) -> Op {
         self.exchange.attempts = Attempts::default();
