@@ -96,11 +96,6 @@ impl Hosts {
         .collect()
     }
 
-    fn agents(&self) -> Vec<i32> {
-        let all = self.processes().into_iter();
-        all.filter(|(_, line)| line.contains(" agent --open-files ")).map(|(pid, _)| pid).collect()
-    }
-
     /// Nothing of it is left within five seconds from now.
     fn is_gone(&self) {
         let deadline = Instant::now() + GONE_WITHIN;
@@ -269,6 +264,13 @@ fn below(root: u32) -> Vec<Process> {
     }
 }
 
+/// The agents that a run has launched. What one is about to start looks like it until it has become what it is to be.
+fn agents_of(run: &Child) -> Vec<i32> {
+    let own = |process: &Process| u32::try_from(process.parent) == Ok(run.id());
+    let agents = below(run.id()).into_iter().filter(own);
+    agents.filter(|process| process.line.contains(" agent ")).map(|process| process.pid).collect()
+}
+
 /// Gone, or dead and not yet waited for by whoever inherited it.
 fn has_left(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -308,7 +310,7 @@ fn is_installed(name: &str) -> bool {
 fn a_killed_agent_makes_its_trial_invalid_and_the_run_is_gone_on_with_on_the_same_hosts() {
     let hosts = Hosts::new("[\"a\"]");
     let run = hosts.begin_long(GRID);
-    let agents = hosts.agents();
+    let agents = agents_of(&run);
     assert_eq!(agents.len(), 2, "{:?}", hosts.processes());
     signal(agents[0], Signal::SIGKILL);
     let ended = run.wait_with_output().unwrap();
@@ -327,7 +329,7 @@ fn a_killed_agent_makes_its_trial_invalid_and_the_run_is_gone_on_with_on_the_sam
     let before = hosts.stored().trials.len();
     let mut resumed = hosts.run("--resume out").spawn().unwrap();
     wait_for("another trial", || hosts.stored().trials.len() > before);
-    assert_eq!(hosts.agents().len(), 2);
+    assert_eq!(agents_of(&resumed).len(), 2);
     signal(i32::try_from(resumed.id()).unwrap(), Signal::SIGINT);
     assert_eq!(resumed.wait().unwrap().code(), Some(130));
     hosts.is_gone();
