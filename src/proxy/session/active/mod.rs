@@ -228,7 +228,7 @@ impl Active {
         }
     }
 
-    /// When the operation in hand has failed with [`io::ErrorKind::TimedOut`]; `None` if it does not wait.
+    /// When the operation in hand has failed with [`TimedOut`](std::io::ErrorKind::TimedOut); `None` if it does not wait.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
