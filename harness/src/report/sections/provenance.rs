@@ -66,20 +66,24 @@ fn hosts(hosts: &Hosts) -> Vec<(&'static str, String)> {
     let ms = |ns: u64| format!("{:.3} ms", ns as f64 / 1e6);
     let host = |host: &RunHost| {
         let count = |names: &[String]| names.iter().filter(|name| **name == host.name).count();
+        let generators = count(&hosts.load);
+        let (turns, of) = (count(&hosts.backends), hosts.backends.len());
         let roles = [
-            (count(&hosts.load), "load generator"),
-            (usize::from(hosts.balancer == host.name), "balancer"),
-            (count(&hosts.backends), "turn of backends"),
+            (generators > 0).then(|| match generators {
+                1 => "load generator".to_owned(),
+                _ => counted(generators, "load generator"),
+            }),
+            (hosts.balancer == host.name).then(|| "balancer".to_owned()),
+            (turns == of).then(|| "every backend".to_owned()),
+            (turns > 0 && turns < of).then(|| format!("{turns} of {of} backends in turn")),
         ];
-        let roles = roles.into_iter().filter(|(count, _)| *count > 0);
-        let roles =
-            roles.map(|(count, role)| if count == 1 { role.to_owned() } else { format!("{count} {role}s") });
+        let roles: Vec<_> = roles.into_iter().flatten().collect();
         let from_harness = host.round_trip_ns.map_or("unknown".to_owned(), ms);
         format!(
             "{} at {} ({}): {}, {} usable, Linux {}, round trip from the harness {from_harness}",
             host.name,
             host.address,
-            roles.collect::<Vec<_>>().join(", "),
+            roles.join(", "),
             host.host.cpu,
             counted(host.processors.len(), "processor"),
             host.host.kernel,
@@ -139,7 +143,7 @@ mod tests {
         let rows: Vec<_> = (0..table.rows.len()).map(|row| table.plain_row(row).join(": ")).collect();
         assert_eq!(rows.len(), plain + 4);
         for told in [
-            "a at 10.0.0.1 (2 load generators, turn of backends)",
+            "a at 10.0.0.1 (2 load generators, every backend)",
             "b at 10.0.0.2 (balancer)",
             "2 processors usable, Linux k, round trip from the harness 0.200 ms",
             "time to connect, the shortest: a to b 0.051 ms",
