@@ -97,9 +97,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         })
         .context("cannot start a thread; raise the thread limit")?;
+    let shares_nothing = model.workers == Workers::EventLoops;
     announce(&Ready::at(listening)).context("cannot write the ready line")?;
     if args.supervised {
-        let shares_nothing = model.workers == Workers::EventLoops;
         let counted = Arc::clone(&server);
         let connections = move || if shares_nothing { counted.spread.counts() } else { Vec::new() };
         Control::start_counting(connections).context("cannot listen on standard input")?;
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(log) = log {
         log.flush(LOG_PATIENCE);
     }
-    if model.workers == Workers::EventLoops {
+    if shares_nothing {
         let counts: Vec<String> = server.spread.counts().iter().map(ToString::to_string).collect();
         tell(format_args!("roundtable: connections by worker: {}", counts.join(", ")));
     }

@@ -2,7 +2,8 @@
 //!
 //! Who waits: the connection's own thread, in the system call. Where the state lives: on that thread's
 //! stack. What bounds the concurrency: memory and the kernel's limits on threads and mappings. What a waiting
-//! connection costs: a thread (its stack's touched pages and a kernel task) and one small buffer.
+//! connection costs: a thread (its stack's touched pages and a kernel task), one small buffer and the state of an exchange: it
+//! waits inside the read, so that it can give neither back before.
 //!
 //! System calls, as strace shows them (glibc 2.36): a request with keep-alive has five, of which four are reads and writes
 //! and one is the look at the idle connection before it is used (`idle`): whoever waits in a call hears of nothing else, so

@@ -10,8 +10,8 @@ use super::bounds::{
 };
 use super::error::LoadError;
 use super::mix::ALL;
-use super::pace::Surge;
 use super::part::Part;
+use super::surge::Surge;
 
 /// Descriptors beside the connections: standard streams, event queue, whatever the process has open.
 const SPARE_DESCRIPTORS: u64 = 32;

@@ -86,6 +86,14 @@ pub enum LoadError {
         /// As it was given.
         concurrency: u32,
     },
+    /// The system starts no more threads.
+    #[error("cannot start {threads} threads ({reason}); ask for fewer, or raise the limit on threads")]
+    Threads {
+        /// How many there were to be.
+        threads: usize,
+        /// The system's reason.
+        reason: io::Error,
+    },
     /// What each request became is told by one thread.
     #[error("requests are recorded one by one by a single thread; leave --threads out")]
     ThreadsThatRecord,
@@ -229,6 +237,7 @@ impl LoadError {
             | LoadError::Descriptors { .. }
             | LoadError::Poll(_)
             | LoadError::Merge(_)
+            | LoadError::Threads { .. }
             | LoadError::Interrupted
             | LoadError::GaveUp { .. } => false,
         }

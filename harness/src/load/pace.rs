@@ -12,14 +12,13 @@
 //!
 //! Sources: Schroeder, Wierman, Harchol-Balter, "Open versus closed" (NSDI 2006); Tene, "How not to measure latency".
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use thiserror::Error;
 
 use super::part::Part;
+use super::surge::Surge;
 
 /// A rate whose requests were answered at less than this share of it was not sustained, percent.
 pub const SUSTAINED_PERCENT: u64 = 99;
@@ -29,41 +28,6 @@ pub const SUSTAINED_PERCENT: u64 = 99;
 const LATE: Duration = Duration::from_millis(100);
 
 const SECOND_NS: u128 = 1_000_000_000;
-
-/// A time in which more is due than the rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Surge {
-    /// So many times the rate.
-    pub times: u32,
-    /// From then on, after the beginning of the window…
-    pub from: Duration,
-    /// …until then; `None`: to the end.
-    pub until: Option<Duration>,
-}
-
-/// What is no surge.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "{0:?} is no surge; write how many times the rate, 2 to 100, from when and until when, as in 3@2s-4s"
-)]
-pub struct NoSurge(String);
-
-impl FromStr for Surge {
-    type Err = NoSurge;
-
-    fn from_str(text: &str) -> Result<Self, NoSurge> {
-        let of = || {
-            let (times, when) = text.split_once('@')?;
-            let times = times.trim().parse().ok().filter(|times| (2..=100).contains(times))?;
-            let (from, until) = when.split_once('-')?;
-            let time = |text: &str| humantime::parse_duration(text.trim()).ok();
-            let from = time(from)?;
-            let until = if until.trim().is_empty() { None } else { Some(time(until)?) };
-            until.is_none_or(|until| until > from).then_some(Surge { times, from, until })
-        };
-        of().ok_or_else(|| NoSurge(text.to_owned()))
-    }
-}
 
 /// From `at` on so many requests per second are due; `before` it so many were, in requests times nanoseconds per second.
 #[derive(Debug, Clone, Copy)]
@@ -417,9 +381,6 @@ mod tests {
         let lasting: Surge = "2@1s-".parse().unwrap();
         let to_the_end = Pace::new(Some(100), 500).surging(&[lasting]);
         assert_eq!(to_the_end.due(499), ms(1000 + 399 * 5));
-        for text in ["", "3", "3@2s", "1@2s-4s", "3@4s-2s", "x@1s-2s", "3@soon-2s"] {
-            assert!(text.parse::<Surge>().unwrap_err().to_string().ends_with("as in 3@2s-4s"), "{text}");
-        }
     }
 
     #[test]

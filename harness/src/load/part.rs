@@ -1,12 +1,16 @@
 //! How one load is divided between several generators that begin together.
 //!
 //! Owns the shares. Rule: the parts together are the load that one generator would drive, request by request: counts are divided
-//! with the remainder to the first, and of an open loop's schedule each part has every so-manieth request.
+//! with the remainder to the first, and of the schedule of an open loop in N parts each has every Nth
+//! request.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
+
+/// More parts than this drive no load: several hosts with several threads each are far fewer.
+const MOST: u64 = 65_536;
 
 /// Which part of a load a generator drives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +21,7 @@ pub struct Part {
 
 /// What is no part.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is no part of a load; write which of how many, as in 1/2")]
+#[error("{0:?} is no part of a load; write which of how many, at most 65536, as in 1/2")]
 pub struct NoPart(String);
 
 impl Part {
@@ -84,7 +88,7 @@ impl FromStr for Part {
         let of = || {
             let (number, of) = text.split_once('/')?;
             let (number, of): (u64, u64) = (number.parse().ok()?, of.parse().ok()?);
-            (1..=of).contains(&number).then(|| Part { number: number - 1, of })
+            (of <= MOST && (1..=of).contains(&number)).then(|| Part { number: number - 1, of })
         };
         of().ok_or_else(|| NoPart(text.to_owned()))
     }
@@ -122,7 +126,9 @@ mod tests {
     fn a_part_is_written_as_which_of_how_many() {
         let second: Part = "2/3".parse().unwrap();
         assert_eq!((second.to_string().as_str(), second.place(4)), ("2/3", 13));
-        for text in ["", "1", "0/2", "3/2", "a/b", "1/0"] {
+        for text in
+            ["", "1", "0/2", "3/2", "a/b", "1/0", "1/65537", "18446744073709551615/18446744073709551615"]
+        {
             assert!(text.parse::<Part>().unwrap_err().to_string().ends_with("as in 1/2"), "{text}");
         }
     }

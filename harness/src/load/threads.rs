@@ -6,7 +6,8 @@
 //! where none was given.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
 
 use super::config::{LoadConfig, allow_descriptors};
 use super::engine::Load;
@@ -89,8 +90,8 @@ impl ThreadedLoad {
     /// As there, of the first thread that has one.
     pub fn measure(&mut self) -> Result<LoadReport, LoadError> {
         let reports = self.on_each(Load::measure)?;
-        if let ([_], Some(report)) = (reports.as_slice(), reports.first()) {
-            return Ok(report.clone());
+        if let [only] = reports.as_slice() {
+            return Ok(only.clone());
         }
         let mut report = LoadReport::merged(&reports).map_err(LoadError::Merge)?;
         let ends =
@@ -122,28 +123,39 @@ impl ThreadedLoad {
         &mut self,
         act: impl Fn(&mut Load) -> Result<T, LoadError> + Sync,
     ) -> Result<Vec<T>, LoadError> {
-        let (act, stop, together) = (&act, &self.stop, &Barrier::new(self.each.len()));
+        let (act, stop) = (&act, &self.stop);
         self.each.iter_mut().for_each(|load| load.stop_on(Arc::clone(stop)));
         if let [only] = self.each.as_mut_slice() {
             return Ok(vec![act(only)?]);
         }
+        // Closed until all threads are there: then all begin.
+        let gate = RwLock::new(());
         let drive = |load: &mut Load| {
-            together.wait();
+            drop(gate.read());
             let done = act(load);
             if done.is_err() {
                 stop.store(true, Ordering::Relaxed);
             }
             done
         };
-        let done = std::thread::scope(|scope| {
-            let drive = &drive;
-            let driven: Vec<_> = self.each.iter_mut().map(|load| scope.spawn(move || drive(load))).collect();
+        let done = thread::scope(|scope| {
+            let (drive, threads) = (&drive, self.each.len());
+            let closed = gate.write();
+            let start =
+                |load| thread::Builder::new().name("load".into()).spawn_scoped(scope, move || drive(load));
+            let driven = self.each.iter_mut().map(start).collect::<Result<Vec<_>, _>>();
+            if driven.is_err() {
+                // Those that were started have nothing to do.
+                stop.store(true, Ordering::Relaxed);
+            }
+            drop(closed);
+            let driven = driven.map_err(|reason| LoadError::Threads { threads, reason })?;
             let done = driven.into_iter().map(|thread| match thread.join() {
                 Ok(done) => done,
                 Err(panic) => std::panic::resume_unwind(panic),
             });
-            done.collect::<Vec<_>>()
-        });
+            Ok::<_, LoadError>(done.collect::<Vec<_>>())
+        })?;
         // One that was stopped because of another is not the cause.
         let (mut values, mut interrupted) = (Vec::new(), None);
         for done in done {

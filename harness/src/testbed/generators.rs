@@ -55,8 +55,8 @@ impl Generators {
             began.push(told.began_monotonic_ns.and_then(|there_ns| load.here_ns(there_ns)));
             reports.push(told.report);
         }
-        if let ([_], Some(report)) = (reports.as_slice(), reports.first().cloned()) {
-            return Ok(Finished { report, began_apart_ns: 0 });
+        if let [only] = reports.as_slice() {
+            return Ok(Finished { report: only.clone(), began_apart_ns: 0 });
         }
         let nonsense = |reason: String| ChildError::Nonsense {
             role: "a load generator".to_owned(),

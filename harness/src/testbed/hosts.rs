@@ -111,7 +111,8 @@ pub fn parse(file: &str, text: &str) -> Result<Hosts, HostsError> {
             || name.get_ref().is_empty()
             || !name.get_ref().chars().all(is_plain)
         {
-            let reason = "the name stands in a command line: use letters, digits and what follows no hyphen, as in [host.a]";
+            let reason = "the name stands in a command line: write it without blanks, in ASCII, and with no hyphen at its beginning, \
+                          as in [host.a]";
             return Err(mistake(name.span().start, reason.to_owned()));
         }
         let address = table.address.get_ref().parse::<IpAddr>().ok();
@@ -195,7 +196,7 @@ backends = ["a", "b.example"]
                 "the hosts are a, b.example: add a [host.c]",
             ),
             ("[\"a\", \"b.example\"]", "[\"a\", \"d\"]", 11, "there is no host \"d\""),
-            ("[host.a]", "[host.-a]", 4, "use letters, digits"),
+            ("[host.a]", "[host.-a]", 4, "no hyphen at its beginning"),
             ("/opt/roundtable", " ", 3, "give its path on the hosts"),
             ("balancer = \"b.example\"", "balancer = 1", 10, "invalid type"),
         ] {

@@ -111,12 +111,21 @@ impl Testbed {
             let launch = |name: &String| {
                 let (name, command) = (name.clone(), hosts.launcher.command(name, &agent));
                 let interrupt = &interrupt;
-                scope.spawn(move || Link::launch(&name, command, interrupt))
+                let host = name.clone();
+                let launched = std::thread::Builder::new()
+                    .name("launch".into())
+                    .spawn_scoped(scope, move || Link::launch(&name, command, interrupt));
+                launched.map_err(|reason| LinkError::Refused {
+                    host,
+                    what: "be launched".to_owned(),
+                    reason: format!("{reason}; raise the limit on threads of this machine"),
+                })
             };
+            // All of them, before the first is waited for.
             let launched: Vec<_> = names.iter().map(launch).collect();
             launched
                 .into_iter()
-                .map(|link| match link.join() {
+                .map(|link| match link?.join() {
                     Ok(link) => link,
                     Err(panic) => std::panic::resume_unwind(panic),
                 })

@@ -3,11 +3,10 @@
 //! Owns what must hold for all hosts before anything is measured, and what of them is stored; how they are reached is the
 //! harness's. Rule: every host runs the very same program as this one, or nothing is measured.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use roundtable_harness::host::HostError;
 use roundtable_harness::plan::{Layout, Plan};
 use roundtable_harness::record;
@@ -36,7 +35,7 @@ pub(super) fn of_resumed(asked: Option<Hosts>, stored: &Environment) -> anyhow::
             bail!("this run was begun on one machine; leave --hosts out, or begin a new run without --resume")
         }
         (Some(asked), Some(_)) => Ok(Some(asked)),
-        (None, stored) => Ok(stored.as_ref().map(stored_hosts)),
+        (None, stored) => stored.as_ref().map(stored_hosts).transpose(),
     }
 }
 
@@ -109,21 +108,18 @@ pub(super) fn described(testbed: &Testbed, hosts: Option<&Hosts>) -> anyhow::Res
     let Some(hosts) = hosts else { return Ok(None) };
     let topology = testbed.topology();
     let names = |hosts: &[Host]| hosts.iter().map(|host| host.name.clone()).collect();
-    let address = |name: &str| {
-        let of = topology.hosts().into_iter().find(|host| host.name == name);
-        of.map_or(IpAddr::from([0, 0, 0, 0]), |host| host.address)
-    };
-    let each = testbed.links().into_iter().map(|link| {
+    let each = topology.hosts().into_iter().filter_map(|host| {
+        let link = testbed.links().into_iter().find(|link| link.host() == host.name)?;
         let hello = link.hello().clone();
-        RunHost {
-            name: link.host().to_owned(),
-            address: address(link.host()),
+        Some(RunHost {
+            name: host.name.clone(),
+            address: host.address,
             version: hello.version,
             sha256: hello.sha256,
             processors: hello.processors,
             host: hello.host,
             round_trip_ns: link.round_trip_ns(),
-        }
+        })
     });
     let program = hosts.program.clone().map_or_else(own_program, Ok)?;
     Ok(Some(record::Hosts {
@@ -169,18 +165,18 @@ fn connects(testbed: &Testbed) -> anyhow::Result<Vec<Connect>> {
     Ok(connects)
 }
 
-fn stored_hosts(stored: &record::Hosts) -> Hosts {
-    let host = |name: &String| Host {
-        name: name.clone(),
-        address: stored.find(name).map_or(IpAddr::from([0, 0, 0, 0]), |host| host.address),
+fn stored_hosts(stored: &record::Hosts) -> anyhow::Result<Hosts> {
+    let host = |name: &String| match stored.find(name) {
+        Some(host) => Ok(Host { name: name.clone(), address: host.address }),
+        None => Err(anyhow!(
+            "its environment.json names a host {name:?} and not where that is; give --hosts FILE behind --resume"
+        )),
     };
-    Hosts {
-        launcher: Launcher::of(&stored.launch),
-        program: Some(stored.program.clone()),
-        topology: Topology {
-            load: stored.load.iter().map(host).collect(),
-            balancer: host(&stored.balancer),
-            backends: stored.backends.iter().map(host).collect(),
-        },
-    }
+    let each = |names: &[String]| names.iter().map(host).collect::<anyhow::Result<Vec<_>>>();
+    let topology = Topology {
+        load: each(&stored.load)?,
+        balancer: host(&stored.balancer)?,
+        backends: each(&stored.backends)?,
+    };
+    Ok(Hosts { launcher: Launcher::of(&stored.launch), program: Some(stored.program.clone()), topology })
 }

@@ -156,7 +156,7 @@ pub(in crate::models) fn run<R: Runtime>(
                 Op::Write(peer, buf) if R::RETRIES_WRITES => {
                     let write =
                         |context: &mut Context<'_>| connection.poll_write(*peer, context, buf.window());
-                    let outcome = timer.tried_once_within(deadline, write).await;
+                    let outcome = timer.retried_within(deadline, write).await;
                     Done::Transferred(outcome, std::mem::take(buf))
                 }
                 Op::Write(peer, buf) => {
@@ -221,17 +221,20 @@ impl<R: Runtime> Connection<R> {
 
     /// Closes the backend in hand, and has an idle one to `backend` if there is one and it may.
     fn take_idle(&mut self, backend: BackendId, reuse: bool, now: Instant) -> bool {
-        self.backend = None;
-        while reuse && let Some(kept) = lock(&self.idle).take(backend, now) {
+        self.backend = if reuse { self.usable_idle(backend, now) } else { None };
+        self.backend.is_some()
+    }
+
+    fn usable_idle(&self, backend: BackendId, now: Instant) -> Option<R::Stream> {
+        loop {
+            // The look at it needs no lock, which the condition of a `while let` would hold.
+            let kept = lock(&self.idle).take(backend, now)?;
             let stream = kept.connection;
             // The reactor knows; the socket is asked only where it has told of something, or the connection is suspect.
-            let is_sound = !(kept.is_suspect || R::has_told(&stream));
-            if is_sound || is_usable(&self.server.proxy, backend, &stream) {
-                self.backend = Some(stream);
-                return true;
+            if !(kept.is_suspect || R::has_told(&stream)) || is_usable(&self.server.proxy, backend, &stream) {
+                return Some(stream);
             }
         }
-        false
     }
 }
 
@@ -284,9 +287,10 @@ impl<R: Runtime> Alarm<'_, R> {
         })
     }
 
-    /// Awaits a write that would be tried again at each wake-up: there is none for the timer but the last, and no try then. A
-    /// little may fit before the kernel calls the socket writable, and would begin the time anew.
-    fn tried_once_within<T>(
+    /// The same for a write, where a runtime does not tell what has woken the task up: it is tried at first and then at each
+    /// wake-up, of which the timer causes only the one when the time is over, and nothing is tried then. A little may fit before
+    /// the kernel calls the socket writable, and would begin the time anew.
+    fn retried_within<T>(
         &mut self,
         deadline: Option<Instant>,
         mut write: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,

@@ -60,7 +60,7 @@ fn reading(answer: &Answered) -> String {
         }
         Answered::Claims(_) => {
             "Each claim has one ratio lie over 1, under 1 or at it, over all conditions that it is about; the claims of a run \
-             share the level between them. What is confirmed or refuted is so under these conditions, on this machine."
+             share the level between them. What is confirmed or refuted is so under these conditions, on this testbed."
                 .to_owned()
         }
     }

@@ -166,7 +166,7 @@ pub fn sentence(families: &Families) -> String {
         (Conclusion::Above, "more"),
     ]);
     let end = format!(
-        "it {cpu}: this holds for these models on this machine under this load, and for the means of the families{}.",
+        "it {cpu}: this holds for these models on this testbed under this load, and for the means of the families{}.",
         exceptions(families)
     );
     let Some(load) = prose::load::name_with_times(families.load) else {

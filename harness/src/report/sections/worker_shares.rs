@@ -4,7 +4,7 @@ use super::Source;
 use crate::analysis::summary::CellSummary;
 use crate::plan::{Accept, Cell, Connections};
 use crate::report::section::{Column, Section, Table};
-use crate::report::value::{NOTHING, Value};
+use crate::report::value::Value;
 use crate::statistics::Spread;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
@@ -55,7 +55,7 @@ fn row(cell: &Cell, trials: &CellSummary) -> Option<Vec<Value>> {
         if condition.accept == Accept::Reuseport { "the kernel" } else { "one acceptor" }.into(),
         Value::count(u32::try_from(workers).unwrap_or(u32::MAX)),
         seen.into(),
-        if workers == 0 { NOTHING.into() } else { format!("{:.0} %", 100.0 / workers as f64).into() },
+        format!("{:.0} %", 100.0 / workers as f64).into(),
     ])
 }
 

@@ -12,7 +12,7 @@ fn small() -> Run {
 #[test]
 fn of_one_block_nothing_can_be_told() {
     let families = Families::of(&small().blocks(1).build()).unwrap();
-    insta::assert_snapshot!(sentence(&families), @"Async served more requests per second than threaded in none of 2 cells, fewer in none, no verdict in 2 (one block); it used less CPU time of the balancer per request in none of 2 cells, more in none, no verdict in 2 (one block): this holds for these models on this machine under this load, and for the means of the families.");
+    insta::assert_snapshot!(sentence(&families), @"Async served more requests per second than threaded in none of 2 cells, fewer in none, no verdict in 2 (one block); it used less CPU time of the balancer per request in none of 2 cells, more in none, no verdict in 2 (one block): this holds for these models on this testbed under this load, and for the means of the families.");
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn a_cell_that_the_client_bounded_is_counted_apart() {
         }
     }
     let families = Families::of(&stored).unwrap();
-    insta::assert_snapshot!(sentence(&families), @"Async served more requests per second than threaded in 2 of 2 cells (ratios 1.18 to 1.20, at least so where the client was the limit), fewer in none; it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this machine under this load, and for the means of the families.");
+    insta::assert_snapshot!(sentence(&families), @"Async served more requests per second than threaded in 2 of 2 cells (ratios 1.18 to 1.20, at least so where the client was the limit), fewer in none; it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this testbed under this load, and for the means of the families.");
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn the_table_and_the_sentence_of_a_closed_loop() {
            1     10       8  1.20 (1.15–1.25)  <0.001  async faster  0.84 (0.81–0.87)  <0.001  async cheaper
            2     10       8  1.18 (1.13–1.23)  <0.001  async faster  0.84 (0.83–0.86)  <0.001  async cheaper
     ");
-    insta::assert_snapshot!(sentence(&families), @"Async served more requests per second than threaded in 2 of 2 cells (ratios 1.18 to 1.20), fewer in none; it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this machine under this load, and for the means of the families.");
+    insta::assert_snapshot!(sentence(&families), @"Async served more requests per second than threaded in 2 of 2 cells (ratios 1.18 to 1.20), fewer in none; it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this testbed under this load, and for the means of the families.");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn the_table_and_the_sentence_of_an_open_loop_are_of_response_times() {
            1     10       8  0.84 (0.80–0.87) quicker  0.77 (0.74–0.79) quicker  0.84 (0.81–0.87) cheaper
            2     10       8  0.84 (0.81–0.88) quicker  0.80 (0.78–0.83) quicker  0.84 (0.83–0.86) cheaper
     ");
-    insta::assert_snapshot!(sentence(&families), @"Open loop at 2,000 requests per second, latency from the intended send time: async had a shorter p50 response time than threaded in 2 of 2 cells (ratio 0.84), a longer one in none; it had a shorter p99 in 2 of 2 cells (ratios 0.77 to 0.80), a longer one in none; it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this machine under this load, and for the means of the families.");
+    insta::assert_snapshot!(sentence(&families), @"Open loop at 2,000 requests per second, latency from the intended send time: async had a shorter p50 response time than threaded in 2 of 2 cells (ratio 0.84), a longer one in none; it had a shorter p99 in 2 of 2 cells (ratios 0.77 to 0.80), a longer one in none; it used less CPU time of the balancer per request in 2 of 2 cells (ratio 0.84), more in none: this holds for these models on this testbed under this load, and for the means of the families.");
     insta::assert_snapshot!(method(&families), @"Threaded: threads, pool; async: mio, tokio. Each ratio is of the families' geometric means within a block: the geometric mean over blocks, and in brackets the interval that its verdict was made from (those of all cells hold together in at least 90 % of runs; none is narrower than the noise floor). Tests: Student's t on the logarithms, after Holm's correction for the number of cells; a verdict at 5 % and beyond the noise floor (a model against itself): unknown for p50, unknown for p99, unknown for CPU. Open loop at 2,000 requests per second, latency from the intended send time, the same for all: throughput is not compared.");
 }
 
