@@ -157,7 +157,7 @@ fn a_run_over_two_hosts_measures_every_cell_and_stores_its_hosts() {
     assert_eq!(ways, [("a", "b"), ("b", "a")]);
     assert!(kept.connects.iter().all(|way| way.fastest_ns > 0));
     let page = fs::read_to_string(hosts.path("reports/out/index.html")).unwrap();
-    assert!(page.contains("b at 127.0.0.2 (balancer, turn of backends)"), "{page}");
+    assert!(page.contains("b at 127.0.0.2 (balancer, 1 of 2 backends in turn)"));
     assert!(page.contains("round trip from the harness") && page.contains("time to connect"));
     hosts.is_gone();
 }
