@@ -6,11 +6,14 @@ use std::fs;
 use std::path::Path;
 
 use roundtable_harness::analysis::Analysis;
+use roundtable_harness::analysis::answers::{Answered, claim};
 use roundtable_harness::analysis::metric::Metric;
 use roundtable_harness::analysis::ratio::{Bound, Conclusion};
 use roundtable_harness::analysis::verdicts::{AaTally, OfMetric};
 use roundtable_harness::plan::Competitor;
+use roundtable_harness::record::store::suite;
 use roundtable_harness::record::{Outcome, Stored, store};
+use roundtable_harness::statistics::interval::Interval;
 use roundtable_harness::statistics::verdict::{Compared, Judged, Verdict, judge};
 
 fn root() -> &'static Path {
@@ -136,4 +139,35 @@ fn the_same_five_blocks_settle_more_since_comparisons_share_what_they_know_of_sp
     assert!(cpu.1 > cpu.0 && throughput.1 > throughput.0, "{cpu:?} {throughput:?}");
     let told = |(before, now, all): (usize, usize, usize)| format!("{now} of {all} (before {before})");
     claimed(&format!("in CPU time {}, in throughput {}", told(cpu), told(throughput)));
+}
+
+#[test]
+fn the_claims_stand_in_the_readme_with_the_ratio_and_the_outcome_that_their_stored_runs_have() {
+    let suite = suite::read(&root().join("results/claims")).unwrap().unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let mut rows = readme.lines().skip_while(|line| !line.starts_with("| claim | ratio measured")).skip(2);
+    let mut count = 0;
+    for stored in &suite.runs {
+        for answered in Analysis::of(stored.as_ref().unwrap()).answers {
+            let Answered::Claims(tested) = answered else { continue };
+            for of in tested {
+                let row = rows.next().unwrap();
+                let judged = of.ratio.unwrap().judged;
+                let Interval { low, high } = judged.interval.unwrap();
+                assert!(
+                    row.contains(&format!("{:.2} ({low:.2}–{high:.2})", judged.ratio)),
+                    "{row}: {judged:?}"
+                );
+                let outcome = match of.outcome {
+                    claim::Outcome::Confirmed => "| confirmed",
+                    claim::Outcome::Refuted => "| refuted",
+                    _ => "| neither",
+                };
+                assert!(row.contains(outcome), "{row}: {:?}", of.outcome);
+                count += 1;
+            }
+        }
+    }
+    assert_eq!(count, 8);
+    assert!(!rows.next().unwrap().starts_with('|'));
 }

@@ -59,13 +59,87 @@ fn a_scenario_of_ones_own_is_run_and_its_questions_are_answered() {
             .iter()
             .all(|trial| matches!(trial.outcome, roundtable_harness::record::Outcome::Measured(_)))
     );
-    let page = fs::read_to_string(dir.path().join("reports/own-rates/index.html")).unwrap();
-    assert!(page.contains("M/M/c"), "the table of the queue");
-    let again = roundtable(&dir, &["report", "own-backends", "--results", "out", "--reports", "again"]);
+    let of_rates = fs::read_to_string(dir.path().join("reports/out/own-rates/index.html")).unwrap();
+    assert!(of_rates.contains("M/M/c"), "the table of the queue");
+    let again = roundtable(&dir, &["report", "out/own-backends", "--results", ".", "--reports", "again"]);
     assert!(again.status.success(), "{}", text(&again.stderr));
-    let [first, second] =
-        ["reports", "again"].map(|at| fs::read(dir.path().join(at).join("own-backends/report.md")).unwrap());
+    let [first, second] = ["reports", "again"]
+        .map(|at| fs::read(dir.path().join(at).join("out/own-backends/report.md")).unwrap());
     assert_eq!(first, second);
+}
+
+const TWO: &str = r#"
+question = "Is a suite whole?"
+
+[[run]]
+name = "first"
+models = "mio"
+base = { backends = 1, concurrency = 2, requests = 20, warmup = 2 }
+gates.steal-limit = 100
+figures = ["cpu"]
+
+[[run]]
+name = "second"
+question = "And its second run?"
+models = "threads"
+base = { backends = 1, concurrency = 2, requests = 20, warmup = 2 }
+gates.steal-limit = 100
+"#;
+
+#[test]
+fn several_runs_have_one_report_that_tells_what_is_missing_and_are_gone_on_with_as_one() {
+    let dir = tempdir().unwrap();
+    fs::write(dir.path().join("two.toml"), TWO).unwrap();
+    let run = roundtable(&dir, &["run", "--scenario", "two.toml", "--blocks", "1", "--out", "results/both"]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    assert!(text(&run.stdout).contains("report: reports/both/index.html"), "{}", text(&run.stdout));
+    let report = || fs::read_to_string(dir.path().join("reports/both/report.md")).unwrap();
+    let whole = report();
+    assert!(whole.contains("## two: Is a suite whole?\n"), "{whole}");
+    assert!(whole.contains("### second: And its second run?\n"), "{whole}");
+    // Its figures and the runs' reports are where it says.
+    for file in ["two-first/cpu.png", "two-first/index.html", "two-second/index.html"] {
+        assert!(whole.contains(&format!("({file})")), "{whole}");
+        assert!(dir.path().join("reports/both").join(file).is_file(), "{file}");
+    }
+
+    // Without a name it is the newest command's; made again it is the same.
+    let made_again = |arguments: &[&str]| {
+        let made = roundtable(&dir, &[&["report"], arguments].concat());
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        report()
+    };
+    assert_eq!(made_again(&[]), whole);
+
+    let second = dir.path().join("results/both/two-second");
+    fs::rename(&second, dir.path().join("elsewhere")).unwrap();
+    assert!(made_again(&["both"]).contains("two-second is missing: there is no run"));
+
+    let resumed = roundtable(&dir, &["run", "--resume", "results/both"]);
+    let told = text(&resumed.stderr);
+    assert!(resumed.status.success(), "{told}");
+    assert!(
+        told.contains("two-first is complete") && told.contains("run 1 of 1: results/both/two-second"),
+        "{told}"
+    );
+    assert!(!store::read(&second).unwrap().trials.is_empty());
+    assert!(!report().contains("is missing"), "{}", report());
+
+    // A suite is no run: what is of one run alone names the others.
+    for arguments in
+        [&["compare", "both"][..], &["report", "both", "--full"], &["report", "both", "--format", "csv"]]
+    {
+        let refused = roundtable(&dir, arguments);
+        assert!(!refused.status.success());
+        let told = text(&refused.stderr);
+        assert!(told.contains("name one of"), "{told}");
+    }
+    let unknown =
+        roundtable(&dir, &["run", "--scenario", "all", "--models", "weather", "--out", "results/none"]);
+    assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown.stderr));
+    assert!(!dir.path().join("results/none").exists());
+    let taken = roundtable(&dir, &["run", "--scenario", "two.toml", "--out", "results/both"]);
+    assert!(text(&taken.stderr).contains("--resume results/both"), "{}", text(&taken.stderr));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `roundtable report`: makes a stored run's report again, whole or in one form, or puts parts of it into another document.
+//! `roundtable report`: makes the report of a stored run or suite again, whole or in one form, or puts parts of it into another
+//! document.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use roundtable_harness::analysis::published;
 use roundtable_harness::probes::Passes;
 use roundtable_harness::record::Stored;
 use roundtable_harness::record::store;
+use roundtable_harness::record::store::suite::{self, StoredSuite};
 use roundtable_harness::report::{self, Beside, Form};
 
 use crate::console::{print, width};
@@ -18,7 +20,7 @@ use crate::console::{print, width};
 /// Arguments of `roundtable report`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The run: its name under the results folder, or a path [default: the newest run]
+    /// The run, or the suite of several: its name under the results folder, or a path [default: the newest]
     run: Option<String>,
     /// Folder that holds the runs
     #[arg(long, value_name = "DIR", default_value = "results")]
@@ -47,8 +49,26 @@ enum Format {
     Html,
 }
 
+impl Format {
+    fn form(self) -> Form {
+        match self {
+            Format::Csv => Form::Csv,
+            Format::Json => Form::Json,
+            Format::Markdown => Form::Markdown,
+            Format::Html => Form::Html,
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let dir = store::locate(&args.results, args.run.as_deref())?;
+    let mut dir = store::locate(&args.results, args.run.as_deref())?;
+    if args.run.is_none() {
+        // Who asks for the newest means all that its command measured.
+        dir = store::suite_of(&dir).unwrap_or(dir);
+    }
+    if let Some(suite) = suite::read(&dir)? {
+        return of_suite(args, &suite, &dir);
+    }
     let stored = store::read(&dir)?;
     let beside = beside(&dir)?;
     let text = match (FaultRun::of(&stored), args.format, &args.splice) {
@@ -73,9 +93,42 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What stands beside the run in `dir`: its passes, and the tables of 2021 where its folder's neighbour holds them.
+/// The report of several runs, in the form that is asked for, and those of its runs to which it leads.
+fn of_suite(args: &Args, suite: &StoredSuite, dir: &Path) -> anyhow::Result<ExitCode> {
+    if let Some(format) = args.format {
+        print(&report::suite::in_form(suite, format.form())?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.full || args.splice.is_some() {
+        let option = if args.full { "--full" } else { "--splice" };
+        bail!("{option} is of one run; name one of those of {0}, as in {0}/RUN", suite.name);
+    }
+    for (run, stored) in suite.suite.runs.iter().zip(&suite.runs) {
+        let Ok(stored) = stored else { continue };
+        match FaultRun::of(stored) {
+            Some(run) => report::write_faults(run, &args.reports)?,
+            None => report::write(stored, &beside(&dir.join(&run.folder))?, &args.reports)?,
+        };
+    }
+    print_suite(suite, dir, &args.reports)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the report over the runs of `suite` in `dir`, and prints what they found.
+pub(super) fn print_suite(suite: &StoredSuite, dir: &Path, reports: &Path) -> anyhow::Result<()> {
+    report::suite::write(suite, reports)?;
+    let page = reports.join(&suite.name).join("index.html");
+    let place = format!("\nreport: {} (runs: {})\n", page.display(), dir.display());
+    print(&(report::terminal::of_suite(suite, width()) + &place))
+}
+
+/// What stands beside the run in `dir`: its passes, and the tables of 2021 where its folder's neighbour, or its suite's, holds
+/// them.
 pub(super) fn beside(dir: &Path) -> anyhow::Result<Beside> {
-    let published = dir.parent().map(|results| published::rows(&results.join("published"))).transpose()?;
+    let suite = store::suite_of(dir);
+    let outermost = suite.as_deref().unwrap_or(dir);
+    let published =
+        outermost.parent().map(|results| published::rows(&results.join("published"))).transpose()?;
     Ok(Beside { passes: Passes::read(dir)?, published: published.unwrap_or_default() })
 }
 
@@ -91,15 +144,9 @@ fn in_form(
     beside: &Beside,
     format: Format,
 ) -> anyhow::Result<String> {
-    let form = match format {
-        Format::Csv => Form::Csv,
-        Format::Json => Form::Json,
-        Format::Markdown => Form::Markdown,
-        Format::Html => Form::Html,
-    };
     Ok(match run {
-        Some(run) => report::faults_in_form(run, form)?,
-        None => report::in_form(stored, beside, form)?,
+        Some(run) => report::faults_in_form(run, format.form())?,
+        None => report::in_form(stored, beside, format.form())?,
     })
 }
 

@@ -13,6 +13,7 @@ mod peers;
 mod rate;
 mod resume;
 mod scenario;
+mod suite;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -41,6 +42,7 @@ use roundtable_harness::trial::rate_search::{Rate, RateError};
 use roundtable_harness::trial::runner::{self, Ending, Observer};
 
 use self::other_runs::{OtherRuns, Watched};
+use self::scenario::Asked;
 use super::signals;
 use super::usage::OfUsage;
 use crate::console::{print, tell, width};
@@ -68,33 +70,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn run_or_resume(args: &Args) -> anyhow::Result<ExitCode> {
     let interrupt = interrupt_on_signal()?;
     if let Some(run) = &args.resume {
-        let (store, trials, testbed) = resume::resume(args, run.as_deref(), &interrupt)?;
-        return measure(args, store, &trials, None, &testbed);
+        return match suite::resume(args, &interrupt)? {
+            Some(code) => Ok(code),
+            None => resume_and_measure(args, run.as_deref(), &interrupt),
+        };
     }
     // A mistake in the file is told before anything else is done.
     hosts::asked(args).usage()?;
-    let runs = scenario::runs(args).usage()?;
-    let [only] = &runs[..] else { return one_after_another(&runs, &interrupt) };
-    begin_and_measure(only, &interrupt)
+    match scenario::asked(args).usage()? {
+        Asked::One(only) => begin_and_measure(&only, &interrupt),
+        Asked::Several { dir, runs } => suite::begin(&dir, runs, args, &interrupt),
+    }
 }
 
-/// Several runs. One that fails keeps none of the others from being run.
-fn one_after_another(runs: &[Args], interrupt: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
-    let mut worst = ExitCode::SUCCESS;
-    for (place, args) in (1..).zip(runs) {
-        let name = args.out.as_deref().map(|out| out.display().to_string()).unwrap_or_default();
-        tell(format_args!("\nrun {place} of {}: {name}", runs.len()));
-        match begin_and_measure(args, interrupt) {
-            Ok(code) if code == ExitCode::from(INTERRUPTED) => return Ok(code),
-            Ok(ExitCode::SUCCESS) => {}
-            Ok(code) => worst = code,
-            Err(error) => {
-                tell(format_args!("roundtable: {name} is left out: {error:#}"));
-                worst = ExitCode::FAILURE;
-            }
-        }
-    }
-    Ok(worst)
+fn resume_and_measure(
+    args: &Args,
+    run: Option<&str>,
+    interrupt: &Arc<AtomicBool>,
+) -> anyhow::Result<ExitCode> {
+    let (store, trials, testbed) = resume::resume(args, run, interrupt)?;
+    measure(args, store, &trials, None, &testbed)
 }
 
 fn begin_and_measure(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
@@ -196,16 +191,20 @@ fn names() -> Vec<&'static str> {
     MODELS.iter().map(|model| model.name).collect()
 }
 
+/// What `args` ask for, whatever of it this machine has.
+fn planned(args: &Args) -> anyhow::Result<Plan> {
+    let peers = peers::asked(args.peers.as_deref()).usage()?;
+    let known = Candidates { models: &names(), peers: &peers };
+    let is_of_faults = args.factors.of(&factor::FAULT).is_some();
+    if is_of_faults { fault::plan(args, known).usage() } else { args.plan(known).usage() }
+}
+
 /// A new run, as the arguments ask, and where it is measured; `None` when the user stopped the search for its rate.
 fn begin(
     args: &Args,
     interrupt: &Arc<AtomicBool>,
 ) -> anyhow::Result<Option<(Store, Option<OtherRuns>, Testbed)>> {
-    let peers = peers::asked(args.peers.as_deref()).usage()?;
-    let known = Candidates { models: &names(), peers: &peers };
-    let plan =
-        if args.factors.of(&factor::FAULT).is_some() { fault::plan(args, known) } else { args.plan(known) };
-    let mut plan = plan.usage()?;
+    let mut plan = planned(args)?;
     leave_out_unavailable(&mut plan)?;
     if args.scenario.is_some() {
         scenario::fit(&mut plan)?;

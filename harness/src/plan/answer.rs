@@ -146,6 +146,10 @@ pub enum Expectation {
     Below,
     /// 1, within the margin that is called equivalent.
     Equivalent,
+    /// 1 or under it: what is claimed is that nothing is gained.
+    NotAbove,
+    /// 1 or over it.
+    NotBelow,
 }
 
 /// A promise of response times: so many percent of all within so long, as in `p99<10ms`.

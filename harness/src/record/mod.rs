@@ -1,4 +1,5 @@
-//! What a run leaves behind: `environment.json`, and a line of `trials.jsonl` for each trial.
+//! What a run leaves behind: `environment.json`, and a line of `trials.jsonl` for each trial. Several runs of one command
+//! stand in a folder that says so, `suite.json`.
 
 mod earlier;
 pub mod environment;

@@ -1,13 +1,15 @@
 //! A run's folder: `environment.json`, written when the run begins, and `trials.jsonl`, one line a trial.
 //!
-//! Owns the writing; `read` and `locate` own the reading, `error` what can be wrong. The shapes are
+//! Owns the writing; `read` and `locate` own the reading, `suite` the folder of several runs, `error` what can be wrong. The shapes are
 //! [`crate::record`]'s. Rules: a trial is on disk before the next one starts; what is there is never overwritten; a
 //! line that a killed writer left unfinished is not a trial, any other line that cannot be read is an error that names
 //! it; one writer a folder.
 
 mod error;
 mod locate;
+mod name;
 mod read;
+pub mod suite;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -24,6 +26,7 @@ use super::{Environment, Stored, Trial};
 
 pub use self::error::StoreError;
 pub use self::locate::locate;
+pub use self::name::suite_of;
 
 const ENVIRONMENT: &str = "environment.json";
 const TRIALS: &str = "trials.jsonl";
@@ -116,7 +119,7 @@ impl Store {
     /// Opens the run in `dir` to append to it, and reads what it holds. A torn last line is cut off.
     pub fn resume(dir: &Path) -> Result<(Store, Stored), StoreError> {
         // The folder's state is told by `read`; here its file is opened without being made.
-        must_hold_a_run(dir)?;
+        must_hold_one_run(dir)?;
         if dir.join(FAULTS).is_file() {
             return Err(StoreError::Earlier(dir.to_path_buf()));
         }
@@ -207,8 +210,20 @@ pub fn read_comparable(dir: &Path) -> Result<Stored, StoreError> {
 
 /// Reads the run in `dir`. A torn last line is left out; a broken line elsewhere is an error that names it.
 pub fn read(dir: &Path) -> Result<Stored, StoreError> {
-    must_hold_a_run(dir)?;
+    must_hold_one_run(dir)?;
     Ok(read_all(dir)?.0)
+}
+
+/// Whether `dir` holds a run, and not a suite of them.
+fn must_hold_one_run(dir: &Path) -> Result<(), StoreError> {
+    if !dir.join(ENVIRONMENT).exists()
+        && let Some(suite) = suite::asked_for(dir)?
+    {
+        let folders: Vec<_> = suite.runs.into_iter().map(|run| run.folder).collect();
+        let first = folders.first().cloned().unwrap_or_default();
+        return Err(StoreError::Several { dir: dir.to_path_buf(), runs: folders.join(", "), first });
+    }
+    must_hold_a_run(dir)
 }
 
 fn lock(dir: &Path, file: File, remedy: &'static str) -> Result<Flock<File>, StoreError> {

@@ -11,6 +11,7 @@ pub mod render;
 pub mod section;
 pub mod sections;
 mod splice;
+pub mod suite;
 pub mod terminal;
 pub mod value;
 
@@ -70,6 +71,12 @@ pub enum ReportError {
     /// It could not be written as JSON: a fault of roundtable.
     #[error("the report could not be written as JSON ({0}); please report this with the run's folder")]
     Json(String),
+    /// A form in which each run of a suite is told by itself.
+    #[error("a suite is told as markdown or html; name one of its runs, as in {suite}/RUN, for another form")]
+    NoSuchForm {
+        /// The suite's name.
+        suite: String,
+    },
     /// Nothing could be put into another document.
     #[error(transparent)]
     Splice(#[from] SpliceError),

@@ -43,8 +43,17 @@ pub struct Section {
 /// One piece of a section.
 #[derive(Debug, Clone)]
 pub enum Content {
+    /// What stands over a part of the section.
+    Heading(String),
     /// Prose.
     Paragraph(String),
+    /// A document that tells more.
+    Link {
+        /// What it is.
+        text: String,
+        /// Where it is, from the folder of this document.
+        target: String,
+    },
     /// Something that a reader must not overlook.
     Warning(String),
     /// What was found, in sentences, and the findings behind them.

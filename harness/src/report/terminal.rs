@@ -2,6 +2,7 @@
 
 use crate::analysis::Analysis;
 use crate::analysis::faults::FaultRun;
+use crate::record::store::suite::StoredSuite;
 use crate::record::{Stored, left_invalid};
 use crate::report::Beside;
 use crate::report::prose;
@@ -98,7 +99,12 @@ pub(super) fn of_document(document: &Document, width: u16) -> String {
         for content in &section.content {
             match content {
                 Content::Table(table) => text.push_str(&terminal::table(table, width)),
-                Content::Paragraph(words) => text.push_str(&wrapped(&printable(words), width.into())),
+                Content::Link { text: words, target } => {
+                    text.push_str(&wrapped(&printable(&format!("{words}: {target}")), width.into()));
+                }
+                Content::Heading(words) | Content::Paragraph(words) => {
+                    text.push_str(&wrapped(&printable(words), width.into()));
+                }
                 Content::Findings { sentences, .. } => {
                     text.extend(sentences.iter().map(|sentence| item(sentence, width)));
                 }
@@ -112,6 +118,34 @@ pub(super) fn of_document(document: &Document, width: u16) -> String {
             }
             text.push('\n');
         }
+    }
+    text
+}
+
+/// What the runs of a suite found, without their tables.
+pub fn of_suite(suite: &StoredSuite, width: u16) -> String {
+    let width = width.min(WIDEST);
+    let document = super::suite::document(suite);
+    let mut text = String::new();
+    for section in &document.sections {
+        if let Some(heading) = &section.heading {
+            text.push_str(&format!("\n{}", wrapped(&printable(heading), width.into())));
+        }
+        for content in &section.content {
+            match content {
+                Content::Heading(words) => text.push_str(&wrapped(&printable(words), width.into())),
+                Content::Findings { sentences, .. } => {
+                    text.extend(sentences.iter().map(|sentence| item(sentence, width)));
+                }
+                Content::Warning(words) => {
+                    text.push_str(&wrapped(&format!("Note: {}", printable(words)), width.into()));
+                }
+                _ => {}
+            }
+        }
+    }
+    if let Some(lead) = &document.lead {
+        text.push_str(&format!("\n{}", wrapped(&format!("{}. {}", lead.measured, lead.found), width.into())));
     }
     text
 }

@@ -78,7 +78,8 @@ pub(crate) struct Args {
     /// Folder under which the run's tables and charts are written
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub(super) reports: PathBuf,
-    /// Go on with an interrupted run: a name under results/ or a path [default: the newest]
+    /// Go on with an interrupted run, or with every run of a scenario that is left: a name under results/ or a path [default:
+    /// the newest]
     #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["out", "quick"])]
     pub(super) resume: Option<Option<String>>,
     /// A first look at the whole grid in about 30 s: once, with few requests (with --rate it takes longer: at least half a

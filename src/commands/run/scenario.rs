@@ -12,6 +12,7 @@ use roundtable_harness::plan::answer::{Answer, Purpose};
 use roundtable_harness::plan::scenario::{self, BUILT_IN, Rates, Scenario, ScenarioError, ScenarioRun};
 use roundtable_harness::plan::{Condition, Plan, Value, factor};
 use roundtable_harness::record::environment;
+use roundtable_harness::record::store::suite::SuiteRun;
 
 use super::{Args, RESULTS};
 use crate::console::tell;
@@ -35,8 +36,16 @@ pub(crate) fn asked_for(asked: &str) -> Result<Vec<Scenario>, ScenarioError> {
     Err(ScenarioError::Unknown { name: asked.to_owned(), known: known.join(", ") })
 }
 
-/// Each run that `args` ask for, as arguments: `args` themselves where no scenario is asked for.
-pub(super) fn runs(args: &Args) -> Result<Vec<Args>, ScenarioError> {
+/// What `args` ask for, each run as the arguments that ask for it.
+pub(super) enum Asked {
+    /// One run: `args` themselves where no scenario is asked for.
+    One(Box<Args>),
+    /// A suite in the folder `dir`.
+    Several { dir: PathBuf, runs: Vec<(SuiteRun, Args)> },
+}
+
+/// What `args` ask for.
+pub(super) fn asked(args: &Args) -> Result<Asked, ScenarioError> {
     let Some(asked) = &args.scenario else {
         let mut args = args.clone();
         if args.slo.is_some() && args.factors.of(&factor::RATE).is_none() {
@@ -49,32 +58,38 @@ pub(super) fn runs(args: &Args) -> Result<Vec<Args>, ScenarioError> {
             answers: vec![Answer::Promise { promise }],
             figures: Vec::new(),
         });
-        return Ok(vec![args]);
+        return Ok(Asked::One(Box::new(args)));
     };
     let scenarios = asked_for(asked)?;
     let all: u64 = scenarios.iter().map(Scenario::budget_ms).sum();
     let several = scenarios.iter().map(|scenario| scenario.runs.len()).sum::<usize>() > 1;
-    let time = environment::folder_name();
+    let name = if let [one] = &scenarios[..] { &one.name } else { asked };
+    let dir = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(RESULTS).join(format!("{}-{name}", environment::folder_name())));
     let of = |scenario: &Scenario, run: &ScenarioRun| {
+        let folder = match &run.name {
+            Some(run) => format!("{}-{run}", scenario.name),
+            None => scenario.name.clone(),
+        };
         let mut of = with(args, scenario, run);
         of.budget = match args.budget {
             Some(budget) => Some(budget.mul_f64(run.budget_ms as f64 / all.max(1) as f64).max(SHORTEST)),
             None if args.quick || args.blocks.is_some() => None,
             None => Some(Duration::from_millis(run.budget_ms)),
         };
-        let mut name = scenario.name.clone();
-        if let Some(run) = &run.name {
-            name = format!("{name}-{run}");
-        }
-        of.out = Some(match &args.out {
-            Some(out) if several => out.join(name),
-            Some(out) => out.clone(),
-            None => PathBuf::from(RESULTS).join(format!("{time}-{name}")),
-        });
-        of
+        of.out = Some(if several { dir.join(&folder) } else { dir.clone() });
+        (SuiteRun { folder, scenario: scenario.name.clone(), question: scenario.question.clone() }, of)
     };
     let each = scenarios.iter().flat_map(|scenario| scenario.runs.iter().map(move |run| (scenario, run)));
-    Ok(each.map(|(scenario, run)| of(scenario, run)).collect())
+    let mut runs: Vec<_> = each.map(|(scenario, run)| of(scenario, run)).collect();
+    if let [(_, _)] = &runs[..]
+        && let Some((_, only)) = runs.pop()
+    {
+        return Ok(Asked::One(Box::new(only)));
+    }
+    Ok(Asked::Several { dir, runs })
 }
 
 /// The shortest budget of a run.
@@ -157,7 +172,10 @@ mod tests {
     }
 
     fn runs_of(line: &str) -> Vec<Args> {
-        runs(&args_of(line)).unwrap()
+        match asked(&args_of(line)).unwrap() {
+            Asked::One(only) => vec![*only],
+            Asked::Several { runs, .. } => runs.into_iter().map(|(_, args)| args).collect(),
+        }
     }
 
     #[test]
@@ -198,6 +216,23 @@ mod tests {
     }
 
     #[test]
+    fn several_runs_stand_in_the_folder_of_their_suite_and_one_stands_alone() {
+        let suite = |line: &str| match asked(&args_of(line)).unwrap() {
+            Asked::One(_) => None,
+            Asked::Several { dir, runs } => Some((dir, runs)),
+        };
+        assert!(suite("--scenario classic").is_none());
+        let (dir, runs) = suite("--scenario claims --out here").unwrap();
+        assert_eq!(dir, Path::new("here"));
+        for (part, args) in runs {
+            assert_eq!(part.scenario, "claims");
+            assert_eq!(args.out, Some(dir.join(part.folder)));
+        }
+        let (dir, _) = suite("--scenario all").unwrap();
+        assert!(dir.to_string_lossy().ends_with("-all"), "{dir:?}");
+    }
+
+    #[test]
     fn every_scenario_makes_a_plan_for_every_model_whole_and_quick() {
         for line in ["--scenario all", "--scenario all --quick"] {
             for args in runs_of(line) {
@@ -215,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_promise_needs_rates() {
-        let told = runs(&args_of("--slo p99<10ms")).unwrap_err().to_string();
+        let told = asked(&args_of("--slo p99<10ms")).err().unwrap().to_string();
         assert!(told.contains("as in --rate 1000,2000,4000"), "{told}");
         let purpose = runs_of("--slo p99<10ms --rate 1000,2000")[0].purpose.clone().unwrap();
         assert_eq!(purpose.question, "Up to which rate does each row keep p99<10ms?");

@@ -80,13 +80,15 @@ fn metric(metric: ClaimMetric) -> Metric {
 
 fn outcome(expects: Expectation, ratio: Option<&Ratio>) -> Outcome {
     let Some(ratio) = ratio else { return Outcome::NotMeasured };
-    let expected = match expects {
-        Expectation::Above => Conclusion::Above,
-        Expectation::Below => Conclusion::Below,
-        Expectation::Equivalent => Conclusion::Equivalent,
+    let expected: &[Conclusion] = match expects {
+        Expectation::Above => &[Conclusion::Above],
+        Expectation::Below => &[Conclusion::Below],
+        Expectation::Equivalent => &[Conclusion::Equivalent],
+        Expectation::NotAbove => &[Conclusion::Below, Conclusion::Equivalent],
+        Expectation::NotBelow => &[Conclusion::Above, Conclusion::Equivalent],
     };
     match ratio.conclusion() {
-        conclusion if conclusion == expected => Outcome::Confirmed,
+        conclusion if expected.contains(&conclusion) => Outcome::Confirmed,
         Conclusion::Above | Conclusion::Below | Conclusion::Equivalent => Outcome::Refuted,
         Conclusion::Unsettled => Outcome::Unsettled { more_blocks: ratio.judged.more_blocks },
         Conclusion::TooFewBlocks => Outcome::TooFewBlocks,
@@ -192,6 +194,16 @@ mod tests {
             ]
         );
         assert_eq!(outcomes(claims(), 2)[0], Outcome::TooFewBlocks);
+    }
+
+    #[test]
+    fn that_nothing_is_gained_holds_where_something_is_lost() {
+        let claims = vec![
+            claim("mio", "threads", Expectation::NotAbove),
+            claim("mio", "threads", Expectation::NotBelow),
+            claim("threads", "mio", Expectation::NotBelow),
+        ];
+        assert_eq!(outcomes(claims, 8), [Outcome::Confirmed, Outcome::Refuted, Outcome::Confirmed]);
     }
 
     #[test]

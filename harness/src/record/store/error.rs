@@ -36,6 +36,16 @@ pub enum StoreError {
         /// The file that is missing.
         file: &'static str,
     },
+    /// The folder of several runs, where one is asked for.
+    #[error("{dir} holds several runs, {runs}; name one of them, as in {dir}/{first}", dir = .dir.display())]
+    Several {
+        /// The suite's folder.
+        dir: PathBuf,
+        /// Its runs.
+        runs: String,
+        /// One of them.
+        first: String,
+    },
     /// A run of another kind.
     #[error(
         "{dir} holds a fault run, which is not compared; `roundtable report {dir}` shows it, or name another run",

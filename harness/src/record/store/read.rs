@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{ENVIRONMENT, FAULTS, StoreError, TRIALS};
+use super::{ENVIRONMENT, FAULTS, StoreError, TRIALS, name};
 use crate::plan::Condition;
 use crate::record::earlier::{EARLIER, Environment1, FaultTrial1, Trial1};
 use crate::record::{Environment, SCHEMA, Stored, Trial};
@@ -40,13 +40,7 @@ pub(super) fn read_all(dir: &Path) -> Result<(Stored, Tail), StoreError> {
     } else {
         read_trials(&dir.join(TRIALS), base)?
     };
-    Ok((Stored { name: name_of(dir), environment, trials }, tail))
-}
-
-/// A run is called as its folder.
-fn name_of(dir: &Path) -> String {
-    let absolute = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
-    absolute.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
+    Ok((Stored { name: name::of_run(dir), environment, trials }, tail))
 }
 
 fn read_environment(path: &Path) -> Result<Environment, StoreError> {

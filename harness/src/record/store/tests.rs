@@ -189,6 +189,53 @@ fn a_run_is_found_by_name_by_path_and_by_age() {
     assert!(matches!(locate(results.path(), Some("")), Err(StoreError::NoSuchRun { .. })));
 }
 
+fn suite_of_two() -> suite::Suite {
+    let run = |folder: &str| suite::SuiteRun {
+        folder: folder.into(),
+        scenario: "claims".into(),
+        question: "Do they hold?".into(),
+    };
+    suite::Suite::new(vec!["roundtable".into(), "run".into()], vec![run("one"), run("two")])
+}
+
+#[test]
+fn a_suites_runs_are_called_after_it_and_one_that_never_began_is_known_to_be_missing() {
+    let results = tempdir().unwrap();
+    let dir = results.path().join("all");
+    suite::begin(&dir, &suite_of_two()).unwrap();
+    Store::create(&dir.join("one"), &environment()).unwrap();
+    let stored = suite::read(&dir).unwrap().unwrap();
+    assert_eq!((stored.name.as_str(), &stored.suite.runs), ("all", &suite_of_two().runs));
+    assert_eq!(stored.runs[0].as_ref().unwrap().name, "all/one");
+    assert!(matches!(stored.runs[1], Err(StoreError::NoSuchRun { .. })));
+    assert_eq!(suite_of(&dir.join("one")), Some(dir.canonicalize().unwrap()));
+
+    // It is found as the newest, by its name, and what is of one run names its runs.
+    assert_eq!(locate(results.path(), None).unwrap(), dir.join("one"));
+    assert_eq!(locate(results.path(), Some("all/one")).unwrap(), dir.join("one"));
+    let unknown = locate(results.path(), Some("missing")).unwrap_err().to_string();
+    assert!(unknown.contains("holds all;"), "{unknown}");
+    let several = read(&dir).unwrap_err().to_string();
+    assert!(several.contains("holds several runs, one, two; name one of them"), "{several}");
+}
+
+#[test]
+fn a_suite_is_not_begun_where_there_is_one_or_a_run() {
+    let dir = tempdir().unwrap();
+    suite::begin(dir.path(), &suite_of_two()).unwrap();
+    assert!(matches!(suite::begin(dir.path(), &suite_of_two()), Err(StoreError::Occupied(_))));
+    let of_a_run = run_of(1);
+    assert!(matches!(suite::begin(of_a_run.path(), &suite_of_two()), Err(StoreError::Occupied(_))));
+    assert!(suite::read(of_a_run.path()).unwrap().is_none());
+}
+
+#[test]
+fn a_suite_of_another_schema_is_refused() {
+    let dir = tempdir().unwrap();
+    suite::begin(dir.path(), &suite::Suite { schema: 99, ..suite_of_two() }).unwrap();
+    assert!(matches!(suite::read(dir.path()), Err(StoreError::Schema { found: 99, .. })));
+}
+
 #[test]
 fn what_a_pass_found_is_kept_and_replaced_as_a_whole() {
     let dir = tempdir().unwrap();

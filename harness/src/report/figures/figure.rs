@@ -55,6 +55,12 @@ impl Figure {
         }
     }
 
+    /// The same where it stands beside those of other runs: its files are in `folder`.
+    pub(in crate::report) fn within(mut self, folder: &str) -> Self {
+        self.id = format!("{folder}/{}", self.id);
+        self
+    }
+
     /// What a section says of it, and where its files are.
     pub(in crate::report) fn link(&self) -> FigureLink {
         FigureLink {

@@ -201,8 +201,9 @@ fn of_claim(of: &Tested) -> String {
     let measured = ratio.map_or(String::new(), |ratio| {
         let with = match (&claim.across, &claim.with) {
             (Some(across), _) => {
-                let [to, from] = [&across.to, &across.from].map(|value| across.factor.0.phrase(value));
-                format!("{} with {to} to {from}", claim.model)
+                let [to, from] = [&across.to, &across.from].map(ToString::to_string);
+                let option = across.factor.0.name;
+                format!("{} with --{option} {to} to --{option} {from}", claim.model)
             }
             (None, with) => format!("{} to {}", claim.model, with.as_deref().unwrap_or(&claim.model)),
         };
@@ -240,7 +241,7 @@ mod tests {
     use super::*;
     use crate::analysis::synthetic::Run;
     use crate::plan::Purpose;
-    use crate::plan::answer::{Answer, Claim, ClaimMetric, Expectation, FactorName};
+    use crate::plan::answer::{Across, Answer, Claim, ClaimMetric, Expectation, FactorName};
 
     fn sentences(run: &Run, answers: Vec<Answer>) -> Vec<String> {
         let mut stored = run.build();
@@ -299,5 +300,31 @@ Confirmed here: "events are cheaper than threads". mio to threads, CPU per reque
 Refuted here: "events are cheaper than threads". mio to threads, CPU per request, balancer: 0.70 (0.68–0.71).
 Neither confirmed nor refuted here: "events are cheaper than threads", because this run has no valid trial of what it compares.
 "###);
+    }
+
+    #[test]
+    fn a_claim_about_a_factor_names_the_option_and_both_its_values() {
+        let run = Run::new().models(&["direct", "mio", "mio#2"]).backends(&[3]).blocks(6);
+        let across = Across {
+            factor: FactorName(&factor::CONCURRENCY),
+            from: Value::Number(2),
+            to: Value::Number(10),
+        };
+        let claim = Claim {
+            statement: "more serve more".into(),
+            source: "https://example.org".into(),
+            model: "mio".into(),
+            with: None,
+            across: Some(across),
+            place: vec![],
+            metric: ClaimMetric::Throughput,
+            expects: Expectation::Above,
+            limits: String::new(),
+        };
+        let told = sentences(&run, vec![Answer::Claim(Box::new(claim))]).join("\n");
+        assert!(
+            told.contains(". mio with --concurrency 10 to --concurrency 2, requests per second: 1."),
+            "{told}"
+        );
     }
 }

@@ -56,7 +56,9 @@ pub(in crate::report) const END: &str = "<!-- END -->";
 
 fn bare(content: &Content) -> String {
     match content {
+        Content::Heading(text) => format!("### {}\n", escaped(text)),
         Content::Paragraph(text) => format!("{}\n", escaped(text)),
+        Content::Link { text, target } => format!("[{}]({})\n", escaped(text), target_of(target)),
         Content::Findings { sentences, .. } => match sentences.as_slice() {
             [one] => format!("{}\n", escaped(one)),
             several => several.iter().map(|sentence| format!("- {}\n", escaped(sentence))).collect(),
@@ -97,9 +99,28 @@ fn escaped(text: &str) -> String {
     safe
 }
 
+/// `target` as what stands between the parentheses of a link: nothing in it ends the link.
+fn target_of(target: &str) -> String {
+    let encoded = |c: char| match c {
+        '(' => "%28".to_owned(),
+        ')' => "%29".to_owned(),
+        '<' => "%3C".to_owned(),
+        '>' => "%3E".to_owned(),
+        c if c.is_whitespace() || c.is_control() => "%20".to_owned(),
+        c => c.to_string(),
+    };
+    target.chars().map(encoded).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_ends_where_it_is_to() {
+        let link = Content::Link { text: "more [of] it".into(), target: "a b/(c)/index.html".into() };
+        assert_eq!(bare(&link), "[more \\[of\\] it](a%20b/%28c%29/index.html)\n");
+    }
 
     #[test]
     fn text_from_a_peer_cannot_leave_its_cell() {

@@ -1,6 +1,7 @@
 //! What a run was made to answer: the question, the answers in sentences, and the tables that they rest on.
 
 use super::Source;
+use crate::analysis::Analysis;
 use crate::analysis::answers::Answered;
 use crate::analysis::answers::along::{Along, Point};
 use crate::analysis::answers::claim::{Outcome, Tested};
@@ -17,17 +18,20 @@ use crate::statistics::Spread;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
     let Some(purpose) = &source.stored.environment.plan.purpose else { return Vec::new() };
-    let mut section = Section::new("answer", "The question").paragraph(asked(purpose));
-    for answer in &source.analysis.answers {
-        let sentences = answers::of_answer(answer);
-        if !sentences.is_empty() {
-            section = section.with([Content::Findings { sentences, findings: Vec::new(), quotable: None }]);
-        }
-        section = section.paragraph(reading(answer)).table(table(answer));
-    }
     let is_asked = |id: &str| purpose.figures.iter().any(|asked| asked == id);
     let figures = source.figures.iter().map(Figure::link).filter(|link| is_asked(&link.id));
-    vec![section.with(figures.map(Content::Figure))]
+    let section = Section::new("answer", "The question").paragraph(asked(purpose));
+    vec![section.with(of_analysis(source.analysis)).with(figures.map(Content::Figure))]
+}
+
+/// Each answer in sentences, how to read its table, and the table.
+pub(super) fn of_analysis(analysis: &Analysis) -> impl Iterator<Item = Content> {
+    analysis.answers.iter().flat_map(|answer| {
+        let sentences = answers::of_answer(answer);
+        let told = !sentences.is_empty();
+        let findings = told.then_some(Content::Findings { sentences, findings: Vec::new(), quotable: None });
+        findings.into_iter().chain([Content::Paragraph(reading(answer)), Content::Table(table(answer))])
+    })
 }
 
 /// The question, and whose it is.

@@ -233,7 +233,7 @@ pub(in crate::report) fn noise(run: FaultRun<'_>) -> Option<String> {
     })
 }
 
-fn script(run: FaultRun<'_>) -> String {
+pub(super) fn script(run: FaultRun<'_>) -> String {
     let events: Vec<_> = run.faults.script.events.iter().map(described).collect();
     format!("The fault script: {}. {}", events.join(", "), prose::load::of_faults(run.plan()))
 }

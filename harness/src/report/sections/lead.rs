@@ -20,7 +20,7 @@ pub(super) fn of_families(source: &Source<'_>) -> Option<Lead> {
     Some(Lead { measured: measured(source), found, sure: sure(source) })
 }
 
-fn measured(source: &Source<'_>) -> String {
+pub(super) fn measured(source: &Source<'_>) -> String {
     let (summary, environment) = (&source.analysis.summary, &source.stored.environment);
     let plan = &environment.plan;
     let grid = summary.grid.dimensions().iter().map(|of| {
@@ -43,7 +43,7 @@ fn measured(source: &Source<'_>) -> String {
     )
 }
 
-fn sure(source: &Source<'_>) -> String {
+pub(super) fn sure(source: &Source<'_>) -> String {
     let (analysis, host) = (source.analysis, &source.stored.environment.host);
     let floors = analysis.summary.load().main_metrics().iter().filter_map(|&metric| {
         let floor = analysis.verdicts.on(metric)?.floor?;

@@ -9,6 +9,7 @@ pub mod families;
 pub mod faults;
 pub mod published;
 pub mod ratios;
+pub(super) mod suite;
 pub mod system_calls;
 
 mod answers;
