@@ -7,7 +7,8 @@
 //! 5 % too, may settle a side that Bonferroni leaves open: there the interval is cut at 1, so that interval and verdict never
 //! contradict each other. So no verdict is false in at least 95 % of runs, and all printed intervals hold their truths in at
 //! least 90 %. *Equivalent*: it lies within the margin to either side of 1, which is no narrower than twice the floor
-//! (two one-sided tests). *Unsettled*: neither; about how many more blocks would do is said beside it. Fewer than
+//! (two one-sided tests) and never wider than [`WIDEST_MARGIN`]: where noise reaches that far, too little is known to call
+//! anything alike. *Unsettled*: neither; about how many more blocks would do is said beside it. Fewer than
 //! [`LEAST_BLOCKS`] blocks say nothing of spread, and have neither interval nor p.
 //!
 //! Sources: Holm (1979); Schuirmann, *A Comparison of the Two One-Sided Tests Procedure …* (1987); on A/A, Kohavi, Tang & Xu,
@@ -26,6 +27,9 @@ pub const CONFIDENCE: f64 = 0.95;
 pub const LEAST_BLOCKS: usize = 3;
 /// Within so much of 1, a share, two models are equivalent, unless noise alone reaches further.
 pub const MARGIN: f64 = 0.05;
+/// However far noise reaches, nothing further from 1 than this is called equivalent: the bound (0.80 to 1.25) within which two
+/// medicines are (US FDA, *Statistical Approaches to Establishing Bioequivalence*, 2001).
+pub const WIDEST_MARGIN: f64 = 0.25;
 /// More blocks than this are not proposed.
 const MOST_PROPOSED: f64 = 1000.0;
 
@@ -99,7 +103,7 @@ pub fn mean(values: &[f64]) -> Option<f64> {
 
 /// Within which distance of 1 two models are equivalent where noise reaches as far as `floor`, both log-ratios.
 pub fn margin(floor: Option<f64>) -> f64 {
-    MARGIN.ln_1p().max(2.0 * floor.unwrap_or(0.0))
+    (2.0 * floor.unwrap_or(0.0)).clamp(MARGIN.ln_1p(), WIDEST_MARGIN.ln_1p())
 }
 
 /// Judges `comparisons` together, in the order given, each with the noise floor (a log-ratio, positive) that it must
@@ -247,6 +251,16 @@ mod tests {
         assert!(wide.more_blocks.is_some_and(|more| (5..200).contains(&more)), "{wide:?}");
         // The margin is no narrower than what noise does.
         assert!((alone(&[0.004, -0.005, 0.003, -0.002, 0.001], Some(0.1)).margin - 0.2).abs() < 1e-12);
+    }
+
+    #[test]
+    fn where_noise_reaches_far_nothing_is_called_equivalent() {
+        let near = [0.004, -0.005, 0.003, -0.002, 0.001];
+        // Noise of ±20 % leaves room for it within 25 %; noise of ±60 % does not.
+        assert_eq!(alone(&near, Some(0.18)).verdict, Verdict::Equivalent);
+        let lost = alone(&near, Some(0.47));
+        assert_eq!(lost.verdict, Verdict::Unsettled);
+        assert!((lost.margin - WIDEST_MARGIN.ln_1p()).abs() < 1e-12);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::analysis::summary::Summary;
 use crate::plan::{Competitor, DIRECT, Kind, Plan, factor};
 use crate::report::prose::{grid, load};
 use crate::report::section::{Content, Section};
-use crate::statistics::verdict::{LEAST_BLOCKS, LEVEL, MARGIN};
+use crate::statistics::verdict::{LEAST_BLOCKS, LEVEL, MARGIN, WIDEST_MARGIN};
 use crate::text::counted;
 
 pub(super) fn sections(source: &Source<'_>) -> Vec<Section> {
@@ -74,11 +74,12 @@ fn what_a_ratio_is() -> String {
          (A/A), differed from itself. Faster or slower: the interval leaves out 1; an end at exactly 1.00 means that Holm's \
          later steps settled the side. With that, no verdict of a table is false in at least {:.0} % of runs, and all of its \
          intervals hold together in at least {:.0} %. Equivalent: it lies within {:.0} % of 1, or within twice the noise floor where that is \
-         more. Unsettled: neither, and more blocks may settle it. Fewer than {LEAST_BLOCKS} blocks have no verdict. Blocks are \
+         more, and never further than {:.0} %. Unsettled: neither, and more blocks may settle it. Fewer than {LEAST_BLOCKS} blocks have no verdict. Blocks are \
          taken as independent of each other unless they visibly are not.",
         (1.0 - LEVEL) * 100.0,
         (1.0 - LEVEL) * 100.0,
         (1.0 - 2.0 * LEVEL) * 100.0,
         MARGIN * 100.0,
+        WIDEST_MARGIN * 100.0,
     )
 }
