@@ -113,7 +113,7 @@ fn several_runs_have_one_report_that_tells_what_is_missing_and_are_gone_on_with_
 
     let second = dir.path().join("results/both/two-second");
     fs::rename(&second, dir.path().join("elsewhere")).unwrap();
-    assert!(made_again(&["both"]).contains("two-second is missing: there is no run"));
+    assert!(made_again(&["both"]).contains("two-second is missing: it was not begun"));
 
     let resumed = roundtable(&dir, &["run", "--resume", "results/both"]);
     let told = text(&resumed.stderr);

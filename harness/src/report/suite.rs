@@ -61,17 +61,18 @@ fn on_a_page(
 }
 
 fn computed(suite: &StoredSuite) -> Vec<Computed<'_>> {
-    fn of(run: &Result<Stored, StoreError>) -> Computed<'_> {
-        match run {
-            Err(error) => Computed::Missing(error.to_string()),
-            Ok(stored) if stored.trials.is_empty() => Computed::Missing("it has no trial".to_owned()),
-            Ok(stored) => match FaultRun::of(stored) {
-                Some(run) => Computed::Faults(run),
-                None => Computed::Compared(stored, Box::new(Analysis::of(stored))),
-            },
+    let computed = suite.runs.par_iter().map(|run| match run {
+        Err(StoreError::NoSuchRun { .. }) => {
+            Computed::Missing(format!("it was not begun; `roundtable run --resume {}` begins it", suite.name))
         }
-    }
-    suite.runs.par_iter().map(of).collect()
+        Err(error) => Computed::Missing(error.to_string()),
+        Ok(stored) if stored.trials.is_empty() => Computed::Missing("it has no trial".to_owned()),
+        Ok(stored) => match FaultRun::of(stored) {
+            Some(run) => Computed::Faults(run),
+            None => Computed::Compared(stored, Box::new(Analysis::of(stored))),
+        },
+    });
+    computed.collect()
 }
 
 /// The figures that each run was asked for, under the name of its folder.
@@ -163,11 +164,24 @@ mod tests {
             ]
         );
         assert!(text.contains("2 scenarios in 3 runs, 1 of them missing; 2026-01-01"), "{text}");
-        assert_eq!(text.matches("claims is missing: there is no run").count(), 2, "{text}");
+        assert!(text.contains("1 of 3 runs is missing: claims."), "{text}");
+        assert!(
+            text.contains("claims is missing: it was not begun; \\`roundtable run --resume all\\` begins it")
+        );
         for link in ["(down/cpu.png)", "(up/cpu.png)", "(down/index.html)", "(up/index.html)"] {
             assert!(text.contains(link), "{link}: {text}");
         }
         assert!(!text.contains("(claims/index.html)"));
+    }
+
+    #[test]
+    fn a_run_that_was_interrupted_says_so_where_its_answer_stands() {
+        let mut suite = of_three();
+        assert!(!in_form(&suite, Form::Markdown).unwrap().contains("was interrupted"));
+        let Some(Ok(up)) = suite.runs.get_mut(1) else { panic!("there are three") };
+        up.trials.truncate(10);
+        let text = in_form(&suite, Form::Markdown).unwrap();
+        assert_eq!(text.matches("up was interrupted").count(), 1, "{text}");
     }
 
     #[test]

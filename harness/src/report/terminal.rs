@@ -128,9 +128,9 @@ pub fn of_suite(suite: &StoredSuite, width: u16) -> String {
     let document = super::suite::document(suite);
     let mut text = String::new();
     for section in &document.sections {
-        if let Some(heading) = &section.heading {
-            text.push_str(&format!("\n{}", wrapped(&printable(heading), width.into())));
-        }
+        // What is missing of all of it is told again where its answer would stand.
+        let Some(heading) = &section.heading else { continue };
+        text.push_str(&format!("\n{}", wrapped(&printable(heading), width.into())));
         for content in &section.content {
             match content {
                 Content::Heading(words) => text.push_str(&wrapped(&printable(words), width.into())),

@@ -8,6 +8,7 @@ use crate::analysis::answers::Answered;
 use crate::analysis::answers::claim::Outcome;
 use crate::analysis::faults::FaultRun;
 use crate::plan::Purpose;
+use crate::plan::schedule::Schedule;
 use crate::record::store::suite::{StoredSuite, SuiteRun};
 use crate::record::{Environment, Stored, left_invalid};
 use crate::report::figures::Figure;
@@ -34,7 +35,7 @@ pub(in crate::report) fn document(suite: &StoredSuite, told: &[Told<'_>]) -> Doc
     let runs: Vec<(&SuiteRun, &Told<'_>)> = suite.suite.runs.iter().zip(told).collect();
     let mut sections = vec![opening(&runs)];
     let scenarios = runs.chunk_by(|(one, _), (next, _)| one.scenario == next.scenario);
-    sections.extend(scenarios.map(of_scenario));
+    sections.extend(scenarios.map(|runs| of_scenario(suite, runs)));
     Document {
         title: format!("roundtable: the runs of {}", suite.name),
         command: format!("roundtable report {}", suite.name),
@@ -97,12 +98,9 @@ fn opening(runs: &[(&SuiteRun, &Told<'_>)]) -> Section {
         Column::numbers("trials"),
         Column::numbers("invalid at the end").short("left\ninvalid"),
     ];
-    let row = |(place, (run, told)): (usize, &(&SuiteRun, &Told<'_>))| {
-        // The runs of a scenario stand together: the first of them names it.
-        let is_named = place > 0 && runs[place - 1].0.scenario == run.scenario;
-        let name = told.purpose().and_then(|purpose| purpose.run.clone()).unwrap_or_default();
-        let mut row: Vec<Value> =
-            vec![if is_named { "".into() } else { run.scenario.as_str().into() }, name.into()];
+    let row = |(run, told): &(&SuiteRun, &Told<'_>)| {
+        let name = run.folder.strip_prefix(&run.scenario).and_then(|rest| rest.strip_prefix('-'));
+        let mut row: Vec<Value> = vec![run.scenario.as_str().into(), name.unwrap_or_default().into()];
         match told.stored() {
             None => row.extend((0..4).map(|_| Value::Missing(Missing::NotMeasured))),
             Some(stored) => row.extend([
@@ -114,11 +112,14 @@ fn opening(runs: &[(&SuiteRun, &Told<'_>)]) -> Section {
         }
         row
     };
-    let missing = runs.iter().filter_map(|(run, told)| match told {
-        Told::Missing(why) => Some(Content::Warning(format!("{} is missing: {why}", run.folder))),
-        _ => None,
+    let missing = runs.iter().filter(|(_, told)| matches!(told, Told::Missing(_)));
+    let missing: Vec<_> = missing.map(|(run, _)| run.folder.as_str()).collect();
+    let is = if missing.len() == 1 { "is" } else { "are" };
+    let missing = (!missing.is_empty()).then(|| {
+        let (count, all) = (missing.len(), counted(runs.len(), "run"));
+        Content::Warning(format!("{count} of {all} {is} missing: {}.", missing.join(", ")))
     });
-    Section::opening().with(missing).table(Table::new(columns, runs.iter().enumerate().map(row)))
+    Section::opening().with(missing).table(Table::new(columns, runs.iter().map(row)))
 }
 
 fn blocks(told: &Told<'_>) -> String {
@@ -136,24 +137,24 @@ fn blocks(told: &Told<'_>) -> String {
 }
 
 /// The runs of one scenario.
-fn of_scenario(runs: &[(&SuiteRun, &Told<'_>)]) -> Section {
+fn of_scenario(suite: &StoredSuite, runs: &[(&SuiteRun, &Told<'_>)]) -> Section {
     let (first, _) = runs[0];
     let mut section = Section::new(
         format!("scenario-{}", first.scenario),
         format!("{}: {}", first.scenario, first.question),
     );
     for (run, told) in runs {
-        section = section.with(of_run(run, told));
+        section = section.with(of_run(suite, run, told));
     }
     section
 }
 
-fn of_run(run: &SuiteRun, told: &Told<'_>) -> Vec<Content> {
+fn of_run(suite: &StoredSuite, run: &SuiteRun, told: &Told<'_>) -> Vec<Content> {
     let mut content = Vec::new();
     if let Some(Purpose { run: Some(name), question, .. }) = told.purpose() {
         content.push(Content::Heading(format!("{name}: {question}")));
     }
-    content.extend(not_whole(run, told).map(Content::Warning));
+    content.extend(not_whole(suite, run, told).into_iter().map(Content::Warning));
     match told {
         Told::Missing(_) => return content,
         Told::Compared(source) => {
@@ -201,18 +202,25 @@ fn findings(told: &Told<'_>) -> Vec<String> {
 }
 
 /// What keeps a run from being taken as it stands.
-fn not_whole(run: &SuiteRun, told: &Told<'_>) -> Option<String> {
+fn not_whole(suite: &StoredSuite, run: &SuiteRun, told: &Told<'_>) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let folder = &run.folder;
     if let Told::Missing(why) = told {
-        return Some(format!("{} is missing: {why}", run.folder));
+        remarks.push(format!("{folder} is missing: {why}"));
     }
-    let invalid = left_invalid(&told.stored()?.trials).len();
-    (invalid > 0).then(|| {
-        format!(
-            "{} of {} stayed invalid; its report says which, and why",
-            counted(invalid, "cell"),
-            run.folder
-        )
-    })
+    let Some(Stored { environment, trials, .. }) = told.stored() else { return remarks };
+    if Schedule::new(&environment.plan, trials).upcoming().is_some() {
+        remarks.push(format!(
+            "{folder} was interrupted, and its answer is of what it had measured; `roundtable run --resume {}` goes on with it",
+            suite.name
+        ));
+    }
+    let invalid = left_invalid(trials).len();
+    if invalid > 0 {
+        let cells = counted(invalid, "cell");
+        remarks.push(format!("{cells} of {folder} stayed invalid; its report says which, and why"));
+    }
+    remarks
 }
 
 impl<'a> Told<'a> {
