@@ -125,6 +125,12 @@ fn several_runs_have_one_report_that_tells_what_is_missing_and_are_gone_on_with_
     assert!(!store::read(&second).unwrap().trials.is_empty());
     assert!(!report().contains("is missing"), "{}", report());
 
+    let changed = fs::write(dir.path().join("two.toml"), TWO.replace("\"second\"", "\"another\""));
+    changed.unwrap();
+    let refused = roundtable(&dir, &["run", "--resume", "results/both"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("its scenario has changed"), "{}", text(&refused.stderr));
+
     // A suite is no run: what is of one run alone names the others.
     for arguments in
         [&["compare", "both"][..], &["report", "both", "--full"], &["report", "both", "--format", "csv"]]
@@ -138,6 +144,7 @@ fn several_runs_have_one_report_that_tells_what_is_missing_and_are_gone_on_with_
         roundtable(&dir, &["run", "--scenario", "all", "--models", "weather", "--out", "results/none"]);
     assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown.stderr));
     assert!(!dir.path().join("results/none").exists());
+    fs::write(dir.path().join("two.toml"), TWO).unwrap();
     let taken = roundtable(&dir, &["run", "--scenario", "two.toml", "--out", "results/both"]);
     assert!(text(&taken.stderr).contains("--resume results/both"), "{}", text(&taken.stderr));
 }

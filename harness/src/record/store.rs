@@ -1,7 +1,7 @@
 //! A run's folder: `environment.json`, written when the run begins, and `trials.jsonl`, one line a trial.
 //!
-//! Owns the writing; `read` and `locate` own the reading, `suite` the folder of several runs, `error` what can be wrong. The shapes are
-//! [`crate::record`]'s. Rules: a trial is on disk before the next one starts; what is there is never overwritten; a
+//! Owns the writing; `read` and `locate` own the reading, `name` what a run is called, `suite` the folder of several runs,
+//! `error` what can be wrong. The shapes are [`crate::record`]'s. Rules: a trial is on disk before the next one starts; what is there is never overwritten; a
 //! line that a killed writer left unfinished is not a trial, any other line that cannot be read is an error that names
 //! it; one writer a folder.
 

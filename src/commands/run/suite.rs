@@ -61,7 +61,8 @@ pub(super) fn resume(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result
     let asked = asked_then(&suite, &dir).ok_or_else(|| {
         let dir = dir.display();
         anyhow!(
-            "{dir} was begun by a command that this roundtable does not know; resume its runs one by one, as in {dir}/RUN"
+            "the command that began {dir} asks for other runs now (its scenario has changed, or is not there); resume the runs one \
+             by one, as in {dir}/RUN"
         )
     });
     let mut parts = Vec::new();
@@ -81,20 +82,23 @@ pub(super) fn resume(args: &Args, interrupt: &Arc<AtomicBool>) -> anyhow::Result
     one_after_another(&dir, parts, args, interrupt).map(Some)
 }
 
-/// What the command asked for that began `suite`, into `dir`.
+/// What the command asked for that began `suite`, into `dir`; `None` where it asks for other runs now.
 fn asked_then(suite: &Suite, dir: &Path) -> Option<Vec<Args>> {
     #[derive(Debug, Parser)]
     struct Line {
         #[command(flatten)]
         args: Args,
     }
-    let at = suite.command.iter().position(|word| word == RUN)?;
+    // What stands before it is the program's name, and options of every subcommand.
+    let at = suite.command.iter().skip(1).position(|word| word == RUN)? + 1;
     let line = taken_as_values(Line::command());
     let matches = line.try_get_matches_from(&suite.command[at..]).ok()?;
     let Line { args } = Line::from_arg_matches(&matches).ok()?;
     match scenario::asked(&Args { out: Some(dir.to_path_buf()), ..args }).ok()? {
-        Asked::Several { runs, .. } => Some(runs.into_iter().map(|(_, args)| args).collect()),
-        Asked::One(_) => None,
+        Asked::Several { runs, .. } if runs.iter().map(|(run, _)| run).eq(&suite.runs) => {
+            Some(runs.into_iter().map(|(_, args)| args).collect())
+        }
+        _ => None,
     }
 }
 
